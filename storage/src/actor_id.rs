@@ -1,0 +1,144 @@
+//! Names: of an actor, and of the shorter things that a record names.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::limits::{KEY_BYTES_MAX, NAME_BYTES_MAX};
+
+/// A name or key that breaks a rule. Nothing was written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NameError {
+    /// The name has no characters.
+    #[error("the {what} is empty: give it 1 to {max} bytes")]
+    Empty {
+        /// Which name.
+        what: &'static str,
+        /// Its limit in bytes.
+        max: usize,
+    },
+    /// The name is longer than its limit.
+    #[error("the {what} {name:?}… has {bytes} bytes, at most {max} are allowed: shorten it")]
+    TooLong {
+        /// Which name.
+        what: &'static str,
+        /// How it begins.
+        name: String,
+        /// Its length in bytes.
+        bytes: usize,
+        /// Its limit in bytes.
+        max: usize,
+    },
+    /// The kind holds a slash, which ends the kind in `kind/key`.
+    #[error("the actor kind {name:?} holds a '/', which separates kind and key: use another character")]
+    Slash {
+        /// The kind.
+        name: String,
+    },
+}
+
+/// Checks the name of a kind, a message type, a side effect or a producer against its limit.
+///
+/// # Errors
+/// [`NameError`] when it is empty, too long, or a kind with a slash in it.
+pub fn check_name(what: &'static str, name: &str) -> Result<(), NameError> {
+    check_length(what, name, NAME_BYTES_MAX)
+}
+
+fn check_length(what: &'static str, name: &str, max: usize) -> Result<(), NameError> {
+    if name.is_empty() {
+        return Err(NameError::Empty { what, max });
+    }
+    if name.len() > max {
+        let begin = name.chars().take(24).collect();
+        return Err(NameError::TooLong { what, name: begin, bytes: name.len(), max });
+    }
+    Ok(())
+}
+
+/// A unit of state, named by kind and key: `account/alice`.
+///
+/// The kind has 1 to [`NAME_BYTES_MAX`] bytes without `/`, the key 1 to [`KEY_BYTES_MAX`] bytes of any UTF-8. Cheap
+/// to clone.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ActorId(Arc<str>);
+
+impl ActorId {
+    /// Names an actor.
+    ///
+    /// # Errors
+    /// [`NameError`] when kind or key is empty or over its limit, or the kind holds a slash.
+    pub fn new(kind: &str, key: &str) -> Result<Self, NameError> {
+        check_name("actor kind", kind)?;
+        check_length("actor key", key, KEY_BYTES_MAX)?;
+        if kind.contains('/') {
+            return Err(NameError::Slash { name: kind.to_owned() });
+        }
+        Ok(Self(Arc::from(format!("{kind}/{key}"))))
+    }
+
+    /// Takes `kind/key` apart again.
+    ///
+    /// # Errors
+    /// [`NameError`] as [`ActorId::new`]; a text without a slash has an empty key.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        let (kind, key) = text.split_once('/').unwrap_or((text, ""));
+        check_name("actor kind", kind)?;
+        check_length("actor key", key, KEY_BYTES_MAX)?;
+        Ok(Self(Arc::from(text)))
+    }
+
+    /// The kind: `account` of `account/alice`.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        self.0.split_once('/').map_or(&*self.0, |(kind, _)| kind)
+    }
+
+    /// The key: `alice` of `account/alice`.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        self.0.split_once('/').map_or("", |(_, key)| key)
+    }
+
+    /// `kind/key` as one text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ActorId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for ActorId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The longest text of an [`ActorId`].
+pub(crate) const ACTOR_ID_BYTES_MAX: usize = NAME_BYTES_MAX + 1 + KEY_BYTES_MAX;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kind_and_key_come_apart_at_the_first_slash() {
+        let id = ActorId::new("account", "eu/alice").unwrap();
+        assert_eq!((id.kind(), id.key()), ("account", "eu/alice"));
+        assert_eq!(ActorId::parse(id.as_str()).unwrap(), id);
+    }
+
+    #[test]
+    fn limits_are_typed_errors() {
+        assert!(matches!(ActorId::new("", "a"), Err(NameError::Empty { .. })));
+        assert!(matches!(ActorId::new("a/b", "a"), Err(NameError::Slash { .. })));
+        assert!(matches!(ActorId::new("a", &"x".repeat(257)), Err(NameError::TooLong { bytes: 257, .. })));
+        assert!(ActorId::new("a", &"x".repeat(256)).is_ok());
+        assert!(matches!(ActorId::parse("account"), Err(NameError::Empty { what: "actor key", .. })));
+    }
+}

@@ -1,0 +1,47 @@
+//! The second half of the seam to a backend: the checkpoints. Blocking; called from the checkpointer's own thread,
+//! except for reads.
+
+use crate::{ActorId, Checkpoint, CheckpointHeader, StoreError};
+
+/// The checkpoints of a store: the newest two of each actor.
+pub trait CheckpointStore: Send + Sync {
+    /// Writes checkpoints, each as the newest of its actor, makes them stable as far as the tier promises, all by one
+    /// sync, reads them back and compares. The newest so far becomes the previous one, the previous one is removed.
+    /// Written in steps that let appends to the log pass between them.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLarge`], after which nothing changed; [`StoreError::Misuse`] when their numbers do not rise
+    /// from above the highest of the store, or an actor has two among them, after which nothing changed either; [`StoreError::CorruptCheckpoint`] when it did not read back as written; the medium's.
+    fn put(&self, checkpoints: &[Checkpoint]) -> Result<(), StoreError>;
+
+    /// The newest or the previous checkpoint of an actor; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::CorruptCheckpoint`] when it is there but not whole; the medium's.
+    fn get(&self, actor: &ActorId, generation: Generation) -> Result<Option<Checkpoint>, StoreError>;
+
+    /// Shows the header of the newest checkpoint of every actor, in no particular order, and then checks that none
+    /// is missing. An error of `visit` ends the listing and is returned. Puts and cuts may wait for the end of a
+    /// listing, so `visit` must make none.
+    ///
+    /// # Errors
+    /// [`StoreError::CorruptStore`] when entries are damaged or missing; the visitor's; the medium's.
+    fn list(
+        &self,
+        visit: &mut dyn FnMut(CheckpointHeader) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError>;
+}
+
+/// Which of the two checkpoints kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Generation {
+    /// The newest.
+    Newest,
+    /// The one before it, the fallback.
+    Previous,
+}
+
+/// A backend: both halves over the same medium.
+pub trait Store: crate::Log + CheckpointStore {}
+
+impl<T: crate::Log + CheckpointStore> Store for T {}

@@ -1,0 +1,120 @@
+//! Frames come back as written, say no to everything else, and stay small.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn context() -> FrameContext {
+    FrameContext { first: Lsn::new(40), clock: Timestamp::from_micros(7), seed: 11 }
+}
+
+fn arbitrary_sender() -> impl Strategy<Value = Sender> {
+    prop_oneof![
+        Just(Sender::Outside),
+        ("[a-c]", 1_u64..4)
+            .prop_map(|(name, ssn)| Sender::Producer { name: name.into(), ssn: Ssn::new(ssn) }),
+        ("[a-c]", 1_u64..4).prop_map(|(key, ssn)| {
+            Sender::Actor { id: ActorId::new("k", &key).unwrap(), ssn: Ssn::new(ssn) }
+        }),
+    ]
+}
+
+type Put = (Sender, bool, String, Vec<u8>);
+
+fn arbitrary_put() -> impl Strategy<Value = Put> {
+    (arbitrary_sender(), any::<bool>(), "[ab]", prop::collection::vec(any::<u8>(), 0..40))
+}
+
+proptest! {
+    /// Invariant: prefix. What was written is what is read.
+    #[test]
+    fn frames_come_back(puts in prop::collection::vec(arbitrary_put(), 1..20), first in 1_u64..1000) {
+        let mut writer = FrameWriter::new();
+        let actor = ActorId::new("account", "alice").unwrap();
+        let mut expected = Vec::new();
+        for (index, (sender, asked, message, payload)) in puts.into_iter().enumerate() {
+            let rsn = Rsn::new(first + index as u64);
+            let lsn = context().first.plus(2 * index as u64);
+            let message: Name = message.into();
+            writer.put_delivery(rsn, &sender, asked, &message, &payload);
+            let event = Event { rsn, index: 3, name: "e".into(), outcome: Bytes::from(payload.clone()) };
+            writer.put_event(&event);
+            let seed = context().seed_at(lsn);
+            let clock = context().clock;
+            let delivery = Delivery { rsn, sender, asked, message, payload: payload.into(), clock, seed };
+            expected.push(Positioned { lsn, record: Record::Delivery(delivery) });
+            expected.push(Positioned { lsn: lsn.next(), record: Record::Event(event) });
+        }
+        let digests = [EffectDigest { rsn: Rsn::new(3), digest: 9 }, EffectDigest { rsn: Rsn::new(5), digest: 1 }];
+        let mut out = Vec::new();
+        writer.finish(Some(&actor), Rsn::new(2), Rsn::new(5), &digests, &mut out);
+        let length = out.len();
+        let (frame, used) = Frame::decode(&out.into(), context()).unwrap();
+        prop_assert_eq!(used, length);
+        prop_assert_eq!(frame.actor, Some(actor));
+        prop_assert_eq!(frame.digests, digests.to_vec());
+        prop_assert_eq!(frame.records, expected);
+    }
+
+    #[test]
+    fn any_bytes_are_decoded_or_refused_without_panic(mut bytes: Vec<u8>) {
+        let _ = Frame::decode(&Bytes::from(bytes.clone()), context());
+        // The same bytes behind a checksum that matches, so that the body is reached.
+        let mut framed = Vec::new();
+        put_varint(&mut framed, bytes.len() as u64 + 1);
+        bytes.insert(0, FRAME_VERSION);
+        framed.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
+        framed.extend_from_slice(&bytes);
+        let _ = Frame::decode(&framed.into(), context());
+    }
+}
+
+fn sample() -> Vec<u8> {
+    let mut writer = FrameWriter::new();
+    let actor = ActorId::new("account", "alice").unwrap();
+    for rsn in 1..4 {
+        writer.put_delivery(Rsn::new(rsn), &Sender::Outside, false, &"deposit".into(), b"payload");
+    }
+    let mut out = Vec::new();
+    writer.finish(Some(&actor), Rsn::NONE, Rsn::NONE, &[], &mut out);
+    out
+}
+
+/// Invariant: prefix. Damage is never taken for data.
+#[test]
+fn every_flipped_bit_is_noticed() {
+    let whole = sample();
+    let (original, _) = Frame::decode(&whole.clone().into(), context()).unwrap();
+    for bit in 0..whole.len() * 8 {
+        let mut damaged = whole.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        if let Ok((frame, _)) = Frame::decode(&damaged.into(), context()) {
+            panic!("bit {bit} flipped unnoticed: {frame:?} for {original:?}");
+        }
+    }
+}
+
+#[test]
+fn every_truncation_is_noticed() {
+    let whole = sample();
+    for length in 0..whole.len() {
+        assert!(Frame::decode(&whole[..length].to_vec().into(), context()).is_err(), "length {length}");
+    }
+}
+
+#[test]
+fn frame_overhead_is_small() {
+    for count in [1_u64, 2, 4, 16, 64] {
+        let mut writer = FrameWriter::new();
+        let actor = ActorId::new("account", "alice").unwrap();
+        let payload = [0_u8; 128];
+        for rsn in 1_000..1_000 + count {
+            writer.put_delivery(Rsn::new(rsn), &Sender::Outside, false, &"deposit".into(), &payload);
+        }
+        let mut out = Vec::new();
+        writer.finish(Some(&actor), Rsn::new(990), Rsn::new(999), &[], &mut out);
+        let overhead = (out.len() as f64 - (128 * count) as f64) / count as f64;
+        println!("{count} deliveries in a frame: {overhead:.1} bytes each beside the payload");
+        assert!(count < 2 || overhead <= 32.0, "{count} deliveries: {overhead}");
+    }
+}

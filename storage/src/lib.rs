@@ -1,0 +1,56 @@
+//! Stable storage for relive: what is durable.
+//!
+//! Knows bytes, ids and their order; knows no actor, no handler and no replay. The way of a record to the medium, by
+//! file: [`record`] -> [`frame`] -> [`block`] -> [`log`] (the seam) -> a backend. The way back: a backend -> [`mod@scan`].
+//!
+//! | module | what it knows |
+//! | --- | --- |
+//! | `actor_id`, [`position`] | the names of actors; ids and positions as types |
+//! | [`limits`] | every limit, with its unit |
+//! | [`record`], [`frame`], [`block`] | what is logged, and its bytes |
+//! | [`checkpoint`] | a stored checkpoint, and its bytes |
+//! | [`log`], [`checkpoint_store`] | the seam: eight methods that a backend has |
+//! | [`mod@scan`] | which log is whole, which ends in a torn tail, which is damaged |
+//! | [`sled_store`], [`memory_store`] | the backends |
+//! | `conformance`, `faulty_store` | with feature `test-support`: the executable contract of a backend; a wrapper that injects faults |
+//! | `admission` | what a backend may take next |
+//! | `durability`, `error`, `wire`, `random` | the tiers; what can go wrong; primitive shapes; fresh ids |
+
+mod actor_id;
+mod admission;
+pub mod block;
+pub mod checkpoint;
+pub mod checkpoint_store;
+mod durability;
+mod error;
+pub mod frame;
+pub mod limits;
+pub mod log;
+pub mod memory_store;
+mod name;
+pub mod position;
+mod random;
+pub mod record;
+pub mod scan;
+pub mod sled_store;
+mod wire;
+
+#[cfg(feature = "test-support")]
+pub mod conformance;
+#[cfg(feature = "test-support")]
+pub mod faulty_store;
+
+pub use actor_id::{ActorId, NameError, check_name};
+pub use block::{Block, BlockHeader};
+pub use checkpoint::{Checkpoint, CheckpointHeader};
+pub use checkpoint_store::{CheckpointStore, Generation, Store};
+pub use durability::Durability;
+pub use error::{ErrorKind, StoreError};
+pub use frame::{Frame, FrameWriter};
+pub use log::{Extent, Log, StoredBlock};
+pub use memory_store::MemoryStore;
+pub use name::Name;
+pub use position::{CheckpointNumber, Epoch, Lsn, Rsn, Ssn, StoreId, Timestamp};
+pub use scan::{Scanned, scan};
+pub use sled_store::{SledOptions, SledStore};
+pub use wire::Malformed;

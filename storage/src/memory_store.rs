@@ -1,0 +1,215 @@
+//! The backend of the tier `Volatile`: everything in memory, for tests and for actors that may start over. It keeps
+//! the same contract as a disk, and tells apart what was written and what was synced.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+use crate::admission::{Tail, admit_checkpoints};
+use crate::checkpoint_store::{CheckpointStore, Generation};
+use crate::log::{Extent, Log, StoredBlock};
+use crate::position::{CheckpointNumber, Epoch, Lsn, StoreId};
+use crate::random::random_u128;
+use crate::{ActorId, Block, Checkpoint, CheckpointHeader, Durability, StoreError};
+
+/// A store in memory. Clones are the same handle; the content lives as long as one of them.
+///
+/// [`MemoryStore::crash`] and [`MemoryStore::reopen`] stand for the loss of power and for a new opening: both end all
+/// handles that exist, as the end of their process would.
+///
+/// # Examples
+/// ```
+/// use relive_storage::{Log, MemoryStore};
+///
+/// let store = MemoryStore::new();
+/// store.crash();
+/// assert!(store.sync().is_err());
+/// assert!(store.reopen().sync().is_ok());
+/// ```
+#[derive(Clone, Debug)]
+pub struct MemoryStore {
+    media: Arc<Mutex<Media>>,
+    opening: u64,
+}
+
+/// What stands for the disk.
+#[derive(Debug)]
+struct Media {
+    store: StoreId,
+    /// The only opening that may use it.
+    opening: u64,
+    tail: Tail,
+    start: Lsn,
+    acknowledged: Lsn,
+    epoch: Epoch,
+    blocks: BTreeMap<Lsn, Block>,
+    checkpoints: HashMap<ActorId, Kept>,
+    highest: CheckpointNumber,
+}
+
+#[derive(Debug)]
+struct Kept {
+    header: CheckpointHeader,
+    newest: Bytes,
+    previous: Option<Bytes>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        let media = Media {
+            store: StoreId::new(random_u128()),
+            opening: 0,
+            tail: Tail::default(),
+            start: Lsn::FIRST,
+            acknowledged: Lsn::FIRST,
+            epoch: Epoch::new(0),
+            blocks: BTreeMap::new(),
+            checkpoints: HashMap::new(),
+            highest: CheckpointNumber::new(0),
+        };
+        Self { media: Arc::new(Mutex::new(media)), opening: 0 }
+    }
+
+    /// Opens the same content anew, as after the death of the process: what was appended is there, synced or not.
+    /// Every earlier handle fails from now on.
+    #[must_use]
+    pub fn reopen(&self) -> Self {
+        let mut media = self.lock();
+        media.opening += 1;
+        media.tail = Tail::default();
+        let opening = media.opening;
+        drop(media);
+        Self { media: Arc::clone(&self.media), opening }
+    }
+
+    /// Drops what was not synced, as the loss of power would. Every handle fails from now on, until
+    /// [`MemoryStore::reopen`].
+    pub fn crash(&self) {
+        let mut media = self.lock();
+        let end = media.acknowledged;
+        media.blocks.split_off(&end);
+        media.opening += 1;
+        media.tail = Tail::default();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Media> {
+        // Every change of the content is one assignment after all checks, so a panic in between leaves it whole.
+        self.media.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn live(&self) -> Result<MutexGuard<'_, Media>, StoreError> {
+        let media = self.lock();
+        if media.opening == self.opening {
+            return Ok(media);
+        }
+        let reason = "this handle ended with a crash or a new opening".to_owned();
+        Err(StoreError::Poisoned { reason })
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Log for MemoryStore {
+    fn extent(&self) -> Result<Extent, StoreError> {
+        let media = self.live()?;
+        Ok(Extent {
+            store: media.store,
+            durability: Durability::Volatile,
+            start: media.start,
+            acknowledged: media.acknowledged,
+            epoch: media.epoch,
+        })
+    }
+
+    fn append(&self, block: &Block) -> Result<(), StoreError> {
+        let mut media = self.live()?;
+        let header = block.header();
+        let start = media.start;
+        let next = media.tail.admit(&header, media.acknowledged, |first| {
+            let before = media.blocks.range(..first).next_back();
+            Ok(before.map_or(start, |(_, block)| block.header().next()))
+        })?;
+        media.blocks.split_off(&header.first);
+        media.blocks.insert(header.first, block.clone());
+        media.epoch = media.epoch.max(header.epoch);
+        media.tail.advance(next);
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        let mut media = self.live()?;
+        media.acknowledged = media.tail.acknowledges(media.acknowledged);
+        Ok(())
+    }
+
+    fn read(&self, from: Lsn) -> Result<Option<StoredBlock>, StoreError> {
+        let media = self.live()?;
+        let found = media.blocks.range(from.max(media.start)..).next();
+        Ok(found.map(|(first, block)| StoredBlock { first: *first, block: Ok(block.clone()) }))
+    }
+
+    fn cut(&self, below: Lsn) -> Result<Lsn, StoreError> {
+        let mut media = self.live()?;
+        // Only a stable block may become the first, and the last stable one stays.
+        let acknowledged = media.acknowledged;
+        let stable = media.blocks.range(..acknowledged);
+        let start = stable.map(|(first, _)| *first).take_while(|first| *first <= below).last();
+        if let Some(start) = start {
+            media.blocks = media.blocks.split_off(&start);
+            media.start = start;
+        }
+        Ok(media.start)
+    }
+}
+
+impl CheckpointStore for MemoryStore {
+    fn put(&self, checkpoints: &[Checkpoint]) -> Result<(), StoreError> {
+        let mut media = self.live()?;
+        let encoded = admit_checkpoints(checkpoints, media.highest)?;
+        for (checkpoint, newest) in checkpoints.iter().zip(encoded) {
+            let header = checkpoint.header.clone();
+            let actor = header.actor.clone();
+            media.highest = header.number;
+            let before = media.checkpoints.remove(&actor);
+            media
+                .checkpoints
+                .insert(actor, Kept { header, newest, previous: before.map(|kept| kept.newest) });
+        }
+        Ok(())
+    }
+
+    fn get(&self, actor: &ActorId, generation: Generation) -> Result<Option<Checkpoint>, StoreError> {
+        let media = self.live()?;
+        let Some(kept) = media.checkpoints.get(actor) else {
+            return Ok(None);
+        };
+        let bytes = match generation {
+            Generation::Newest => Some(kept.newest.clone()),
+            Generation::Previous => kept.previous.clone(),
+        };
+        let decoded = bytes.map(Checkpoint::decode).transpose();
+        decoded.map_err(|malformed| StoreError::CorruptCheckpoint {
+            actor: actor.clone(),
+            number: kept.header.number,
+            what: malformed.to_string(),
+        })
+    }
+
+    fn list(
+        &self,
+        visit: &mut dyn FnMut(CheckpointHeader) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let headers: Vec<_> = {
+            let media = self.live()?;
+            media.checkpoints.values().map(|kept| kept.header.clone()).collect()
+        };
+        headers.into_iter().try_for_each(visit)
+    }
+}

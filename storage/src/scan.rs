@@ -1,0 +1,165 @@
+//! Reads a log from its start to its end and decides, for everything that is not whole, which of two it is: the
+//! remains of a commit that nobody was told about, which end the log; or damage, which is an error. Writes nothing.
+
+use std::collections::HashMap;
+
+use crate::position::{Epoch, Lsn, Rsn};
+use crate::record::Record;
+use crate::{ActorId, Block, BlockHeader, Frame, Log, StoreError, StoredBlock};
+
+/// How far milestones are apart, at least.
+const MILESTONE_BYTES: u64 = 64 << 10;
+
+/// What a scan found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scanned {
+    /// The position of the first record that is still kept.
+    pub start: Lsn,
+    /// The position after the last record: where the log goes on.
+    pub next: Lsn,
+    /// The newest incarnation.
+    pub epoch: Epoch,
+    /// How many blocks were read.
+    pub blocks: u64,
+    /// Their size in bytes.
+    pub bytes: u64,
+    /// Some of the positions where blocks begin, with how many bytes stand before each: what a cut there would free.
+    pub milestones: Vec<(Lsn, u64)>,
+    /// What was found after the end: remains of a commit that was never acknowledged.
+    pub torn: Option<String>,
+}
+
+/// Reads the whole log, checks it, and shows each frame to `visit`.
+///
+/// Checked are the frames themselves, that positions follow each other without a gap, that each actor's deliveries
+/// do, that incarnations never go back, and that the log reaches as far as was acknowledged.
+///
+/// # Errors
+/// [`StoreError::CorruptLog`] and [`StoreError::LostAcknowledged`], with the position; the visitor's; the medium's.
+pub fn scan(
+    log: &dyn Log,
+    visit: &mut dyn FnMut(&BlockHeader, Frame) -> Result<(), StoreError>,
+) -> Result<Scanned, StoreError> {
+    let extent = log.extent()?;
+    let mut scanned = Scanned {
+        start: extent.start,
+        next: extent.start,
+        epoch: Epoch::new(0),
+        blocks: 0,
+        bytes: 0,
+        milestones: Vec::new(),
+        torn: None,
+    };
+    let mut continuity = Continuity::default();
+    loop {
+        let found = log.read(scanned.next)?;
+        let block = match found {
+            Some(StoredBlock { first, block: Ok(block) }) if first == scanned.next => block,
+            None if scanned.next < extent.acknowledged => {
+                return Err(StoreError::LostAcknowledged {
+                    acknowledged: extent.acknowledged,
+                    found: scanned.next,
+                });
+            }
+            None => break,
+            Some(found) => {
+                scanned.torn = Some(judge_tail(log, &found, scanned.next, extent.acknowledged)?);
+                break;
+            }
+        };
+        check_header(&block, &scanned)?;
+        for frame in block.frames() {
+            let frame = frame.map_err(|malformed| corrupt(block.header().first, malformed.to_string()))?;
+            continuity.check(&frame)?;
+            visit(&block.header(), frame)?;
+        }
+        if scanned.milestones.last().is_none_or(|(_, before)| scanned.bytes - before >= MILESTONE_BYTES) {
+            scanned.milestones.push((block.header().first, scanned.bytes));
+        }
+        scanned.next = block.header().next();
+        scanned.epoch = block.header().epoch;
+        scanned.blocks += 1;
+        scanned.bytes += block.bytes().len() as u64;
+    }
+    scanned.epoch = scanned.epoch.max(extent.epoch);
+    Ok(scanned)
+}
+
+fn check_header(block: &Block, scanned: &Scanned) -> Result<(), StoreError> {
+    let header = block.header();
+    if header.first != scanned.next {
+        return Err(corrupt(scanned.next, format!("a block there says that it begins at {}", header.first)));
+    }
+    if header.epoch < scanned.epoch {
+        let what =
+            format!("{} follows on {}: an older part was put in its place", header.epoch, scanned.epoch);
+        return Err(corrupt(header.first, what));
+    }
+    Ok(())
+}
+
+/// Something stands at or after `expected` that does not go on from there. It may end the log only if nobody was
+/// told about it, and nothing whole after it says that it was durable.
+fn judge_tail(
+    log: &dyn Log,
+    found: &StoredBlock,
+    expected: Lsn,
+    acknowledged: Lsn,
+) -> Result<String, StoreError> {
+    let what = match found.damage() {
+        Some(damage) if found.first == expected => damage.to_owned(),
+        _ => format!("nothing begins there, the next block begins at {}", found.first),
+    };
+    if expected < acknowledged {
+        return Err(corrupt(expected, what));
+    }
+    let mut later = Some(found.clone());
+    while let Some(stored) = later {
+        if let Ok(block) = &stored.block
+            && block.header().durable > expected
+        {
+            let durable = block.header().durable;
+            return Err(corrupt(
+                expected,
+                format!("{what}, but a later block says that the log was durable to {durable}"),
+            ));
+        }
+        later = match stored.first.checked_plus(1) {
+            Some(after) => log.read(after)?,
+            None => None,
+        };
+    }
+    Ok(what)
+}
+
+fn corrupt(at: Lsn, what: String) -> StoreError {
+    StoreError::CorruptLog { at, what }
+}
+
+/// Each actor's deliveries follow each other without a gap.
+#[derive(Default)]
+struct Continuity {
+    last: HashMap<ActorId, Rsn>,
+}
+
+impl Continuity {
+    fn check(&mut self, frame: &Frame) -> Result<(), StoreError> {
+        let Some(actor) = &frame.actor else { return Ok(()) };
+        for positioned in &frame.records {
+            let Record::Delivery(delivery) = &positioned.record else {
+                continue;
+            };
+            match self.last.get_mut(actor) {
+                Some(last) if last.checked_plus(1) == Some(delivery.rsn) => *last = delivery.rsn,
+                Some(last) => {
+                    let what = format!("{actor} has {} right after {last}", delivery.rsn);
+                    return Err(corrupt(positioned.lsn, what));
+                }
+                None => {
+                    self.last.insert(actor.clone(), delivery.rsn);
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,131 @@
+//! The tree of blocks: a block is some values whose number is its first position. Called on the workers' threads.
+
+use std::collections::VecDeque;
+use std::ops::Bound;
+
+use sled::{IVec, Tree};
+
+use super::engine::backend;
+use super::fenced::{Fenced, Place, last_before, seek, values};
+use super::part::{self, Assembly};
+use crate::limits::BLOCK_BYTES_MAX;
+use crate::position::Lsn;
+use crate::{Block, StoreError, StoredBlock};
+
+/// Writes the values of a block.
+pub(super) fn insert(log: &mut Fenced, block: &Block) -> Result<(), StoreError> {
+    for (key, value) in part::split(KIND, block.header().first.get(), block.bytes()) {
+        log.insert(key, value).map_err(backend("append"))?;
+    }
+    Ok(())
+}
+
+/// Where some readers go on: the position after the block that was read, and its last value.
+#[derive(Debug, Default)]
+pub(super) struct Cursors(VecDeque<(Lsn, Place)>);
+
+impl Cursors {
+    fn take(&mut self, from: Lsn) -> Option<Place> {
+        let at = self.0.iter().position(|(next, _)| *next == from)?;
+        self.0.remove(at).map(|(_, last)| last)
+    }
+
+    fn put(&mut self, next: Lsn, last: Place) {
+        self.0.truncate(CURSORS - 1);
+        self.0.push_front((next, last));
+    }
+}
+
+/// The first block that begins at or after `from`.
+pub(super) fn read(log: &Tree, from: Lsn, cursors: &mut Cursors) -> Result<Option<StoredBlock>, StoreError> {
+    if let Some(last) = cursors.take(from) {
+        let mut values = values(log, Bound::Excluded(&last)).peekable();
+        // What is not in order comes of a tail that was replaced since.
+        let in_order = |found: &Result<(Place, IVec), _>| match found {
+            Ok((place, _)) => place.number() >= from.get(),
+            Err(_) => true,
+        };
+        if values.peek().is_none_or(in_order) {
+            return assemble(values, cursors);
+        }
+    }
+    match seek(log, from.get())? {
+        Some(first) => assemble(values(log, Bound::Included(&first)), cursors),
+        None => Ok(None),
+    }
+}
+
+/// Puts the block together that the first of these values is one of.
+fn assemble(
+    mut values: impl Iterator<Item = Result<(Place, IVec), StoreError>>,
+    cursors: &mut Cursors,
+) -> Result<Option<StoredBlock>, StoreError> {
+    let Some((mut place, mut value)) = values.next().transpose()? else {
+        return Ok(None);
+    };
+    let first = Lsn::new(place.number());
+    let damaged = |what: String| {
+        let block = Err(what);
+        Ok(Some(StoredBlock { first, block }))
+    };
+    let mut assembly = Assembly::new(KIND, first.get(), BLOCK_BYTES_MAX);
+    while let Some(wanted) = assembly.wants() {
+        if wanted.part > 0 {
+            match values.next().transpose()? {
+                Some(next) => (place, value) = next,
+                None => return damaged(format!("value {} is missing", wanted.part)),
+            }
+        }
+        if place.key() != Some(wanted) {
+            return damaged(format!("value {} is missing", wanted.part));
+        }
+        if let Err(what) = assembly.push(&value) {
+            return damaged(what);
+        }
+    }
+    match Block::decode(assembly.finish()) {
+        Ok(block) if block.header().first == first => {
+            cursors.put(block.header().next(), place);
+            let block = Ok(block);
+            Ok(Some(StoredBlock { first, block }))
+        }
+        Ok(block) => damaged(format!("it says that it begins at {}", block.header().first)),
+        Err(malformed) => damaged(malformed.to_string()),
+    }
+}
+
+/// The last block that begins at or after `start` and at or before `limit`.
+pub(super) fn last(log: &Tree, start: Lsn, limit: Lsn) -> Result<Option<Block>, StoreError> {
+    let after = match limit.get().checked_add(1) {
+        Some(after) => seek(log, after)?,
+        None => None,
+    };
+    let Some(last) = last_before(log, after.as_ref())? else {
+        return Ok(None);
+    };
+    let at = Lsn::new(last.number());
+    if at < start {
+        return Ok(None);
+    }
+    let what = match read(log, at, &mut Cursors::default())? {
+        Some(StoredBlock { first, block: Ok(block) }) if first == at => return Ok(Some(block)),
+        Some(StoredBlock { first, block: Err(what) }) if first == at => what,
+        _ => "it is gone while it is read".to_owned(),
+    };
+    Err(StoreError::CorruptLog { at, what })
+}
+
+/// Removes everything at or after `first`: remains of an append that nobody was told about, one commit at most.
+pub(super) fn remove_from(log: &Fenced, first: Lsn) -> Result<(), StoreError> {
+    while log.remove_step(first.get(), u64::MAX)? {}
+    Ok(())
+}
+
+/// Removes some of what is below `start`, when there is enough for a step. Returns whether there may be more.
+pub(super) fn remove_below_step(log: &Fenced, start: Lsn) -> Result<bool, StoreError> {
+    log.remove_below_step(start.get())
+}
+
+const KIND: u32 = u32::from_le_bytes(*b"RLBP");
+/// As many readers can go on without a search, such as actors that are replayed at the same time.
+const CURSORS: usize = 32;

@@ -1,0 +1,157 @@
+//! sled itself: how it is opened, and the trees in it. Called when a store is opened, on the writer's thread.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sled::{Db, Tree};
+
+use super::files::{ASIDE, BLOBS, CONF, DATA, SNAPSHOT, io_error, names, sync_directory};
+use super::identity;
+use super::lock::{Lock, locked};
+use super::shape::{CACHE_BYTES, FLUSH_EVERY_MS, SEGMENT_BYTES};
+use crate::StoreError;
+use crate::position::StoreId;
+
+/// An open sled with its trees. Clones share it; the last one to go closes sled, and frees the lock after that.
+#[derive(Clone, Debug)]
+pub(super) struct Engine {
+    /// The values of blocks.
+    pub(super) log: Tree,
+    /// Which checkpoints there are.
+    pub(super) catalog: Tree,
+    /// The values of checkpoints.
+    pub(super) checkpoints: Tree,
+    /// All of sled.
+    pub(super) db: Db,
+    _lock: Arc<Lock>,
+}
+
+impl Engine {
+    /// Makes a sled in a directory that has none, with the store's id in it, and makes its files stable.
+    pub(super) fn create(directory: &Path, store: StoreId, lock: Arc<Lock>) -> Result<Self, StoreError> {
+        let engine = Self::with_trees(open_sled(directory)?, lock)?;
+        let inserted = engine.db.insert(STORE_KEY, identity::encode(store));
+        inserted.map_err(backend("write the store's id"))?;
+        engine.db.flush().map_err(backend("flush"))?;
+        for name in [CONF, DATA] {
+            let path = directory.join(name);
+            let file = fs::File::open(&path).map_err(io_error("open", &path))?;
+            file.sync_all().map_err(io_error("sync", &path))?;
+        }
+        sync_directory(&directory.join(BLOBS))?;
+        sync_directory(directory)?;
+        Ok(engine)
+    }
+
+    /// Opens the sled of a store and checks that it is its own and has its trees.
+    pub(super) fn open(directory: &Path, store: StoreId, lock: Arc<Lock>) -> Result<Self, StoreError> {
+        move_generating_aside(directory)?;
+        let db = open_sled(directory)?;
+        let id = db.get(STORE_KEY).map_err(backend("read the store's id"))?;
+        let Some(id) = id else {
+            let what = "the store's id is gone from its data".to_owned();
+            return Err(StoreError::CorruptStore { what });
+        };
+        let found = identity::decode(&id.to_vec().into(), &directory.join(DATA))?;
+        if found != store {
+            return Err(StoreError::Mixed {
+                path: directory.to_owned(),
+                expected: store.to_string(),
+                found: found.to_string(),
+            });
+        }
+        // sled would make a tree that is asked for and not there.
+        let trees = db.tree_names();
+        for name in TREES {
+            if !trees.iter().any(|found| found == name) {
+                let what = format!("{} is gone from its data", String::from_utf8_lossy(name));
+                return Err(StoreError::CorruptStore { what });
+            }
+        }
+        Self::with_trees(db, lock)
+    }
+
+    fn with_trees(db: Db, lock: Arc<Lock>) -> Result<Self, StoreError> {
+        let [log, catalog, checkpoints] = TREES;
+        let open = |name: &[u8]| db.open_tree(name).map_err(backend("open a tree"));
+        Ok(Self {
+            log: open(log)?,
+            catalog: open(catalog)?,
+            checkpoints: open(checkpoints)?,
+            db,
+            _lock: lock,
+        })
+    }
+}
+
+/// Makes an error of sled one of ours: damage that sled finds in its own data is damage, which no reopening mends.
+pub(super) fn backend(action: &'static str) -> impl Fn(sled::Error) -> StoreError {
+    move |error| match error {
+        sled::Error::Corruption { at, .. } => {
+            let place = at.map_or_else(String::new, |at| format!(" at {at:?} of its file"));
+            StoreError::CorruptStore { what: format!("sled could not {action}, its data is damaged{place}") }
+        }
+        error => StoreError::Backend { action, reason: error.to_string() },
+    }
+}
+
+fn open_sled(directory: &Path) -> Result<Db, StoreError> {
+    let config = sled::Config::new()
+        .path(directory)
+        .segment_size(SEGMENT_BYTES)
+        .cache_capacity(CACHE_BYTES)
+        .flush_every_ms(FLUSH_EVERY_MS);
+    let since = Instant::now();
+    loop {
+        match config.open() {
+            Ok(db) => return Ok(db),
+            Err(sled::Error::Io(error)) if error.to_string().contains("could not acquire lock") => {
+                // Our own lock is held, so this is a sled of a dropped handle that lingers, or somebody who opened
+                // the directory with sled alone.
+                if since.elapsed() >= LINGER {
+                    return Err(locked(directory, None));
+                }
+                std::thread::sleep(LINGER / 50);
+            }
+            Err(error @ (sled::Error::Io(_) | sled::Error::Corruption { .. })) => {
+                return Err(backend("open")(error));
+            }
+            Err(error) => {
+                let what = format!("sled can't open its data: {error}");
+                return Err(StoreError::CorruptStore { what });
+            }
+        }
+    }
+}
+
+/// A process that dies while sled opens leaves a half-written snapshot, which sled would take for its newest. It is
+/// never needed, because the data hold everything that a snapshot does.
+fn move_generating_aside(directory: &Path) -> Result<(), StoreError> {
+    let leftovers = names(directory)?.into_iter();
+    let leftovers = leftovers.filter(|name| name.starts_with(SNAPSHOT) && name.ends_with(GENERATING));
+    let mut moved = 0_u32;
+    for name in leftovers {
+        let aside = directory.join(ASIDE);
+        fs::create_dir_all(&aside).map_err(io_error("create", &aside))?;
+        let from = directory.join(&name);
+        let to = (0_u32..).map(|count| aside.join(format!("{name}.{count}")));
+        let Some(to) = { to }.find(|to| !to.exists()) else {
+            continue;
+        };
+        fs::rename(&from, &to).map_err(io_error("move aside", &from))?;
+        tracing::warn!(from = %from.display(), to = %to.display(), "moved a half-written snapshot aside");
+        moved += 1;
+    }
+    if moved > 0 {
+        sync_directory(&directory.join(ASIDE))?;
+        sync_directory(directory)?;
+    }
+    Ok(())
+}
+
+const STORE_KEY: &[u8] = b"relive.store";
+const TREES: [&[u8]; 3] = [b"relive.log", b"relive.catalog", b"relive.checkpoints"];
+const GENERATING: &str = ".generating";
+const LINGER: Duration = Duration::from_secs(1);

@@ -1,0 +1,402 @@
+//! A tree whose values lie behind fences, so that sled writes each of them about once. Used for blocks and for
+//! checkpoints; knows keys and sizes, not what the values are.
+//!
+//! ```text
+//! fence := group:u64 index:u8                     big-endian, so that keys sort; index below FENCES, no value
+//! value := group:u64 255:u8 number:u64 part:u16
+//! ```
+//! Values come in ascending order of (number, part), and are grouped in the order in which they come: a large one
+//! alone, small ones together. So the order of keys is the order of numbers, and a number is found by halving; the
+//! number alone would do as a key, were it known ahead, where the fences go. Groups and fences say nothing: fences
+//! may be missing or left over, and the next group is found at open, after the last value.
+//!
+//! Invariants, on which rests that a leaf is not written again with its values in it, and stays below the size above
+//! which sled makes a blob of it (`shape` has the numbers):
+//! - a group is given its fences before its first value, and so are some groups after it: a leaf is split while it
+//!   holds nothing but fences, and a value lands in a leaf that stays as it is;
+//! - a group loses its fences after its last value, and many groups in one step lose all their values first: else
+//!   leaves that become small are merged into others with values in them.
+
+use std::ops::Bound;
+
+use sled::{IVec, Tree};
+
+use super::engine::backend;
+use super::part::Key;
+use super::shape::{FENCES, GROUP_BYTES, GROUPS_AHEAD, GROUPS_PER_REMOVAL, KEYS_PER_REMOVAL};
+use crate::StoreError;
+
+/// The writer's side of such a tree.
+#[derive(Debug)]
+pub(super) struct Fenced {
+    tree: Tree,
+    /// The group of the next value, if it is small enough.
+    group: u64,
+    /// The bytes of values in that group.
+    bytes: usize,
+    /// All groups from the one at open to this one (not included) have their fences.
+    fenced: u64,
+}
+
+impl Fenced {
+    /// Takes a tree as it was stored, and goes on with a new group after the last value.
+    pub(super) fn open(tree: Tree) -> Result<Self, StoreError> {
+        let group = match last_before(&tree, None)? {
+            None => 0,
+            Some(last) => last.group() + 1,
+        };
+        let (bytes, fenced) = (0, group);
+        Ok(Self { tree, group, bytes, fenced })
+    }
+
+    /// What it is in sled.
+    pub(super) fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// Adds a value. Its key must be above those of all that are there.
+    pub(super) fn insert(&mut self, key: Key, value: Vec<u8>) -> Result<(), sled::Error> {
+        if self.bytes > 0 && self.bytes + value.len() > GROUP_BYTES {
+            self.group += 1;
+            self.bytes = 0;
+        }
+        while self.fenced <= self.group + GROUPS_AHEAD {
+            for index in 0..FENCES {
+                self.tree.insert(fence(self.fenced, index), &[])?;
+            }
+            self.fenced += 1;
+        }
+        self.bytes += value.len();
+        self.tree.insert(Place::new(self.group, key).0, value).map(drop)
+    }
+
+    /// Removes some of the values from the number `first` to `last`, and after the last of them the fences that stood
+    /// before them. Returns whether there may be more.
+    pub(super) fn remove_step(&self, first: u64, last: u64) -> Result<bool, StoreError> {
+        if let Some(from) = seek(&self.tree, first)? {
+            for (removed, value) in values(&self.tree, Bound::Included(&from)).enumerate() {
+                let (place, _) = value?;
+                if place.number() > last {
+                    break;
+                }
+                if removed == KEYS_PER_REMOVAL {
+                    return Ok(true);
+                }
+                self.remove(&place.0)?;
+            }
+        }
+        // Between the value before them and the one after are the fences of groups that have no values any more.
+        let after = seek(&self.tree, first)?;
+        let begin = last_before(&self.tree, after.as_ref())?.map_or(0, |before| before.group() + 1);
+        self.remove_fences(begin, after.map_or(self.group, |after| after.group()))
+    }
+
+    /// Removes some of the values below the number `first`, whole groups of them, once there are enough of them for
+    /// a step, with the fences at the end of the step. Returns whether there may be more.
+    pub(super) fn remove_below_step(&self, first: u64) -> Result<bool, StoreError> {
+        let (Some(from), Some(lowest)) = (seek(&self.tree, first)?, self.lowest_group()?) else {
+            return Ok(false);
+        };
+        let end = lowest.saturating_add(GROUPS_PER_REMOVAL);
+        if end > from.group() {
+            return Ok(false);
+        }
+        let mut removed = 0;
+        let lowest = lowest.to_be_bytes();
+        let keys = self.tree.range(lowest.as_slice()..end.to_be_bytes().as_slice());
+        for found in keys.keys() {
+            let found = found.map_err(backend("cut the log"))?;
+            if !is_fence(&found) {
+                self.remove(&found)?;
+                removed += 1;
+            }
+            if removed == KEYS_PER_REMOVAL {
+                return Ok(true);
+            }
+        }
+        self.remove_fences(0, end)?;
+        Ok(true)
+    }
+
+    /// Removes some of the fences in groups that have no values. Returns whether there may be more.
+    fn remove_fences(&self, begin: u64, end: u64) -> Result<bool, StoreError> {
+        if begin >= end {
+            return Ok(false);
+        }
+        let (begin, end) = (begin.to_be_bytes(), end.to_be_bytes());
+        let mut removed = 0;
+        let keys = self.tree.range(begin.as_slice()..end.as_slice()).keys();
+        for found in keys.take(KEYS_PER_REMOVAL) {
+            self.remove(&found.map_err(backend("remove"))?)?;
+            removed += 1;
+        }
+        Ok(removed == KEYS_PER_REMOVAL)
+    }
+
+    fn lowest_group(&self) -> Result<Option<u64>, StoreError> {
+        let lowest = self.tree.iter().keys().next().transpose();
+        Ok(lowest.map_err(backend("read"))?.map(|key| u64_at(&key, 0)))
+    }
+
+    fn remove(&self, key: &[u8]) -> Result<(), StoreError> {
+        self.tree.remove(key).map_err(backend("remove")).map(drop)
+    }
+}
+
+/// Where a value stands: its key in sled, which is not trusted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place(IVec);
+
+impl Place {
+    fn new(group: u64, key: Key) -> Self {
+        let mut bytes = [VALUE_MARK; VALUE_KEY_BYTES];
+        bytes[..8].copy_from_slice(&group.to_be_bytes());
+        bytes[9..17].copy_from_slice(&key.number.to_be_bytes());
+        bytes[17..].copy_from_slice(&key.part.to_be_bytes());
+        Self(IVec::from(&bytes))
+    }
+
+    /// The number, or what there is of it.
+    pub(super) fn number(&self) -> u64 {
+        u64_at(&self.0, 9)
+    }
+
+    /// Number and part, when it is as long as it should be.
+    pub(super) fn key(&self) -> Option<Key> {
+        let part = self.0.get(17..)?.try_into().ok()?;
+        Some(Key { number: self.number(), part: u16::from_be_bytes(part) })
+    }
+
+    /// Groups count up from 0, so one that is not far below the end is of a damaged key.
+    fn group(&self) -> u64 {
+        u64_at(&self.0, 0).min(GROUPS_MAX)
+    }
+}
+
+/// The first value with a number of at least `number`. Finds it by halving the groups, which reads one leaf each.
+pub(super) fn seek(tree: &Tree, number: u64) -> Result<Option<Place>, StoreError> {
+    let first_from = |from: &[u8]| -> Result<Option<Place>, StoreError> {
+        let found = tree.range(from..).keys().map(|key| key.map_err(backend("read")));
+        let mut found = found.filter(|key| !key.as_ref().is_ok_and(|key| is_fence(key)));
+        found.next().transpose().map(|found| found.map(Place))
+    };
+    let Some(first) = first_from(&[])? else {
+        return Ok(None);
+    };
+    if first.number() >= number {
+        return Ok(Some(first));
+    }
+    // Values from the group `low` on begin with one that is too low, those from the group `high` on with none.
+    let mut low = first.group();
+    let mut high = last_before(tree, None)?.map_or(low, |last| last.group()) + 1;
+    while high.saturating_sub(low) > 1 {
+        let middle = low + (high - low) / 2;
+        match first_from(&middle.to_be_bytes())? {
+            Some(found) if found.number() < number => low = found.group().max(middle),
+            _ => high = middle,
+        }
+    }
+    let from = Place::new(low, Key { number, part: 0 });
+    let found = first_from(&from.0)?;
+    Ok(found.filter(|found| found.number() >= number))
+}
+
+/// The last value before a place, or of all.
+pub(super) fn last_before(tree: &Tree, place: Option<&Place>) -> Result<Option<Place>, StoreError> {
+    let end = place.map_or(Bound::Unbounded, |place| Bound::Excluded(&*place.0));
+    let keys = tree.range::<&[u8], _>((Bound::Unbounded, end)).keys().rev();
+    for key in keys {
+        let key = key.map_err(backend("read"))?;
+        if !is_fence(&key) {
+            return Ok(Some(Place(key)));
+        }
+    }
+    Ok(None)
+}
+
+/// The values from a place on.
+pub(super) fn values(
+    tree: &Tree,
+    from: Bound<&Place>,
+) -> impl Iterator<Item = Result<(Place, IVec), StoreError>> + use<> {
+    let from = match from {
+        Bound::Included(place) => Bound::Included(&*place.0),
+        Bound::Excluded(place) => Bound::Excluded(&*place.0),
+        Bound::Unbounded => Bound::Unbounded,
+    };
+    let found = tree.range::<&[u8], _>((from, Bound::Unbounded));
+    found.filter_map(|found| match found {
+        Ok((key, _)) if is_fence(&key) => None,
+        Ok((key, value)) => Some(Ok((Place(key), value))),
+        Err(error) => Some(Err(backend("read")(error))),
+    })
+}
+
+fn fence(group: u64, index: u8) -> [u8; FENCE_KEY_BYTES] {
+    let mut bytes = [index; FENCE_KEY_BYTES];
+    bytes[..8].copy_from_slice(&group.to_be_bytes());
+    bytes
+}
+
+fn is_fence(key: &[u8]) -> bool {
+    key.len() == FENCE_KEY_BYTES
+}
+
+/// The number at a place in a key; what a key that is too short lacks is zero.
+fn u64_at(key: &[u8], at: usize) -> u64 {
+    let mut bytes = [0; 8];
+    for (to, from) in bytes.iter_mut().zip(key.iter().skip(at)) {
+        *to = *from;
+    }
+    u64::from_be_bytes(bytes)
+}
+
+const FENCE_KEY_BYTES: usize = 9;
+const VALUE_KEY_BYTES: usize = 19;
+/// Stands where fences have their index, so that values come after them.
+const VALUE_MARK: u8 = u8::MAX;
+/// More groups than there will ever be: what is over it is damaged, and leaves room to count on.
+const GROUPS_MAX: u64 = 1 << 62;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn tree() -> (TempDir, Tree) {
+        let root = tempfile::tempdir().unwrap();
+        let db = sled::Config::new().path(root.path().join("db")).open().unwrap();
+        let tree = db.open_tree("test").unwrap();
+        (root, tree)
+    }
+
+    /// Removes all that one kind of removal does.
+    fn remove_all(mut step: impl FnMut() -> Result<bool, StoreError>) {
+        while step().unwrap() {}
+    }
+
+    fn all(tree: &Tree) -> Vec<(u64, u16)> {
+        let found = tree.iter().keys().map(Result::unwrap);
+        let found = found.filter(|key| !is_fence(key)).map(|key| Place(key).key().unwrap());
+        found.map(|key| (key.number, key.part)).collect()
+    }
+
+    fn fences(tree: &Tree) -> usize {
+        tree.iter().keys().filter(|key| is_fence(key.as_ref().unwrap())).count()
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        /// Parts of that many bytes, at a number that is so much higher.
+        Insert(u64, Vec<usize>),
+        Remove(usize, usize),
+        RemoveBelow(usize),
+        Reopen,
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let size = prop_oneof![3 => 1..200_usize, 1 => GROUP_BYTES - 2..GROUP_BYTES + 2];
+        let insert = (1..1000_u64, prop::collection::vec(size, 1..4));
+        let insert = insert.prop_map(|(ahead, parts)| Step::Insert(ahead, parts));
+        let remove = (0..60_usize, 0..4_usize).prop_map(|(at, more)| Step::Remove(at, more));
+        let below = (0..60_usize).prop_map(Step::RemoveBelow);
+        let step = prop_oneof![8 => insert, 2 => remove, 1 => below, 1 => Just(Step::Reopen)];
+        prop::collection::vec(step, 1..80)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        /// Invariant: prefix. Every value is found by its number, whatever was removed before.
+        #[test]
+        fn values_are_found_by_their_numbers(steps in steps()) {
+            let (_root, tree) = tree();
+            let mut fenced = Fenced::open(tree.clone()).unwrap();
+            let mut model = BTreeSet::new();
+            let mut number = 0;
+            for step in steps {
+                let nth = |at: usize| model.iter().nth(at).map_or(number, |(number, _)| *number);
+                match step {
+                    Step::Insert(ahead, parts) => {
+                        number += ahead;
+                        for (part, size) in (0..).zip(parts) {
+                            fenced.insert(Key { number, part }, vec![0; size]).unwrap();
+                            model.insert((number, part));
+                        }
+                    }
+                    Step::Remove(at, more) => {
+                        let (first, last) = (nth(at), nth(at + more));
+                        remove_all(|| fenced.remove_step(first, last));
+                        model.retain(|(number, _)| *number < first || *number > last);
+                    }
+                    Step::RemoveBelow(at) => {
+                        let first = nth(at);
+                        remove_all(|| fenced.remove_below_step(first));
+                        let left: BTreeSet<_> = all(&tree).into_iter().collect();
+                        prop_assert!(left.is_subset(&model));
+                        prop_assert!(left.range((first, 0)..).eq(model.range((first, 0)..)));
+                        model = left;
+                    }
+                    Step::Reopen => fenced = Fenced::open(tree.clone()).unwrap(),
+                }
+                prop_assert_eq!(all(&tree), model.iter().copied().collect::<Vec<_>>(), "in this order");
+            }
+            let numbers: BTreeSet<_> = model.iter().map(|(number, _)| *number).collect();
+            for near in numbers.iter().flat_map(|number| [number - 1, *number, number + 1]).chain([0, u64::MAX]) {
+                let found = seek(&tree, near).unwrap();
+                let expected = model.range((near, 0)..).next().copied();
+                let found_key = found.as_ref().and_then(Place::key).map(|key| (key.number, key.part));
+                prop_assert_eq!(found_key, expected, "from {}", near);
+                let before = last_before(&tree, found.as_ref()).unwrap();
+                let before = before.and_then(|before| before.key()).map(|key| (key.number, key.part));
+                prop_assert_eq!(before, model.range(..(near, 0)).next_back().copied());
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_stays_of_what_is_removed() {
+        let (_root, tree) = tree();
+        let mut fenced = Fenced::open(tree.clone()).unwrap();
+        let ahead = usize::try_from(GROUPS_AHEAD + 1).unwrap() * usize::from(FENCES);
+        for round in 0..5 {
+            for number in (1..=100).map(|number| round * 100 + number) {
+                fenced.insert(Key { number, part: 0 }, vec![0; 12_000]).unwrap();
+            }
+            remove_all(|| fenced.remove_step(0, u64::MAX));
+            assert_eq!(tree.len(), fences(&tree));
+            assert_eq!(tree.len(), ahead, "round {round}");
+        }
+        // Below a number whole steps are removed, and less than one stays.
+        for number in 501..=1000 {
+            fenced.insert(Key { number, part: 0 }, vec![0; 12_000]).unwrap();
+        }
+        remove_all(|| fenced.remove_below_step(1000));
+        let groups = usize::try_from(GROUPS_PER_REMOVAL).unwrap();
+        assert!(all(&tree).len() <= groups && all(&tree).contains(&(1000, 0)));
+        assert!(fences(&tree) <= groups * usize::from(FENCES) + ahead);
+    }
+
+    /// Keys of any form keep their place, so that damage to them is reported where it is.
+    #[test]
+    fn damaged_keys_do_no_harm() {
+        let (_root, tree) = tree();
+        let mut fenced = Fenced::open(tree.clone()).unwrap();
+        fenced.insert(Key { number: 5, part: 0 }, vec![0; 10]).unwrap();
+        for length in (0..40).filter(|length| *length != FENCE_KEY_BYTES) {
+            tree.insert(vec![u8::MAX; length], &[]).unwrap();
+        }
+        tree.insert([1], &[]).unwrap();
+        for number in [0, 5, 6, u64::MAX] {
+            seek(&tree, number).unwrap();
+        }
+        let mut again = Fenced::open(tree.clone()).unwrap();
+        again.insert(Key { number: 6, part: 0 }, vec![0; 10]).unwrap();
+        remove_all(|| again.remove_step(0, u64::MAX));
+        remove_all(|| again.remove_below_step(u64::MAX));
+    }
+}

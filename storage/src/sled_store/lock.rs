@@ -1,0 +1,117 @@
+//! The lock that lets one handle have a directory open. Beside sled's own, because it can say who holds it, and
+//! because it remembers that the directory once held a store.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::files::{LOCK, io_error};
+use crate::StoreError;
+use crate::position::StoreId;
+
+/// Held until it is dropped; the system frees it when the process dies.
+#[derive(Debug)]
+pub(super) struct Lock {
+    file: File,
+    path: PathBuf,
+}
+
+impl Lock {
+    /// Takes the lock of a directory. A holder in this very process is waited for for [`OWN_LINGER`], because a
+    /// handle that was just dropped may hold it that much longer.
+    pub(super) fn acquire(directory: &Path) -> Result<Self, StoreError> {
+        let path = directory.join(LOCK);
+        let mut options = OpenOptions::new();
+        let options = options.read(true).write(true).create(true).truncate(false);
+        let file = options.open(&path).map_err(io_error("open", &path))?;
+        let since = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::Error(error)) => return Err(io_error("lock", &path)(error)),
+                Err(TryLockError::WouldBlock) => {}
+            }
+            let holder = Note::read(&file, &path)?.process;
+            if holder != Some(std::process::id()) || since.elapsed() >= OWN_LINGER {
+                return Err(locked(directory, holder));
+            }
+            std::thread::sleep(OWN_LINGER / 100);
+        }
+        let lock = Self { file, path };
+        let store = lock.store()?;
+        lock.write(store)?;
+        Ok(lock)
+    }
+
+    /// The store that was created under this lock, if any ever was.
+    pub(super) fn store(&self) -> Result<Option<StoreId>, StoreError> {
+        Ok(Note::read(&self.file, &self.path)?.store)
+    }
+
+    /// Remembers for ever that the directory holds a store.
+    pub(super) fn remember(&self, store: StoreId) -> Result<(), StoreError> {
+        self.write(Some(store))?;
+        self.file.sync_all().map_err(io_error("sync", &self.path))
+    }
+
+    fn write(&self, store: Option<StoreId>) -> Result<(), StoreError> {
+        // Of a fixed length, so that a shorter number leaves nothing of a longer one behind.
+        let mut text = format!("process {:10}\n", std::process::id());
+        if let Some(store) = store {
+            text.push_str(&format!("store {store}\n"));
+        }
+        let mut file = &self.file;
+        let written = file.seek(SeekFrom::Start(0));
+        let written = written.and_then(|_| file.write_all(text.as_bytes()));
+        written.map_err(io_error("write", &self.path))
+    }
+}
+
+/// The store that a directory's lock file remembers, without taking the lock.
+pub(super) fn remembered(directory: &Path) -> Result<Option<StoreId>, StoreError> {
+    let path = directory.join(LOCK);
+    match File::open(&path) {
+        Ok(file) => Ok(Note::read(&file, &path)?.store),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(io_error("open", &path)(error)),
+    }
+}
+
+/// The error of a directory that somebody else has open.
+pub(super) fn locked(directory: &Path, process: Option<u32>) -> StoreError {
+    let holder = match process {
+        Some(id) if id == std::process::id() => format!("this process ({id}), under another handle"),
+        Some(id) => format!("process {id}"),
+        None => "another process".to_owned(),
+    };
+    StoreError::Locked { path: directory.to_owned(), holder }
+}
+
+/// What the lock file says. Read leniently: it is advice, the lock itself is the system's.
+#[derive(Default)]
+struct Note {
+    process: Option<u32>,
+    store: Option<StoreId>,
+}
+
+impl Note {
+    fn read(mut file: &File, path: &Path) -> Result<Self, StoreError> {
+        let mut bytes = Vec::new();
+        let read = file.seek(SeekFrom::Start(0));
+        let read = read.and_then(|_| file.take(NOTE_BYTES_MAX).read_to_end(&mut bytes));
+        read.map_err(io_error("read", path))?;
+        let mut note = Self::default();
+        for line in String::from_utf8_lossy(&bytes).lines() {
+            match line.split_once(' ') {
+                Some(("process", id)) => note.process = id.trim().parse().ok(),
+                Some(("store", id)) => note.store = u128::from_str_radix(id, 16).ok().map(StoreId::new),
+                _ => {}
+            }
+        }
+        Ok(note)
+    }
+}
+
+const OWN_LINGER: Duration = Duration::from_secs(1);
+const NOTE_BYTES_MAX: u64 = 256;

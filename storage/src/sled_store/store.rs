@@ -1,0 +1,202 @@
+//! The handle of a store on sled: opening, closing, and the log's half of the seam.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::blocks::{self, Cursors};
+use super::engine::Engine;
+use super::mark::Seal;
+use super::options::SledOptions;
+use super::poison::Poison;
+use super::worker::Worker;
+use super::writer::{Status, Writer};
+use crate::admission::Tail;
+use crate::log::{Extent, Log, StoredBlock};
+use crate::position::{Lsn, StoreId};
+use crate::{Block, Durability, StoreError};
+
+/// A store in a directory, on sled 0.34.
+///
+/// In the tier `PowerLoss` what [`Log::sync`] returned for survives the loss of power, in `ProcessCrash` the death of
+/// the process. Damage, loss and exchange of its files are errors, at open or when the log and the checkpoints are
+/// read. After a failed write or sync, and after a call that took longer than its timeout, it takes nothing more
+/// until it is opened again.
+///
+/// Dropping it closes it as [`SledStore::close`] does, and only logs what goes wrong.
+///
+/// # Examples
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use relive_storage::{Log, SledOptions, SledStore};
+///
+/// let directory = tempfile::tempdir()?;
+/// let store = SledStore::open(directory.path().join("data"), &SledOptions::default())?;
+/// println!("{}", store.extent()?.store);
+/// store.close()?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct SledStore {
+    pub(super) reader: Worker<Reader>,
+    pub(super) writer: Worker<Writer>,
+    pub(super) poison: Arc<Poison>,
+    pub(super) status: Status,
+    /// What was appended, which may be in the writer's queue still.
+    tail: Mutex<Tail>,
+    /// Which checkpoints there are, once they were counted in this opening. Held by whoever changes or counts them,
+    /// so that one does not see half of what the other does.
+    pub(super) counted: Mutex<Counted>,
+    path: PathBuf,
+    store: StoreId,
+    durability: Durability,
+    closed: bool,
+}
+
+/// What is known of the checkpoints in this opening.
+#[derive(Debug, Default)]
+pub(super) struct Counted {
+    /// All newest checkpoints.
+    pub(super) seal: Option<Seal>,
+    /// Whether remains of an unfinished checkpoint were removed.
+    pub(super) cleared: bool,
+}
+
+impl SledStore {
+    /// Opens the store of a directory; creates one in a directory that is missing or empty.
+    ///
+    /// # Errors
+    /// Nothing was changed: [`StoreError::Locked`] (another process or handle has it open), [`StoreError::NotAStore`]
+    /// (the directory holds something else), [`StoreError::NewerFormat`], [`StoreError::Missing`],
+    /// [`StoreError::Mixed`] and [`StoreError::CorruptStore`] (restore the files), [`StoreError::Misuse`] (the tier
+    /// `Volatile`, which is that of [`crate::MemoryStore`]). Otherwise: [`StoreError::Io`],
+    /// [`StoreError::Backend`] (sled refused, or panicked), [`StoreError::Hung`].
+    pub fn open(path: impl AsRef<Path>, options: &SledOptions) -> Result<Self, StoreError> {
+        let path = path.as_ref().to_owned();
+        let SledOptions { durability, call_timeout, open_timeout } = *options;
+        if durability == Durability::Volatile {
+            let what = "a store in a directory was asked to be volatile".to_owned();
+            return Err(StoreError::Misuse { what });
+        }
+        let poison = Arc::new(Poison::default());
+        let open = {
+            let (path, poison) = (path.clone(), Arc::clone(&poison));
+            move || Writer::open(&path, durability, poison)
+        };
+        let timeouts = (open_timeout, call_timeout);
+        let writer = Worker::start("relive-writer", "open", timeouts, Arc::clone(&poison), open)?;
+        let (store, status, engine) =
+            writer.call("open", |writer| Ok((writer.store(), writer.status(), writer.engine())))?;
+        let reader = Worker::start("relive-reader", "open", timeouts, Arc::clone(&poison), || {
+            Ok(Reader { engine, cursors: Cursors::default() })
+        })?;
+        let acknowledged = status.get().acknowledged;
+        tracing::info!(path = %path.display(), tier = %durability, %store, %acknowledged, "opened the store");
+        Ok(Self {
+            reader,
+            writer,
+            poison,
+            status,
+            tail: Mutex::default(),
+            counted: Mutex::default(),
+            path,
+            store,
+            durability,
+            closed: false,
+        })
+    }
+
+    /// Makes everything stable, records what there is, and closes sled. Blocks that were appended and not synced are
+    /// not acknowledged by it.
+    ///
+    /// # Errors
+    /// [`StoreError::Poisoned`] when something failed before: then nothing was written. [`StoreError::Hung`] when the
+    /// backend did not end in time: its threads are left behind, and hold the lock as long as they run.
+    pub fn close(mut self) -> Result<(), StoreError> {
+        self.shut()
+    }
+
+    fn shut(&mut self) -> Result<(), StoreError> {
+        if std::mem::replace(&mut self.closed, true) {
+            return Ok(());
+        }
+        let seal = self.counted.lock().unwrap_or_else(PoisonError::into_inner).seal;
+        let finished = self.poison.check();
+        let finished = finished.and_then(|()| self.writer.call("close", move |writer| writer.close(seal)));
+        // Both are stopped in any case, so that the lock is free after this, as far as that can be had.
+        let reader = self.reader.stop();
+        let writer = self.writer.stop();
+        finished.and(reader).and(writer)
+    }
+}
+
+/// The state of the reader's thread.
+pub(super) struct Reader {
+    pub(super) engine: Engine,
+    cursors: Cursors,
+}
+
+impl Drop for SledStore {
+    fn drop(&mut self) {
+        if let Err(error) = self.shut() {
+            tracing::warn!(path = %self.path.display(), %error, "the store was not closed cleanly");
+        }
+    }
+}
+
+impl std::fmt::Debug for SledStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SledStore")
+            .field("path", &self.path)
+            .field("store", &self.store)
+            .field("durability", &self.durability)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Log for SledStore {
+    fn extent(&self) -> Result<Extent, StoreError> {
+        let mark = self.status.get();
+        Ok(Extent {
+            store: self.store,
+            durability: self.durability,
+            start: mark.start,
+            acknowledged: mark.acknowledged,
+            epoch: mark.epoch,
+        })
+    }
+
+    fn append(&self, block: &Block) -> Result<(), StoreError> {
+        self.poison.check()?;
+        // Held until the block is in the queue, so that blocks stand there in the order in which they were admitted.
+        let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
+        let acknowledged = self.status.get().acknowledged;
+        let next = tail.admit(&block.header(), acknowledged, |first| {
+            self.writer.call("append", move |writer| writer.stored_end(first))
+        })?;
+        // The sync that follows waits for it, and tells when it failed.
+        let block = block.clone();
+        self.writer.post("append", move |writer| writer.append(&block));
+        tail.advance(next);
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        self.poison.check()?;
+        self.writer.call("sync", Writer::sync)
+    }
+
+    fn read(&self, from: Lsn) -> Result<Option<StoredBlock>, StoreError> {
+        let from = from.max(self.status.get().start);
+        self.reader.call("read", move |reader| blocks::read(&reader.engine.log, from, &mut reader.cursors))
+    }
+
+    fn cut(&self, below: Lsn) -> Result<Lsn, StoreError> {
+        self.poison.check()?;
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        // The log below is needed no more because of checkpoints: from now on they may not go missing.
+        let seal = self.count(&mut counted)?;
+        let start = self.writer.call("cut", move |writer| writer.begin_cut(below, seal))?;
+        while self.writer.call("cut", Writer::cut_step)? {}
+        Ok(start)
+    }
+}

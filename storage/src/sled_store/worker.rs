@@ -1,0 +1,216 @@
+//! A thread that makes the calls into sled, so that a panic there becomes an error, and a hang is left behind.
+//! Knows no sled; the store has one that writes and one that reads.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use super::poison::Poison;
+use crate::StoreError;
+
+type Job<S> = Box<dyn FnOnce(&mut S) + Send>;
+
+/// A thread with a state that only it touches.
+pub(super) struct Worker<S> {
+    /// Its queue: a job for each caller that waits, and the blocks of a commit. `None` once it was stopped.
+    jobs: Option<mpsc::Sender<Job<S>>>,
+    /// Answers when the thread has dropped its state. A mutex only because a receiver can't be shared.
+    ended: Mutex<mpsc::Receiver<()>>,
+    poison: Arc<Poison>,
+    timeout: Duration,
+}
+
+impl<S: Send + 'static> Worker<S> {
+    /// Starts the thread and has it make its state, within `first_timeout`.
+    pub(super) fn start(
+        name: &str,
+        action: &'static str,
+        (first_timeout, timeout): (Duration, Duration),
+        poison: Arc<Poison>,
+        make: impl FnOnce() -> Result<S, StoreError> + Send + 'static,
+    ) -> Result<Self, StoreError> {
+        let (jobs, queue) = mpsc::channel::<Job<S>>();
+        let (end, ended) = mpsc::channel();
+        let (answer, answered) = mpsc::channel();
+        let body = move || {
+            match guarded(action, make) {
+                Err(error) => drop(answer.send(Err(error))),
+                Ok(mut state) => {
+                    // Nobody waits any more when this took too long: then the state is dropped at once.
+                    if answer.send(Ok(())).is_ok() {
+                        for job in queue {
+                            job(&mut state);
+                        }
+                    }
+                    // Dropping sled writes, and may panic.
+                    if let Err(error) = guarded("close", move || {
+                        drop(state);
+                        Ok(())
+                    }) {
+                        tracing::warn!(%error, "closing failed");
+                    }
+                }
+            }
+            drop(end);
+        };
+        let spawned = thread::Builder::new().name(name.to_owned()).spawn(body);
+        spawned
+            .map_err(|error| StoreError::Backend { action: "start a thread", reason: error.to_string() })?;
+        wait(&answered, action, first_timeout)??;
+        Ok(Self { jobs: Some(jobs), ended: Mutex::new(ended), poison, timeout })
+    }
+
+    /// Has the thread do `work` and waits for the answer. An error after which the medium is in an unknown state, a
+    /// panic and a timeout poison the store.
+    pub(super) fn call<T: Send + 'static>(
+        &self,
+        action: &'static str,
+        work: impl FnOnce(&mut S) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, answered) = mpsc::channel();
+        self.queue(action, work, move |result| drop(answer.send(result)));
+        let result = wait(&answered, action, self.timeout).flatten();
+        if let Err(error) = &result {
+            self.poison.note(error);
+        }
+        result
+    }
+
+    /// Has the thread do `work` before the next call's, and does not wait. Any error poisons the store, so that no
+    /// later job is done on top of it, and the next call can tell.
+    pub(super) fn post(
+        &self,
+        action: &'static str,
+        work: impl FnOnce(&mut S) -> Result<(), StoreError> + Send + 'static,
+    ) {
+        let poison = Arc::clone(&self.poison);
+        self.queue(action, work, move |result| {
+            if let Err(error) = result {
+                poison.set(&error);
+            }
+        });
+    }
+
+    fn queue<T: 'static>(
+        &self,
+        action: &'static str,
+        work: impl FnOnce(&mut S) -> Result<T, StoreError> + Send + 'static,
+        answer: impl FnOnce(Result<T, StoreError>) + Send + 'static,
+    ) {
+        let poison = Arc::clone(&self.poison);
+        let job: Job<S> = Box::new(move |state| {
+            let result = guarded(action, AssertUnwindSafe(|| work(state)));
+            // Noted here, before the next job in the queue can run on top of a failed one.
+            if let Err(error) = &result {
+                poison.note(error);
+            }
+            answer(result);
+        });
+        // When the thread is gone the job comes back and is dropped, and whoever waits is told.
+        if let Some(jobs) = &self.jobs {
+            drop(jobs.send(job));
+        }
+    }
+
+    /// Stops the thread after the jobs in its queue and waits until its state is dropped.
+    pub(super) fn stop(&mut self) -> Result<(), StoreError> {
+        self.jobs = None;
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        match ended.recv_timeout(self.timeout) {
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => Ok(()),
+            Err(RecvTimeoutError::Timeout) => Err(StoreError::Hung { action: "close", after: self.timeout }),
+        }
+    }
+}
+
+fn guarded<T>(action: &'static str, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        Err(StoreError::Backend { action, reason: format!("it panicked: {}", text.unwrap_or_default()) })
+    })
+}
+
+fn wait<T>(answered: &mpsc::Receiver<T>, action: &'static str, after: Duration) -> Result<T, StoreError> {
+    answered.recv_timeout(after).map_err(|error| match error {
+        RecvTimeoutError::Timeout => StoreError::Hung { action, after },
+        RecvTimeoutError::Disconnected => {
+            StoreError::Backend { action, reason: "its thread has ended".to_owned() }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn worker(timeout: Duration) -> (Worker<u32>, Arc<Poison>) {
+        let poison = Arc::new(Poison::default());
+        let timeouts = (Duration::from_secs(30), timeout);
+        let worker = Worker::start("test", "open", timeouts, Arc::clone(&poison), || Ok(7));
+        (worker.unwrap(), poison)
+    }
+
+    #[test]
+    fn jobs_share_a_state_and_answer() {
+        let (mut worker, poison) = worker(Duration::from_secs(30));
+        let add = worker.call("add", |state| {
+            *state += 1;
+            Ok(())
+        });
+        add.unwrap();
+        assert_eq!(worker.call("read", |state| Ok(*state)).unwrap(), 8);
+        worker.stop().unwrap();
+        poison.check().unwrap();
+        let after = worker.call("read", |state| Ok(*state));
+        assert!(matches!(after, Err(StoreError::Backend { .. })));
+    }
+
+    /// Invariant: fail-stop.
+    #[test]
+    fn a_panic_is_an_error_and_poisons() {
+        let (worker, poison) = worker(Duration::from_secs(30));
+        let error = worker.call::<()>("append", |_| panic!("duplicate segment")).unwrap_err();
+        assert!(error.to_string().contains("duplicate segment"), "{error}");
+        assert!(matches!(poison.check(), Err(StoreError::Poisoned { .. })));
+    }
+
+    /// Invariant: fail-stop. Nobody hears of the error itself, not even of one that would not poison in a call.
+    #[test]
+    fn a_failure_that_nobody_waits_for_poisons_before_the_next_job() {
+        let (worker, poison) = worker(Duration::from_secs(30));
+        worker.post("append", |_| {
+            let what = "lost".to_owned();
+            Err(StoreError::CorruptStore { what })
+        });
+        let seen = Arc::clone(&poison);
+        let next = worker.call("sync", move |_| seen.check());
+        assert!(matches!(next, Err(StoreError::Poisoned { .. })), "{next:?}");
+    }
+
+    /// Invariant: fail-stop.
+    #[test]
+    fn a_hang_is_an_error_and_poisons() {
+        let (mut worker, poison) = worker(Duration::from_millis(20));
+        let (release, hang) = mpsc::channel::<()>();
+        let hung = worker.call("sync", move |_| {
+            assert!(hang.recv().is_err(), "nothing is ever sent");
+            Ok(())
+        });
+        assert!(matches!(hung, Err(StoreError::Hung { action: "sync", .. })), "{hung:?}");
+        assert!(matches!(poison.check(), Err(StoreError::Poisoned { .. })));
+        assert!(matches!(worker.stop(), Err(StoreError::Hung { .. })));
+        drop(release);
+    }
+
+    #[test]
+    fn the_mistakes_of_a_caller_do_not_poison() {
+        let (worker, poison) = worker(Duration::from_secs(30));
+        let what = "a gap".to_owned();
+        let refused = worker.call::<()>("append", |_| Err(StoreError::Misuse { what }));
+        assert!(matches!(refused, Err(StoreError::Misuse { .. })));
+        poison.check().unwrap();
+    }
+}

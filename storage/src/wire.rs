@@ -1,0 +1,151 @@
+//! Reading and writing the few primitive shapes of the stored format. Knows bytes, no meaning.
+//!
+//! The reader is for hostile bytes: each length is checked against what is there before it is used.
+
+use bytes::Bytes;
+
+/// Bytes that are not what the format says. Where they lie is added by the caller, who knows.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Malformed(pub(crate) &'static str);
+
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value.to_le_bytes()[0] | 0x80);
+        value >>= 7;
+    }
+    out.push(value.to_le_bytes()[0]);
+}
+
+/// Writes a length and the bytes.
+pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+/// A cursor over untrusted bytes. Slices of it share the memory, so decoding copies no payload.
+pub(crate) struct Reader {
+    bytes: Bytes,
+    at: usize,
+}
+
+impl Reader {
+    pub(crate) fn new(bytes: Bytes) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.at == self.bytes.len()
+    }
+
+    pub(crate) fn position(&self) -> usize {
+        self.at
+    }
+
+    /// How many bytes are still to be read.
+    pub(crate) fn remaining(&self) -> usize {
+        self.bytes.len() - self.at
+    }
+
+    /// The next `count` bytes, as a view.
+    pub(crate) fn take(&mut self, count: usize) -> Result<Bytes, Malformed> {
+        if count > self.remaining() {
+            return Err(Malformed("a length reaches past the end"));
+        }
+        let slice = self.bytes.slice(self.at..self.at + count);
+        self.at += count;
+        Ok(slice)
+    }
+
+    fn take_array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+        let end = self.at.checked_add(N).ok_or(Malformed("a length reaches past the end"))?;
+        let slice =
+            self.bytes.get(self.at..end).ok_or(Malformed("the bytes end in the middle of a number"))?;
+        self.at = end;
+        slice.try_into().map_err(|_| Malformed("the bytes end in the middle of a number"))
+    }
+
+    pub(crate) fn u8(&mut self) -> Result<u8, Malformed> {
+        Ok(self.take_array::<1>()?[0])
+    }
+
+    pub(crate) fn u32(&mut self) -> Result<u32, Malformed> {
+        Ok(u32::from_le_bytes(self.take_array()?))
+    }
+
+    pub(crate) fn u64(&mut self) -> Result<u64, Malformed> {
+        Ok(u64::from_le_bytes(self.take_array()?))
+    }
+
+    pub(crate) fn u128(&mut self) -> Result<u128, Malformed> {
+        Ok(u128::from_le_bytes(self.take_array()?))
+    }
+
+    /// A number of up to ten bytes, seven bits each, low ones first; only the shortest form is valid.
+    pub(crate) fn varint(&mut self) -> Result<u64, Malformed> {
+        let mut value = 0_u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.u8()?;
+            let bits = u64::from(byte & 0x7f);
+            if shift == 63 && bits > 1 {
+                return Err(Malformed("a number does not fit into 64 bits"));
+            }
+            value |= bits << shift;
+            if byte & 0x80 == 0 {
+                if byte == 0 && shift > 0 {
+                    return Err(Malformed("a number is not in its shortest form"));
+                }
+                return Ok(value);
+            }
+        }
+        Err(Malformed("a number does not fit into 64 bits"))
+    }
+
+    /// A length or count of at most `limit`.
+    pub(crate) fn length(&mut self, limit: usize) -> Result<usize, Malformed> {
+        let length = usize::try_from(self.varint()?).map_err(|_| Malformed("a length is over its limit"))?;
+        if length > limit { Err(Malformed("a length is over its limit")) } else { Ok(length) }
+    }
+
+    /// A length of at most `limit`, and that many bytes.
+    pub(crate) fn bytes(&mut self, limit: usize) -> Result<Bytes, Malformed> {
+        let length = self.length(limit)?;
+        self.take(length)
+    }
+
+    /// A text of at most `limit` bytes, handed to `make` without being copied first.
+    pub(crate) fn text<T>(&mut self, limit: usize, make: impl FnOnce(&str) -> T) -> Result<T, Malformed> {
+        let bytes = self.bytes(limit)?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| Malformed("a text is not UTF-8"))?;
+        Ok(make(text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn varints_come_back(value: u64) {
+            let mut out = Vec::new();
+            put_varint(&mut out, value);
+            let mut reader = Reader::new(out.into());
+            prop_assert_eq!(reader.varint(), Ok(value));
+            prop_assert!(reader.is_empty());
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_panic(bytes: Vec<u8>) {
+            let mut reader = Reader::new(bytes.into());
+            while reader.varint().is_ok() && reader.bytes(64).is_ok() {}
+        }
+    }
+
+    #[test]
+    fn a_long_form_is_refused() {
+        assert!(Reader::new(Bytes::from_static(&[0x80, 0x00])).varint().is_err());
+        assert!(Reader::new(Bytes::from_static(&[0xff; 11])).varint().is_err());
+    }
+}

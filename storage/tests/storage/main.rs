@@ -1,0 +1,17 @@
+//! The tests of the storage crate from outside, in one binary.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by a panic, and shows what it counted"
+)]
+
+mod conformance;
+mod content;
+mod damage;
+mod damage_case;
+mod faulty;
+mod killing;
+mod opening;
+mod space;
+mod tiers;

@@ -1,0 +1,272 @@
+//! What a directory must be to be opened, and that nothing is changed in one that is refused.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use relive_storage::conformance::{block, checkpoint, id};
+use relive_storage::{CheckpointStore, Durability, Log, Lsn, SledStore, StoreError};
+use tempfile::TempDir;
+
+use crate::content::{copy, fill, options, read_all};
+
+/// A closed store with a little in it.
+fn small() -> (TempDir, PathBuf) {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("store");
+    let store = SledStore::open(&path, &options()).unwrap();
+    fill(&store, 8);
+    store.close().unwrap();
+    (root, path)
+}
+
+fn open(path: &Path) -> Result<SledStore, StoreError> {
+    SledStore::open(path, &options())
+}
+
+/// All files with their contents.
+fn files(path: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(path).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.insert(path.clone(), fs::read(path).unwrap());
+        }
+    }
+    found
+}
+
+/// Opening fails, and no file has changed.
+fn refused(path: &Path) -> StoreError {
+    let mut before = files(path);
+    let error = open(path).unwrap_err();
+    let mut after = files(path);
+    // The lock says who tried last.
+    let lock = path.join("relive.lock");
+    assert_eq!(before.remove(&lock).is_some(), after.remove(&lock).is_some());
+    assert!(before == after, "files have changed: {error}");
+    error
+}
+
+#[test]
+fn a_second_handle_is_told_who_has_the_store() {
+    let (_root, path) = small();
+    let first = open(&path).unwrap();
+    match open(&path).unwrap_err() {
+        StoreError::Locked { holder, .. } => {
+            assert!(holder.contains(&std::process::id().to_string()), "{holder}");
+        }
+        other => panic!("{other}"),
+    }
+    drop(first);
+    open(&path).unwrap();
+}
+
+#[test]
+fn another_process_is_told_who_has_the_store() {
+    let (_root, path) = small();
+    // The lock of a process is its open file, so a lock taken here with the number of another looks like that one's.
+    let lock = fs::OpenOptions::new().read(true).write(true).open(path.join("relive.lock")).unwrap();
+    lock.try_lock().unwrap();
+    fs::write(path.join("relive.lock"), "process 4242\n").unwrap();
+    match open(&path).unwrap_err() {
+        StoreError::Locked { holder, .. } => assert_eq!(holder, "process 4242"),
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_dropped_handle_lets_go_at_once() {
+    let (_root, path) = small();
+    for _ in 0..5 {
+        drop(open(&path).unwrap());
+    }
+}
+
+#[test]
+fn a_volatile_store_is_not_one_of_a_directory() {
+    let root = tempfile::tempdir().unwrap();
+    let error = SledStore::open(root.path(), &options().durability(Durability::Volatile)).unwrap_err();
+    assert!(matches!(error, StoreError::Misuse { .. }), "{error}");
+    assert!(files(root.path()).is_empty());
+}
+
+#[test]
+fn a_directory_with_something_else_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("thesis.tex"), "years").unwrap();
+    match refused(root.path()) {
+        StoreError::NotAStore { found, .. } => assert_eq!(found, "thesis.tex"),
+        other => panic!("{other}"),
+    }
+    let file = root.path().join("thesis.tex");
+    assert!(matches!(open(&file).unwrap_err(), StoreError::NotAStore { .. }));
+}
+
+#[test]
+fn a_database_of_sled_alone_is_refused() {
+    let (_root, path) = small();
+    for name in ["relive.store", "relive.mark", "relive.lock"] {
+        fs::remove_file(path.join(name)).unwrap();
+    }
+    assert!(matches!(refused(&path), StoreError::NotAStore { .. }));
+}
+
+#[test]
+fn a_newer_format_is_refused() {
+    let (_root, path) = small();
+    let file = path.join("relive.store");
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[4] = 9;
+    fs::write(&file, bytes).unwrap();
+    match refused(&path) {
+        StoreError::NewerFormat { found: 9, supported: 1, .. } => {}
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_store_without_one_of_its_files_is_never_made_anew() {
+    for name in ["relive.store", "relive.mark", "db", "conf"] {
+        let (_root, path) = small();
+        fs::remove_file(path.join(name)).unwrap();
+        match refused(&path) {
+            StoreError::Missing { path: missing, .. } => assert_eq!(missing, path.join(name)),
+            other => panic!("{name}: {other}"),
+        }
+    }
+    // Not even when the lock is all that is left.
+    let (_root, path) = small();
+    for entry in fs::read_dir(&path).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            fs::remove_dir_all(entry.path()).unwrap();
+        } else if entry.file_name() != "relive.lock" {
+            fs::remove_file(entry.path()).unwrap();
+        }
+    }
+    assert!(matches!(refused(&path), StoreError::Missing { .. }));
+}
+
+#[test]
+fn files_of_two_stores_are_told_apart() {
+    for name in ["relive.store", "relive.mark"] {
+        let (_one, path) = small();
+        let (_other, other) = small();
+        fs::copy(other.join(name), path.join(name)).unwrap();
+        let error = refused(&path);
+        assert!(matches!(error, StoreError::Mixed { .. }), "{name}: {error}");
+    }
+    let (_one, path) = small();
+    let (_other, other) = small();
+    fs::remove_dir_all(&path).unwrap();
+    let ours = tempfile::tempdir().unwrap();
+    let path = ours.path().join("store");
+    copy(&other, &path);
+    let (_third, third) = small();
+    for name in ["relive.store", "relive.mark", "relive.lock"] {
+        fs::copy(third.join(name), path.join(name)).unwrap();
+    }
+    let error = open(&path).unwrap_err();
+    assert!(matches!(error, StoreError::Mixed { .. }), "{error}");
+}
+
+/// A creation that dies at any point leaves a directory that opens as a new store. It writes the files in the order
+/// given here, each of them whole or in part.
+#[test]
+fn an_unfinished_creation_is_made_anew() {
+    let root = tempfile::tempdir().unwrap();
+    let whole = root.path().join("whole");
+    open(&whole).unwrap().close().unwrap();
+    let order = ["relive.lock", "relive.creating", "relive.mark", "conf", "db", "relive.store.new"];
+    for count in 0..=order.len() {
+        for part in [1, 2] {
+            let path = root.path().join(format!("died {count} {part}"));
+            fs::create_dir_all(path.join("blobs")).unwrap();
+            if count < 4 {
+                fs::remove_dir(path.join("blobs")).unwrap();
+            }
+            for name in &order[..count] {
+                let from = if *name == "relive.store.new" { "relive.store" } else { name };
+                let content = fs::read(whole.join(from)).unwrap_or_default();
+                fs::write(path.join(name), &content[..content.len() / part]).unwrap();
+            }
+            // The lock remembers the store only after it was finished.
+            if count > 0 {
+                fs::write(path.join("relive.lock"), "process 1\n").unwrap();
+            }
+            let store = open(&path).unwrap_or_else(|error| panic!("{count} files: {error}"));
+            assert_eq!(store.extent().unwrap().acknowledged, Lsn::FIRST);
+            store.append(&block(0, 1, 0, 1)).unwrap();
+            store.sync().unwrap();
+            store.close().unwrap();
+            assert!(!path.join("relive.creating").exists());
+            assert_eq!(read_all(&path).unwrap().blocks.len(), 1);
+        }
+    }
+    // It died after the store was finished, and before it said so.
+    let store = open(&whole).unwrap().extent().unwrap().store;
+    fs::write(whole.join("relive.creating"), "").unwrap();
+    assert_eq!(open(&whole).unwrap().extent().unwrap().store, store);
+    assert!(!whole.join("relive.creating").exists());
+}
+
+/// The symptom: killed while sled opened, the store could never be opened again.
+#[test]
+fn half_written_snapshots_are_moved_aside() {
+    let (_root, path) = small();
+    let expected = read_all(&path).unwrap();
+    let name = "snap.FFFFFFFFFFFFFFFF.generating";
+    for round in 0..2 {
+        fs::write(path.join(name), "half").unwrap();
+        assert!(read_all(&path).unwrap() == expected);
+        assert!(!path.join(name).exists());
+        let aside = path.join("relive.aside").join(format!("{name}.{round}"));
+        assert_eq!(fs::read(aside).unwrap(), b"half");
+    }
+}
+
+#[test]
+fn only_the_owner_can_enter_the_directory() {
+    let root = tempfile::tempdir().unwrap();
+    let made = root.path().join("deep/down/store");
+    let given = root.path().join("given");
+    fs::create_dir(&given).unwrap();
+    fs::set_permissions(&given, fs::Permissions::from_mode(0o755)).unwrap();
+    for path in [made, given] {
+        open(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+}
+
+#[test]
+fn no_blob_files_are_made() {
+    let root = tempfile::tempdir().unwrap();
+    let store = open(root.path()).unwrap();
+    fill(&store, 64);
+    for number in 100..110 {
+        store.put(&[checkpoint(&id("large"), number, 3_000_000)]).unwrap();
+    }
+    store.close().unwrap();
+    assert_eq!(fs::read_dir(root.path().join("blobs")).unwrap().count(), 0);
+}
+
+/// Invariant: checkpoint-covers-log. An actor that is passive would silently start over.
+#[test]
+fn a_checkpoint_that_went_missing_inside_of_sled_is_missed() {
+    let (_root, path) = small();
+    let db = sled::Config::new().path(&path).segment_size(1 << 20).open().unwrap();
+    let catalog = db.open_tree("relive.catalog").unwrap();
+    let (key, _) = catalog.first().unwrap().unwrap();
+    catalog.remove(key).unwrap();
+    db.flush().unwrap();
+    drop((catalog, db));
+    let error = read_all(&path).unwrap_err();
+    assert!(error.to_string().contains("1 of the 2 checkpoints recorded are missing"), "{error}");
+    // Whoever does not list meets it before the log is cut.
+    let error = open(&path).unwrap().cut(Lsn::new(5)).unwrap_err();
+    assert!(error.is_corrupt(), "{error}");
+}
