@@ -1,0 +1,167 @@
+//! An instance as the body of a checkpoint, and back: the state, the channels, and the messages that are still owed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use relive_storage::limits::PAYLOAD_BYTES_MAX;
+use relive_storage::{
+    ActorId, Checkpoint, CheckpointHeader, CheckpointNumber, Name, Rsn, Ssn, StoreId, check_name,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::channels::Channels;
+use crate::payload::{CodecError, decode, encode};
+use crate::step::guarded;
+use crate::{Instance, Kind, Outgoing};
+
+#[derive(Serialize, Deserialize)]
+struct Body {
+    #[serde(with = "bytes_as_binary")]
+    state: Vec<u8>,
+    from_producers: BTreeMap<String, u64>,
+    from_actors: BTreeMap<String, u64>,
+    to_actors: BTreeMap<String, u64>,
+    outbox: Vec<OwedMessage>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct OwedMessage {
+    to: String,
+    ssn: u64,
+    message: String,
+    #[serde(with = "bytes_as_binary")]
+    payload: Vec<u8>,
+}
+
+/// Makes a checkpoint of an instance between two deliveries, with the messages that it still owes.
+///
+/// # Errors
+/// [`CodecError`] when the state does not encode, or panics while it does.
+///
+/// # Panics
+/// When a delivery was taken in but not handled: a checkpoint would lose its place in the duplicate table.
+pub fn capture(
+    instance: &Instance,
+    outbox: &[Outgoing],
+    number: CheckpointNumber,
+) -> Result<Checkpoint, CodecError> {
+    assert_eq!(instance.handled, instance.received, "a checkpoint of {} between two deliveries", instance.id);
+    let channels = &instance.channels;
+    let body = Body {
+        state: guarded(|| instance.state.encode()).unwrap_or_else(|panic| Err(CodecError(panic)))?,
+        from_producers: channels
+            .from_producers
+            .iter()
+            .map(|(name, ssn)| (name.to_string(), ssn.get()))
+            .collect(),
+        from_actors: numbers(&channels.from_actors),
+        to_actors: numbers(&channels.to_actors),
+        outbox: outbox.iter().map(owed).collect(),
+    };
+    let header = CheckpointHeader {
+        actor: instance.id.clone(),
+        number,
+        rsn: instance.handled,
+        state_version: instance.kind.version(),
+        owes: !outbox.is_empty(),
+    };
+    Ok(Checkpoint { header, body: encode(&body)?.into() })
+}
+
+/// Makes an instance of a checkpoint, and gives the messages that it owed.
+///
+/// # Errors
+/// [`CodecError`] when the body or the state does not decode, or panics while it does.
+pub fn revive(
+    kind: &Arc<dyn Kind>,
+    checkpoint: &Checkpoint,
+    store: StoreId,
+) -> Result<(Instance, Vec<Outgoing>), CodecError> {
+    let body: Body = decode(&checkpoint.body)?;
+    let channels = Channels {
+        from_producers: body
+            .from_producers
+            .iter()
+            .map(|(n, ssn)| (Name::from(n.as_str()), Ssn::new(*ssn)))
+            .collect(),
+        from_actors: positions(&body.from_actors)?,
+        to_actors: positions(&body.to_actors)?,
+    };
+    let outbox = body.outbox.into_iter().map(OwedMessage::outgoing).collect::<Result<_, _>>()?;
+    let rsn: Rsn = checkpoint.header.rsn;
+    let instance = Instance {
+        id: checkpoint.header.actor.clone(),
+        store,
+        kind: Arc::clone(kind),
+        state: guarded(|| kind.restore(&body.state)).unwrap_or_else(|panic| Err(CodecError(panic)))?,
+        handled: rsn,
+        received: rsn,
+        channels,
+    };
+    Ok((instance, outbox))
+}
+
+fn owed(outgoing: &Outgoing) -> OwedMessage {
+    OwedMessage {
+        to: outgoing.to.to_string(),
+        ssn: outgoing.ssn.get(),
+        message: outgoing.message.to_string(),
+        payload: outgoing.payload.to_vec(),
+    }
+}
+
+impl OwedMessage {
+    /// The message, when it is one that could be logged by its receiver and read again.
+    fn outgoing(self) -> Result<Outgoing, CodecError> {
+        check_name("message type", &self.message).map_err(|error| CodecError(error.to_string()))?;
+        if self.ssn == 0 || self.payload.len() > PAYLOAD_BYTES_MAX {
+            let (bytes, ssn) = (self.payload.len(), self.ssn);
+            return Err(CodecError(format!(
+                "a message of {bytes} bytes is owed as number {ssn} of its channel"
+            )));
+        }
+        Ok(Outgoing {
+            to: parse(&self.to)?,
+            ssn: Ssn::new(self.ssn),
+            message: self.message.into(),
+            payload: Bytes::from(self.payload),
+        })
+    }
+}
+
+fn numbers(table: &BTreeMap<ActorId, Ssn>) -> BTreeMap<String, u64> {
+    table.iter().map(|(id, ssn)| (id.to_string(), ssn.get())).collect()
+}
+
+fn positions(table: &BTreeMap<String, u64>) -> Result<BTreeMap<ActorId, Ssn>, CodecError> {
+    table.iter().map(|(id, ssn)| Ok((parse(id)?, Ssn::new(*ssn)))).collect()
+}
+
+fn parse(id: &str) -> Result<ActorId, CodecError> {
+    ActorId::parse(id).map_err(|error| CodecError(error.to_string()))
+}
+
+/// Bytes as MessagePack's binary type, not as an array of numbers.
+mod bytes_as_binary {
+    use serde::de::{Error, Visitor};
+    use serde::{Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytes)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        struct Binary;
+        impl Visitor<'_> for Binary {
+            type Value = Vec<u8>;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("binary data")
+            }
+            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+                Ok(bytes.to_vec())
+            }
+        }
+        deserializer.deserialize_bytes(Binary)
+    }
+}

@@ -1,0 +1,126 @@
+//! An actor in memory: its state, and the sequence numbers by which duplicates and gaps are known.
+
+use std::sync::Arc;
+
+use relive_storage::record::Sender;
+use relive_storage::{ActorId, Name, Rsn, Ssn, StoreId};
+
+use crate::Kind;
+use crate::channels::Channels;
+use crate::kind::State;
+
+/// An actor in memory.
+pub struct Instance {
+    pub(crate) id: ActorId,
+    pub(crate) store: StoreId,
+    pub(crate) kind: Arc<dyn Kind>,
+    pub(crate) state: Box<dyn State>,
+    pub(crate) handled: Rsn,
+    pub(crate) received: Rsn,
+    pub(crate) channels: Channels,
+}
+
+/// What the duplicate table says of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It is new, and now has this position.
+    Fresh(Rsn),
+    /// It was received before: its effect is there, it is to be dropped.
+    Duplicate,
+    /// One or more messages of its channel before it are missing.
+    Gap {
+        /// The number that would be next.
+        expected: Ssn,
+        /// The number it has.
+        found: Ssn,
+    },
+}
+
+impl Instance {
+    /// An actor that never received anything.
+    #[must_use]
+    pub fn create(kind: Arc<dyn Kind>, id: ActorId, store: StoreId) -> Self {
+        let state = kind.create(id.key());
+        let channels = Channels::default();
+        Self { id, store, kind, state, handled: Rsn::NONE, received: Rsn::NONE, channels }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn id(&self) -> &ActorId {
+        &self.id
+    }
+
+    /// The last delivery that it handled.
+    #[must_use]
+    pub fn handled(&self) -> Rsn {
+        self.handled
+    }
+
+    /// The last delivery that it took in; those after [`Instance::handled`] are waiting to be handled.
+    #[must_use]
+    pub fn received(&self) -> Rsn {
+        self.received
+    }
+
+    /// Takes a message in: looks it up in the duplicate table, and gives it its position when it is new.
+    pub fn admit(&mut self, sender: &Sender) -> Admission {
+        let entry = match sender {
+            Sender::Outside => None,
+            Sender::Producer { name, ssn } => Some((self.channels.from_producers.get_mut(name), *ssn)),
+            Sender::Actor { id, ssn } => Some((self.channels.from_actors.get_mut(id), *ssn)),
+        };
+        if let Some((last, ssn)) = entry {
+            let known = last.as_deref().copied().unwrap_or(Ssn::NONE);
+            if ssn <= known {
+                return Admission::Duplicate;
+            }
+            if known.checked_plus(1) != Some(ssn) {
+                return Admission::Gap { expected: known.next(), found: ssn };
+            }
+            match (last, sender) {
+                (Some(last), _) => *last = ssn,
+                (None, Sender::Producer { name, .. }) => {
+                    self.channels.from_producers.insert(name.clone(), ssn);
+                }
+                (None, Sender::Actor { id, .. }) => {
+                    self.channels.from_actors.insert(id.clone(), ssn);
+                }
+                (None, Sender::Outside) => {}
+            }
+        }
+        self.received = self.received.next();
+        Admission::Fresh(self.received)
+    }
+
+    /// The actors that it received from, with the last number of each.
+    pub fn received_from(&self) -> impl Iterator<Item = (&ActorId, Ssn)> {
+        self.channels.from_actors.iter().map(|(id, ssn)| (id, *ssn))
+    }
+
+    /// The last number that it received from a producer; 0 when there was none.
+    #[must_use]
+    pub fn received_from_producer(&self, name: &Name) -> Ssn {
+        self.channels.from_producers.get(name).copied().unwrap_or(Ssn::NONE)
+    }
+
+    /// The last number that it sent to an actor; 0 when there was none.
+    #[must_use]
+    pub fn sent_to(&self, receiver: &ActorId) -> Ssn {
+        self.channels.to_actors.get(receiver).copied().unwrap_or(Ssn::NONE)
+    }
+
+    /// The state itself, when it is of this type.
+    #[must_use]
+    pub fn state<A: crate::Actor>(&self) -> Option<&A> {
+        self.state.as_any().downcast_ref()
+    }
+
+    /// The state as MessagePack: for comparing and for showing.
+    ///
+    /// # Errors
+    /// [`CodecError`](crate::payload::CodecError) when its `Serialize` fails.
+    pub fn encode_state(&self) -> Result<Vec<u8>, crate::payload::CodecError> {
+        self.state.encode()
+    }
+}

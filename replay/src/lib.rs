@@ -1,0 +1,45 @@
+//! The deterministic half of relive: what an actor is, what it met, and the one step that live and replay share.
+//!
+//! Pure: no runtime, no clock, no input or output, no order that differs from run to run (`clippy.toml` of this crate
+//! holds the list). Users see the contract as `relive::Actor` and its neighbours; inspection of a dead system needs
+//! this crate and `relive-storage` only.
+//!
+//! | module | what it knows |
+//! | --- | --- |
+//! | [`actor`] | the contract: `Actor`, `Message` |
+//! | [`context`] | `Handle`: what a handler may do, and the only things it may wait for |
+//! | [`kind`] | an actor type with its handlers, behind one face for all types |
+//! | [`effects`] | what a handler asked for, as data, and its digest |
+//! | [`determinants`] | where outcomes come from: the one difference between live and replay |
+//! | [`instance`], `channels` | an actor in memory: state, sequence numbers, duplicate table |
+//! | [`checkpoint_body`] | an instance as the bytes of a checkpoint |
+//! | [`tape`] | the recorded determinants of one actor |
+//! | [`mod@step`] | the one function that applies a delivery |
+//! | [`engine`] | checkpoint and tape to state |
+//! | [`halt`] | why an actor stopped, divergence among the reasons |
+//! | [`payload`] | MessagePack with limits |
+
+pub mod actor;
+mod channels;
+pub mod checkpoint_body;
+pub mod context;
+pub mod determinants;
+pub mod effects;
+pub mod engine;
+pub mod halt;
+pub mod instance;
+pub mod kind;
+pub mod payload;
+pub mod step;
+pub mod tape;
+
+pub use actor::{Actor, Message};
+pub use context::{Context, Handle, SendError};
+pub use determinants::{Determinants, Recorded};
+pub use effects::{Effects, Outgoing};
+pub use engine::{Restored, restore};
+pub use halt::{Divergence, Halt};
+pub use instance::{Admission, Instance};
+pub use kind::{Kind, KindBuilder};
+pub use step::step;
+pub use tape::{Tape, TapeOnly};

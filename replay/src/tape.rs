@@ -1,0 +1,231 @@
+//! The recorded determinants of one actor: its deliveries, the events that it met, the digests of what it did.
+//! Filled from the frames of the log in their order; read by replay.
+
+use std::collections::BTreeMap;
+
+use relive_storage::record::{Delivery, EffectDigest, Event, Record};
+use relive_storage::{ActorId, Frame, Rsn};
+
+use crate::determinants::{Determinants, Recorded, Stable};
+use crate::{Divergence, Halt};
+
+/// The recorded determinants of one actor after a checkpoint.
+#[derive(Clone, Debug, Default)]
+pub struct Tape {
+    after: Rsn,
+    deliveries: Vec<Delivery>,
+    at: usize,
+    events: BTreeMap<(Rsn, u32), Event>,
+    digests: BTreeMap<Rsn, u64>,
+    /// Deliveries (after, up to] of which it is known what they did, in order.
+    covered: Vec<(Rsn, Rsn)>,
+    /// The original run had certainly done everything up to here.
+    handled: Rsn,
+    pending: Vec<EffectDigest>,
+}
+
+impl Tape {
+    /// An empty tape that goes on after the delivery at `after`, the last that the checkpoint contains.
+    #[must_use]
+    pub fn after(after: Rsn) -> Self {
+        Self { after, ..Self::default() }
+    }
+
+    /// Adds what the actor's next frame holds, leaving out what the checkpoint contains.
+    ///
+    /// # Errors
+    /// [`Halt::Corrupt`] when deliveries are missing or repeated, or an event or digest belongs to none.
+    pub fn push(&mut self, actor: &ActorId, frame: Frame) -> Result<(), Halt> {
+        let corrupt = |rsn, what: String| Halt::Corrupt { actor: actor.clone(), rsn, what };
+        if frame.handled > self.last() {
+            return Err(corrupt(
+                frame.handled,
+                format!("it was handled, but the last delivery is {}", self.last()),
+            ));
+        }
+        self.cover(&frame);
+        for positioned in frame.records {
+            match positioned.record {
+                Record::Delivery(delivery) if delivery.rsn <= self.after => {}
+                Record::Delivery(delivery) => {
+                    let expected = self.last().next();
+                    if delivery.rsn != expected {
+                        return Err(corrupt(expected, format!("{} stands in its place", delivery.rsn)));
+                    }
+                    self.deliveries.push(delivery);
+                }
+                Record::Event(event) if event.rsn <= self.after => {}
+                Record::Event(event) => {
+                    let rsn = event.rsn;
+                    if rsn > self.last() {
+                        return Err(corrupt(rsn, "it has an event before it is delivered".to_owned()));
+                    }
+                    self.handled = self.handled.max(Rsn::new(rsn.get() - 1));
+                    if self.events.insert((rsn, event.index), event).is_some() {
+                        return Err(corrupt(rsn, "it has the same event twice".to_owned()));
+                    }
+                }
+                Record::CheckpointMark(mark) => self.handled = self.handled.max(mark.rsn),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn cover(&mut self, frame: &Frame) {
+        self.handled = self.handled.max(frame.handled);
+        if frame.handled <= self.after || frame.since == frame.handled {
+            return;
+        }
+        match self.covered.last_mut() {
+            Some((_, to)) if *to == frame.since => *to = frame.handled,
+            _ => self.covered.push((frame.since, frame.handled)),
+        }
+        self.digests.extend(frame.digests.iter().filter(|d| d.rsn > self.after).map(|d| (d.rsn, d.digest)));
+    }
+
+    /// The last delivery known, on the tape or in the checkpoint.
+    #[must_use]
+    pub fn last(&self) -> Rsn {
+        self.deliveries.last().map_or(self.after, |delivery| delivery.rsn)
+    }
+
+    /// The last delivery that the checkpoint contains.
+    #[must_use]
+    pub fn start(&self) -> Rsn {
+        self.after
+    }
+
+    /// All deliveries on the tape.
+    #[must_use]
+    pub fn deliveries(&self) -> &[Delivery] {
+        &self.deliveries
+    }
+
+    /// How many deliveries are still to be taken.
+    #[must_use]
+    pub fn remaining(&self) -> usize {
+        self.deliveries.len() - self.at
+    }
+
+    /// Takes the next delivery.
+    pub fn next_delivery(&mut self) -> Option<Delivery> {
+        let delivery = self.deliveries.get(self.at).cloned();
+        self.at += usize::from(delivery.is_some());
+        delivery
+    }
+
+    /// Goes back to the beginning, for one more replay from the checkpoint.
+    pub fn rewind(&mut self) {
+        self.at = 0;
+        self.pending.clear();
+    }
+
+    /// The actor has logged a frame that tells what it did up to `handled`.
+    pub fn logged(&mut self, handled: Rsn) {
+        match self.covered.last_mut() {
+            Some((since, to)) if since == to => (*since, *to) = (handled, handled),
+            _ => self.covered.push((handled, handled)),
+        }
+    }
+
+    /// Drops everything up to `handled` that was replayed or handled, for an actor that goes on live.
+    pub fn forget(&mut self, handled: Rsn) {
+        let covered = self.covered();
+        self.deliveries = Vec::new();
+        self.at = 0;
+        self.events = self.events.split_off(&(handled.next(), 0));
+        self.digests = self.digests.split_off(&handled.next());
+        self.covered = vec![(covered, covered)];
+        self.after = handled;
+        self.handled = self.handled.min(handled);
+    }
+
+    /// What the deliveries did of which no record says so yet: to be logged with the actor's next frame.
+    pub fn take_pending(&mut self) -> Vec<EffectDigest> {
+        std::mem::take(&mut self.pending)
+    }
+
+    /// Up to where the records say what the deliveries did, or can't say it any more: the actor's next frame tells
+    /// what those after it did.
+    #[must_use]
+    pub fn covered(&self) -> Rsn {
+        self.covered.last().map_or(self.after, |(_, to)| *to)
+    }
+
+    /// Looks up an event.
+    ///
+    /// # Errors
+    /// [`Halt::Divergence`] when another one is on record, or when none is although the original run had done the
+    /// whole delivery.
+    pub fn recorded(&self, actor: &ActorId, rsn: Rsn, index: u32, name: &str) -> Result<Recorded, Halt> {
+        let found = format!("side effect {index} {name:?}");
+        match self.events.get(&(rsn, index)) {
+            Some(event) if *event.name == *name => Ok(Recorded::Outcome(event.outcome.clone())),
+            Some(event) => {
+                let expected = format!("side effect {index} {:?}", &*event.name);
+                Err(diverged(actor, rsn, expected, found))
+            }
+            None if rsn <= self.handled => Err(diverged(actor, rsn, format!("{index} side effects"), found)),
+            None => Ok(Recorded::Nothing),
+        }
+    }
+
+    /// Compares what a delivery did with what is on record.
+    ///
+    /// # Errors
+    /// [`Halt::Divergence`].
+    pub fn finish(
+        &mut self,
+        actor: &ActorId,
+        rsn: Rsn,
+        events: u32,
+        digest: Option<u64>,
+    ) -> Result<(), Halt> {
+        if let Some((_, event)) = self.events.range((rsn, events)..=(rsn, u32::MAX)).next() {
+            let expected = format!("side effect {} {:?}", event.index, &*event.name);
+            return Err(diverged(actor, rsn, expected, format!("{events} side effects")));
+        }
+        let expected = self.digests.get(&rsn).copied();
+        let known = self.covered.iter().any(|(since, handled)| *since < rsn && rsn <= *handled);
+        if known && expected != digest {
+            return Err(diverged(actor, rsn, describe(expected), describe(digest)));
+        }
+        if let Some(digest) = digest
+            && rsn > self.covered()
+        {
+            self.pending.push(EffectDigest { rsn, digest });
+        }
+        Ok(())
+    }
+}
+
+/// Determinants from the tape alone: nothing ever happens.
+#[derive(Debug)]
+pub struct TapeOnly<'t>(pub &'t mut Tape);
+
+impl Determinants for TapeOnly<'_> {
+    fn recorded(&mut self, actor: &ActorId, rsn: Rsn, index: u32, name: &str) -> Result<Recorded, Halt> {
+        match self.0.recorded(actor, rsn, index, name)? {
+            Recorded::Nothing => Err(Halt::EndOfTape { actor: actor.clone(), rsn }),
+            outcome => Ok(outcome),
+        }
+    }
+
+    fn stabilize(&mut self, actor: &ActorId, event: Event) -> Stable<'_> {
+        let halt = Halt::EndOfTape { actor: actor.clone(), rsn: event.rsn };
+        Box::pin(std::future::ready(Err(halt)))
+    }
+
+    fn finish(&mut self, actor: &ActorId, rsn: Rsn, events: u32, digest: Option<u64>) -> Result<(), Halt> {
+        self.0.finish(actor, rsn, events, digest)
+    }
+}
+
+fn diverged(actor: &ActorId, rsn: Rsn, expected: String, found: String) -> Halt {
+    Divergence { actor: actor.clone(), rsn, expected, found }.into()
+}
+
+fn describe(digest: Option<u64>) -> String {
+    digest.map_or_else(|| "nothing".to_owned(), |digest| format!("effects with the digest {digest:016x}"))
+}
