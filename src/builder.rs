@@ -1,0 +1,250 @@
+//! Registers actor kinds, sets what can be set, and opens: store -> recovery -> committer -> actors.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use relive_replay::kind::KindError;
+use relive_replay::{Actor, Kind, KindBuilder};
+use relive_storage::sled_store::SledOptions;
+use relive_storage::{Durability, FrameWriter, MemoryStore, Rsn, SledStore, Store, StoreError};
+use tokio::sync::watch;
+
+use crate::checkpointer::Checkpointer;
+use crate::committer::{Committer, LogPosition};
+use crate::config::{CheckpointPolicy, Config, RestartPolicy};
+use crate::core::{Core, Kinds};
+use crate::error::{OpenError, Refused};
+use crate::maintenance::maintain;
+use crate::recovery::{Progress, Recovered, RecoveryProgress, recover};
+use crate::runtime::Runtime;
+use crate::slot::Slot;
+use crate::stats::Counters;
+use crate::turn::{begin, deliver};
+
+/// Collects what a runtime is opened with.
+///
+/// # Examples
+/// ```no_run
+/// # use relive::{Actor, Context, Handle, Message, Runtime};
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Serialize, Deserialize)] struct Counter(u64);
+/// # impl Actor for Counter { const KIND: &'static str = "counter"; fn create(_: &str) -> Self { Counter(0) } }
+/// # #[derive(Serialize, Deserialize)] struct Add(u64);
+/// # impl Message for Add { const NAME: &'static str = "add"; type Reply = u64; }
+/// # impl Handle<Add> for Counter {
+/// #     async fn handle(&mut self, m: Add, _: &mut Context<'_>) -> u64 { self.0 += m.0; self.0 }
+/// # }
+/// # async fn example() -> Result<(), relive::OpenError> {
+/// let runtime = Runtime::builder()
+///     .actor::<Counter>(|counter| counter.handles::<Add>())
+///     .on_progress(|progress| eprintln!("{progress:?}"))
+///     .open("counters")
+///     .await?;
+/// # Ok(()) }
+/// ```
+#[must_use = "a builder does nothing until it opens"]
+pub struct Builder {
+    kinds: Vec<Result<Arc<dyn Kind>, KindError>>,
+    config: Config,
+    progress: Arc<Progress>,
+}
+
+impl Runtime {
+    /// Begins to collect what a runtime is opened with.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+}
+
+impl Builder {
+    fn new() -> Self {
+        Self { kinds: Vec::new(), config: Config::default(), progress: Arc::new(|_| {}) }
+    }
+
+    /// Registers an actor kind with the message types that it handles. What breaks a rule is reported by `open`.
+    pub fn actor<A: Actor>(mut self, register: impl FnOnce(KindBuilder<A>) -> KindBuilder<A>) -> Self {
+        self.kinds.push(register(KindBuilder::new()).build());
+        self
+    }
+
+    /// Sets what the store survives. Default [`Durability::PowerLoss`].
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.config.durability = durability;
+        self
+    }
+
+    /// Sets when actors are checkpointed.
+    pub fn checkpoints(mut self, policy: CheckpointPolicy) -> Self {
+        self.config.checkpoints = policy;
+        self
+    }
+
+    /// Sets what happens to actors that panic.
+    pub fn restarts(mut self, policy: RestartPolicy) -> Self {
+        self.config.restarts = policy;
+        self
+    }
+
+    /// Sets the budget of the log in bytes. Default 256 MiB.
+    pub fn log_bytes(mut self, bytes: u64) -> Self {
+        self.config.log_bytes = bytes;
+        self
+    }
+
+    /// Sets how long an actor is idle before it leaves memory. Default 60 s.
+    pub fn passivate_after(mut self, idle: Duration) -> Self {
+        self.config.passivate_after = idle;
+        self
+    }
+
+    /// Sets how long a call into the store may take before the store is given up as hung. Default 30 s.
+    pub fn store_timeout(mut self, timeout: Duration) -> Self {
+        self.config.store_timeout = timeout;
+        self
+    }
+
+    /// Sets a callback that is told how far recovery has come. Called from several threads; must not block.
+    pub fn on_progress(mut self, progress: impl Fn(RecoveryProgress) + Send + Sync + 'static) -> Self {
+        self.progress = Arc::new(progress);
+        self
+    }
+
+    /// Opens the store in a directory, creating it when the directory is missing or empty, and restores its actors. With
+    /// [`Durability::Volatile`] the directory is not touched.
+    ///
+    /// # Errors
+    /// [`OpenError`]: nothing that was stored has changed.
+    ///
+    /// # Cancel safety
+    /// Dropped, the opening goes on in the background until it could return, and is then undone as by a crash.
+    pub async fn open(self, path: impl AsRef<Path>) -> Result<Runtime, OpenError> {
+        if self.config.durability == Durability::Volatile {
+            return self.open_on(Arc::new(MemoryStore::new())).await;
+        }
+        let began = Instant::now();
+        let kinds = self.kinds()?;
+        let path: PathBuf = path.as_ref().to_owned();
+        let options =
+            SledOptions::default().durability(self.config.durability).call_timeout(self.config.store_timeout);
+        let store = blocking(move || Ok(SledStore::open(&path, &options)?)).await?;
+        self.serve(kinds, Arc::new(store), began).await
+    }
+
+    /// Opens on a store of another backend.
+    ///
+    /// # Errors
+    /// As [`Builder::open`].
+    pub async fn open_on(self, store: Arc<dyn Store>) -> Result<Runtime, OpenError> {
+        let began = Instant::now();
+        let kinds = self.kinds()?;
+        self.serve(kinds, store, began).await
+    }
+
+    fn kinds(&self) -> Result<Kinds, OpenError> {
+        if tokio::runtime::Handle::try_current().is_err() {
+            return Err(OpenError::NoTokio);
+        }
+        let mut kinds = Kinds::new();
+        for kind in &self.kinds {
+            let kind = kind.clone()?;
+            let name = kind.name();
+            if kinds.insert(name, kind).is_some() {
+                return Err(OpenError::KindTwice { kind: name });
+            }
+        }
+        Ok(kinds)
+    }
+
+    async fn serve(self, kinds: Kinds, store: Arc<dyn Store>, began: Instant) -> Result<Runtime, OpenError> {
+        let (config, progress) = (self.config, self.progress);
+        let (for_recovery, registered) = (Arc::clone(&store), kinds.clone());
+        let recovered = blocking(move || recover(&*for_recovery, &registered, &*progress)).await?;
+        let Recovered { slots, scanned, last_checkpoint, mut report } = recovered;
+
+        let counters = Arc::new(Counters::default());
+        counters.replayed(report.replayed);
+        let stop = Arc::new(watch::Sender::new(None::<Refused>));
+        let thread = |source: std::io::Error| StoreError::Backend {
+            action: "start a thread",
+            reason: source.to_string(),
+        };
+        let position = LogPosition {
+            next: scanned.next,
+            start: scanned.start,
+            bytes: scanned.bytes,
+            milestones: scanned.milestones,
+            epoch: report.epoch,
+            step_bytes: (config.log_bytes / 64).clamp(4 << 10, 1 << 20),
+        };
+        let committer =
+            Committer::start(Arc::clone(&store), position, Arc::clone(&counters), Arc::clone(&stop));
+        let committer = Arc::new(committer.map_err(thread)?);
+        let checkpointer = Checkpointer::start(
+            Arc::clone(&store),
+            Arc::clone(&committer),
+            Arc::clone(&counters),
+            Arc::clone(&stop),
+            last_checkpoint,
+        );
+        let checkpointer = checkpointer.map_err(thread)?;
+        let core = Core::new(config, kinds, store, report.store, committer, checkpointer, counters, stop);
+        let core = Arc::new(core);
+        announce(&core, report.epoch).await?;
+        go_on(&core, &slots);
+        core.tokio.spawn(maintain(Arc::clone(&core)));
+        report.took = began.elapsed();
+        tracing::info!(store = %report.store, durability = %report.durability, epoch = %report.epoch,
+            records = report.records, actors = report.actors, replayed = report.replayed, took = ?report.took, "serving");
+        Ok(Runtime::new(core, report))
+    }
+}
+
+/// Logs that a new incarnation begins, before it does anything.
+async fn announce(core: &Core, epoch: relive_storage::Epoch) -> Result<(), OpenError> {
+    let (mut writer, mut frame) = (FrameWriter::new(), Vec::new());
+    writer.put_incarnation(epoch);
+    writer.finish(None, Rsn::NONE, Rsn::NONE, &[], &mut frame);
+    let logged = match core.committer.append_now(&frame, 1) {
+        Ok(appended) => appended.commit.stable().await,
+        Err(error) => Err(error),
+    };
+    logged.map_err(|error| OpenError::Store((*error).clone()))
+}
+
+/// Lets the restored actors go on. No turn begins before all that is owed is in the mailboxes, so that what an actor
+/// sends from now on comes after it.
+fn go_on(core: &Arc<Core>, slots: &[Arc<Slot>]) {
+    for slot in slots {
+        core.slots.insert(slot.id.clone(), Arc::clone(slot));
+    }
+    let mut wakes = Vec::new();
+    for slot in slots {
+        for outgoing in slot.owed() {
+            match deliver(core, slot, outgoing) {
+                Ok(wake) => wakes.extend(wake),
+                Err(outgoing) => {
+                    let (from, to) = (&slot.id, &outgoing.to);
+                    tracing::error!(%from, %to, "a message is owed to an actor whose kind is not registered");
+                }
+            }
+        }
+    }
+    for slot in slots {
+        if slot.with_idle(|active, _| !active.backlog.is_empty()) == Some(true) {
+            wakes.push((Arc::clone(slot), slot.start()));
+        }
+    }
+    for (slot, wake) in wakes {
+        begin(core, &slot, wake);
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    call: impl FnOnce() -> Result<T, OpenError> + Send + 'static,
+) -> Result<T, OpenError> {
+    match tokio::task::spawn_blocking(call).await {
+        Ok(outcome) => outcome,
+        Err(error) => Err(StoreError::Backend { action: "open the store", reason: error.to_string() }.into()),
+    }
+}

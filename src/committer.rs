@@ -1,0 +1,387 @@
+//! Group commit: one thread writes what all actors have appended since the last commit as one block, syncs it, and
+//! tells them. Knows frames as bytes, no actor.
+//!
+//! While a block is on its way to the disk the next one gathers in the buffer, so one sync serves everything that
+//! queued up during the one before. The order in which frames are appended is the order of the log.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use relive_storage::block::BLOCK_HEADER_BYTES;
+use relive_storage::frame::FrameContext;
+use relive_storage::limits::BLOCK_BYTES_MAX;
+use relive_storage::{Block, BlockHeader, Epoch, Lsn, Store, StoreError};
+use tokio::sync::{Notify, watch};
+
+use crate::clock::{random_seed, wall_clock};
+use crate::error::{Refused, stop_with};
+use crate::limits::COMMIT_BUFFER_BYTES_MAX;
+use crate::stats::Counters;
+
+/// How a commit ended; `None` while it is under way.
+type Outcome = Option<Result<(), Arc<StoreError>>>;
+
+/// Appends frames and lets their owners wait until they are stable.
+pub(crate) struct Committer {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Shared {
+    buffer: Mutex<Buffer>,
+    /// Wakes the committer thread.
+    work: Condvar,
+    /// Wakes appenders that found the buffer full.
+    space: Notify,
+    retained: Mutex<Retained>,
+    /// Wakes whoever cuts the log, when it has grown.
+    grown: Notify,
+    /// Everything below is on stable storage.
+    durable: AtomicU64,
+    counters: Arc<Counters>,
+    stop: Arc<watch::Sender<Option<Refused>>>,
+}
+
+struct Buffer {
+    bytes: Vec<u8>,
+    first: Lsn,
+    records: u32,
+    context: FrameContext,
+    ticket: watch::Sender<Outcome>,
+    epoch: Epoch,
+    stop: bool,
+    failed: Option<Arc<StoreError>>,
+}
+
+/// Which part of the log is still there, in steps: where it began, and how much had been logged by then.
+#[derive(Default)]
+struct Retained {
+    start: Lsn,
+    steps: VecDeque<(Lsn, u64)>,
+    total: u64,
+    step_bytes: u64,
+}
+
+/// Where a log goes on.
+pub(crate) struct LogPosition {
+    /// Where the next record will stand.
+    pub(crate) next: Lsn,
+    /// Where the log begins.
+    pub(crate) start: Lsn,
+    /// How many bytes it holds.
+    pub(crate) bytes: u64,
+    /// Some of the positions in it, with how many bytes stand before each.
+    pub(crate) milestones: Vec<(Lsn, u64)>,
+    /// The incarnation that goes on.
+    pub(crate) epoch: Epoch,
+    /// In steps of how many bytes it is known what a cut would free.
+    pub(crate) step_bytes: u64,
+}
+
+/// What an append gave.
+pub(crate) struct Appended {
+    /// The position of the first record, and the clock and seed of its block.
+    pub(crate) context: FrameContext,
+    /// The commit that carries it.
+    pub(crate) commit: Commit,
+}
+
+/// A commit under way.
+pub(crate) struct Commit(watch::Receiver<Outcome>);
+
+impl Commit {
+    /// Waits until everything in the block is on stable storage.
+    pub(crate) async fn stable(mut self) -> Result<(), Arc<StoreError>> {
+        match self.0.wait_for(Option::is_some).await {
+            Ok(outcome) => outcome.clone().unwrap_or(Ok(())),
+            Err(_) => Err(Arc::new(stopped())),
+        }
+    }
+}
+
+fn stopped() -> StoreError {
+    StoreError::Poisoned { reason: "the committer has stopped".to_owned() }
+}
+
+impl Committer {
+    /// Starts the thread. `stop` is told when a commit fails.
+    pub(crate) fn start(
+        store: Arc<dyn Store>,
+        position: LogPosition,
+        counters: Arc<Counters>,
+        stop: Arc<watch::Sender<Option<Refused>>>,
+    ) -> std::io::Result<Self> {
+        let LogPosition { next, start, bytes: retained, milestones, epoch, step_bytes } = position;
+        let mut bytes = Vec::new();
+        Block::reserve_header(&mut bytes);
+        let context = FrameContext { first: next, clock: wall_clock(), seed: random_seed() };
+        let (ticket, _) = watch::channel(None);
+        let buffer =
+            Buffer { bytes, first: next, records: 0, context, ticket, epoch, stop: false, failed: None };
+        let mut steps = VecDeque::from(milestones);
+        if steps.is_empty() {
+            steps.push_back((start, 0));
+        }
+        let retained = Retained { start, steps, total: retained, step_bytes };
+        let shared = Arc::new(Shared {
+            buffer: Mutex::new(buffer),
+            work: Condvar::new(),
+            space: Notify::new(),
+            retained: Mutex::new(retained),
+            grown: Notify::new(),
+            durable: AtomicU64::new(next.get()),
+            counters,
+            stop,
+        });
+        let for_thread = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("relive-committer".to_owned())
+            .spawn(move || for_thread.run(&*store))?;
+        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Appends a frame of so many records. `placed` is called under the commit lock with the beginning of its block:
+    /// whoever computes where to cut sees either the frame's pin or an end of the log below it.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, the frame was not appended.
+    pub(crate) async fn append(
+        &self,
+        frame: &[u8],
+        records: u32,
+        placed: impl Fn(Lsn),
+    ) -> Result<Appended, Arc<StoreError>> {
+        loop {
+            let space = self.shared.space.notified();
+            if let Some(appended) = self.shared.try_append(frame, records, &placed)? {
+                return Ok(appended);
+            }
+            space.await;
+        }
+    }
+
+    /// Appends from a thread of its own, past the bound of the buffer: for the few frames of the checkpointer.
+    pub(crate) fn append_now(&self, frame: &[u8], records: u32) -> Result<Appended, Arc<StoreError>> {
+        let mut buffer = self.shared.buffer();
+        self.shared.put(&mut buffer, frame, records, &|_| {})
+    }
+
+    /// Where the next record will stand.
+    pub(crate) fn end(&self) -> Lsn {
+        let buffer = self.shared.buffer();
+        buffer.first.plus(u64::from(buffer.records))
+    }
+
+    /// Everything below is on stable storage.
+    pub(crate) fn durable(&self) -> Lsn {
+        Lsn::new(self.shared.durable.load(Ordering::Acquire))
+    }
+
+    /// How many bytes wait for the next commit.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.shared.buffer().bytes.len() - BLOCK_HEADER_BYTES
+    }
+
+    /// How many bytes of the log are kept.
+    pub(crate) fn retained_bytes(&self) -> u64 {
+        let retained = self.shared.retained();
+        retained.total - retained.steps.front().map_or(0, |(_, total)| *total)
+    }
+
+    /// Where the log begins.
+    pub(crate) fn log_start(&self) -> Lsn {
+        self.shared.retained().start
+    }
+
+    /// How many bytes a cut below `position` would free, as near as is known.
+    pub(crate) fn bytes_below(&self, position: Lsn) -> u64 {
+        let retained = self.shared.retained();
+        let before = retained.steps.front().map_or(0, |(_, total)| *total);
+        let last = retained.steps.iter().take_while(|(lsn, _)| *lsn <= position).last();
+        last.map_or(0, |(_, total)| total - before)
+    }
+
+    /// Where to cut so that at most `bytes` are kept, as near as is known.
+    pub(crate) fn position_keeping(&self, bytes: u64) -> Lsn {
+        let retained = self.shared.retained();
+        let floor = retained.total.saturating_sub(bytes);
+        let first_kept = retained.steps.iter().find(|(_, total)| *total >= floor);
+        first_kept.or(retained.steps.back()).map_or(Lsn::FIRST, |(lsn, _)| *lsn)
+    }
+
+    /// The log begins here now.
+    pub(crate) fn was_cut(&self, start: Lsn) {
+        let mut retained = self.shared.retained();
+        retained.start = start;
+        while retained.steps.len() > 1 && retained.steps[1].0 <= start {
+            retained.steps.pop_front();
+        }
+    }
+
+    /// A checkpoint has become stable, so more of the log may be cut.
+    pub(crate) fn checkpointed(&self) {
+        self.shared.grown.notify_one();
+    }
+
+    /// Waits until the log has grown by a step, or more of it may be cut.
+    pub(crate) async fn grown(&self) {
+        self.shared.grown.notified().await;
+    }
+
+    /// Ends the thread; with `drain` after a last commit of what has been appended. Blocks.
+    pub(crate) fn stop(&self, drain: bool) {
+        {
+            let mut buffer = self.shared.buffer();
+            buffer.stop = true;
+            if !drain && buffer.failed.is_none() {
+                buffer.failed = Some(Arc::new(stopped()));
+            }
+        }
+        self.shared.work.notify_all();
+        self.shared.space.notify_waiters();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread
+            && thread.thread().id() != std::thread::current().id()
+        {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Committer {
+    fn drop(&mut self) {
+        self.stop(false);
+    }
+}
+
+impl Shared {
+    fn buffer(&self) -> MutexGuard<'_, Buffer> {
+        self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn retained(&self) -> MutexGuard<'_, Retained> {
+        self.retained.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn try_append(
+        &self,
+        frame: &[u8],
+        records: u32,
+        placed: &impl Fn(Lsn),
+    ) -> Result<Option<Appended>, Arc<StoreError>> {
+        let mut buffer = self.buffer();
+        if buffer.records > 0 && buffer.bytes.len() + frame.len() > COMMIT_BUFFER_BYTES_MAX {
+            return match &buffer.failed {
+                Some(error) => Err(Arc::clone(error)),
+                None => Ok(None),
+            };
+        }
+        self.put(&mut buffer, frame, records, placed).map(Some)
+    }
+
+    fn put(
+        &self,
+        buffer: &mut Buffer,
+        frame: &[u8],
+        records: u32,
+        placed: &impl Fn(Lsn),
+    ) -> Result<Appended, Arc<StoreError>> {
+        if let Some(error) = &buffer.failed {
+            return Err(Arc::clone(error));
+        }
+        if buffer.stop {
+            return Err(Arc::new(stopped()));
+        }
+        assert!(buffer.bytes.len() + frame.len() <= BLOCK_BYTES_MAX, "a frame of {} bytes", frame.len());
+        if buffer.records == 0 {
+            buffer.context.clock = wall_clock();
+            self.work.notify_one();
+        }
+        let first = buffer.first.plus(u64::from(buffer.records));
+        placed(buffer.first);
+        buffer.bytes.extend_from_slice(frame);
+        buffer.records += records;
+        let context = FrameContext { first, ..buffer.context };
+        Ok(Appended { context, commit: Commit(buffer.ticket.subscribe()) })
+    }
+
+    fn run(&self, store: &dyn Store) {
+        while let Some((block, ticket)) = self.next_block() {
+            self.space.notify_waiters();
+            let began = Instant::now();
+            let outcome = store.append(&block).and_then(|()| store.sync()).map_err(Arc::new);
+            let header = block.header();
+            match &outcome {
+                Ok(()) => {
+                    let bytes = block.bytes().len() as u64;
+                    self.counters.committed(u64::from(header.records), bytes, began.elapsed());
+                    self.keep(header.first, bytes);
+                    self.durable.store(header.next().get(), Ordering::Release);
+                }
+                Err(error) => {
+                    tracing::error!(%error, first = %header.first, "a commit failed; the store takes nothing more");
+                    self.fail(error);
+                }
+            }
+            ticket.send_replace(Some(outcome));
+        }
+        let mut buffer = self.buffer();
+        let error = buffer.failed.get_or_insert_with(|| Arc::new(stopped())).clone();
+        buffer.ticket.send_replace(Some(Err(error)));
+        drop(buffer);
+        self.space.notify_waiters();
+        self.grown.notify_waiters();
+    }
+
+    /// Waits for records, and takes them out of the buffer as a block; `None` when it is over.
+    fn next_block(&self) -> Option<(Block, watch::Sender<Outcome>)> {
+        let mut buffer = self.buffer();
+        loop {
+            if buffer.failed.is_some() || (buffer.stop && buffer.records == 0) {
+                return None;
+            }
+            if buffer.records > 0 {
+                break;
+            }
+            buffer = self.work.wait(buffer).unwrap_or_else(PoisonError::into_inner);
+        }
+        let header = BlockHeader {
+            first: buffer.first,
+            records: buffer.records,
+            // One commit at a time: whatever came before is durable.
+            durable: buffer.first,
+            epoch: buffer.epoch,
+            clock: buffer.context.clock,
+            seed: buffer.context.seed,
+        };
+        let mut fresh = Vec::with_capacity(buffer.bytes.len());
+        Block::reserve_header(&mut fresh);
+        let bytes = std::mem::replace(&mut buffer.bytes, fresh);
+        let (ticket, _) = watch::channel(None);
+        let ticket = std::mem::replace(&mut buffer.ticket, ticket);
+        buffer.first = header.next();
+        buffer.records = 0;
+        buffer.context.seed = random_seed();
+        drop(buffer);
+        Some((Block::seal(header, bytes), ticket))
+    }
+
+    fn fail(&self, error: &Arc<StoreError>) {
+        self.buffer().failed.get_or_insert_with(|| Arc::clone(error));
+        stop_with(&self.stop, Refused::Failed(Arc::clone(error)));
+    }
+
+    fn keep(&self, first: Lsn, bytes: u64) {
+        let mut retained = self.retained();
+        let last = retained.steps.back().map_or(0, |(_, total)| *total);
+        let total = retained.total;
+        if total - last >= retained.step_bytes {
+            retained.steps.push_back((first, total));
+            self.grown.notify_one();
+        }
+        retained.total += bytes;
+    }
+}

@@ -1,0 +1,123 @@
+//! What a user can set, with its defaults.
+
+use std::time::Duration;
+
+use relive_storage::Durability;
+
+/// When an actor is checkpointed: as soon as one of the bounds is reached.
+///
+/// Bounds are per actor and count what happened since its last checkpoint. Besides, the runtime checkpoints whoever
+/// holds the log's cut back (see [`Config::log_bytes`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CheckpointPolicy {
+    /// Deliveries and events. Default 10,000.
+    pub records: u64,
+    /// Bytes logged. Default 16 MiB.
+    pub bytes: u64,
+    /// Time, looked at twice a second, for actors that received anything. Default 5 minutes.
+    pub age: Duration,
+}
+
+impl Default for CheckpointPolicy {
+    fn default() -> Self {
+        Self { records: 10_000, bytes: 16 << 20, age: Duration::from_secs(300) }
+    }
+}
+
+impl CheckpointPolicy {
+    /// Sets the bound in deliveries and events.
+    #[must_use]
+    pub fn records(mut self, records: u64) -> Self {
+        self.records = records.max(1);
+        self
+    }
+
+    /// Sets the bound in bytes logged.
+    #[must_use]
+    pub fn bytes(mut self, bytes: u64) -> Self {
+        self.bytes = bytes.max(1);
+        self
+    }
+
+    /// Sets the bound in time.
+    #[must_use]
+    pub fn age(mut self, age: Duration) -> Self {
+        self.age = age;
+        self
+    }
+}
+
+/// What happens to an actor whose handler panics: it alone is restored from its checkpoint and log, and tries the
+/// delivery again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RestartPolicy {
+    /// How often one delivery is tried before the actor fails for good. Default 3.
+    pub tries: u32,
+    /// The wait before the first retry; it doubles from try to try. Default 10 ms.
+    pub backoff: Duration,
+    /// The longest wait. Default 1 s.
+    pub backoff_max: Duration,
+}
+
+impl Default for RestartPolicy {
+    fn default() -> Self {
+        Self { tries: 3, backoff: Duration::from_millis(10), backoff_max: Duration::from_secs(1) }
+    }
+}
+
+impl RestartPolicy {
+    /// Sets how often one delivery is tried, at least once.
+    #[must_use]
+    pub fn tries(mut self, tries: u32) -> Self {
+        self.tries = tries.max(1);
+        self
+    }
+
+    /// Sets the wait before the first retry.
+    #[must_use]
+    pub fn backoff(mut self, backoff: Duration) -> Self {
+        self.backoff = backoff;
+        self
+    }
+
+    /// The wait before try number `tried + 1`.
+    pub(crate) fn wait(&self, tried: u32) -> Duration {
+        let doubled =
+            self.backoff.saturating_mul(1_u32.checked_shl(tried.saturating_sub(1)).unwrap_or(u32::MAX));
+        doubled.min(self.backoff_max)
+    }
+}
+
+/// All that a runtime is opened with.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// What the store survives. Default [`Durability::PowerLoss`].
+    pub durability: Durability,
+    /// When actors are checkpointed.
+    pub checkpoints: CheckpointPolicy,
+    /// What happens to actors that panic.
+    pub restarts: RestartPolicy,
+    /// The budget of the log in bytes. At half of it the log is cut, and actors that hold the cut back are
+    /// checkpointed. Default 256 MiB.
+    pub log_bytes: u64,
+    /// How long an actor is idle before it leaves memory, to be activated again by its next message. Default 60 s.
+    pub passivate_after: Duration,
+    /// How long a call into the store may take before the store is given up as hung. Default 30 s.
+    pub store_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            durability: Durability::default(),
+            checkpoints: CheckpointPolicy::default(),
+            restarts: RestartPolicy::default(),
+            log_bytes: 256 << 20,
+            passivate_after: Duration::from_secs(60),
+            store_timeout: Duration::from_secs(30),
+        }
+    }
+}

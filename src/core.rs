@@ -1,0 +1,237 @@
+//! What all parts of one runtime share. Holds, decides nothing.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use dashmap::DashMap;
+use relive_replay::Kind;
+use relive_storage::{ActorId, Store, StoreError, StoreId};
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, watch};
+
+use crate::checkpointer::Checkpointer;
+use crate::committer::Committer;
+use crate::config::Config;
+use crate::error::{Refused, stop_with};
+use crate::limits::MAINTENANCE_INTERVAL;
+use crate::slot::Slot;
+use crate::stats::Counters;
+
+/// The registered actor types, by name.
+pub(crate) type Kinds = BTreeMap<&'static str, Arc<dyn Kind>>;
+
+/// What all parts of one runtime share.
+pub(crate) struct Core {
+    pub(crate) config: Config,
+    pub(crate) kinds: Kinds,
+    pub(crate) store_id: StoreId,
+    pub(crate) slots: DashMap<ActorId, Arc<Slot>>,
+    pub(crate) committer: Arc<Committer>,
+    pub(crate) checkpointer: Checkpointer,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) tokio: Handle,
+    /// Gone once the runtime is shut down, so that forgotten references do not keep the store open.
+    store: RwLock<Option<Arc<dyn Store>>>,
+    closing: AtomicBool,
+    stop: Arc<watch::Sender<Option<Refused>>>,
+    held_back: watch::Sender<bool>,
+    turns: AtomicUsize,
+    indebted: AtomicUsize,
+    turns_over: Notify,
+    tick: AtomicU64,
+}
+
+impl Core {
+    #[expect(clippy::too_many_arguments, reason = "called once, from open, with what open has made")]
+    pub(crate) fn new(
+        config: Config,
+        kinds: Kinds,
+        store: Arc<dyn Store>,
+        store_id: StoreId,
+        committer: Arc<Committer>,
+        checkpointer: Checkpointer,
+        counters: Arc<Counters>,
+        stop: Arc<watch::Sender<Option<Refused>>>,
+    ) -> Self {
+        Self {
+            config,
+            kinds,
+            store_id,
+            slots: DashMap::new(),
+            committer,
+            checkpointer,
+            counters,
+            tokio: Handle::current(),
+            store: RwLock::new(Some(store)),
+            closing: AtomicBool::new(false),
+            stop,
+            held_back: watch::Sender::new(false),
+            turns: AtomicUsize::new(0),
+            indebted: AtomicUsize::new(0),
+            turns_over: Notify::new(),
+            tick: AtomicU64::new(0),
+        }
+    }
+
+    /// The slot of an actor, made when it is the first time; `None` when its kind is not registered.
+    pub(crate) fn slot(&self, id: &ActorId) -> Option<Arc<Slot>> {
+        if let Some(slot) = self.slots.get(id) {
+            return Some(Arc::clone(&slot));
+        }
+        let kind = self.kinds.get(id.kind())?;
+        let slot = self.slots.entry(id.clone());
+        Some(Arc::clone(&slot.or_insert_with(|| Arc::new(Slot::new(id.clone(), Arc::clone(kind))))))
+    }
+
+    /// All slots as they are now.
+    pub(crate) fn all_slots(&self) -> Vec<Arc<Slot>> {
+        self.slots.iter().map(|entry| Arc::clone(entry.value())).collect()
+    }
+
+    /// The store, until the runtime is shut down.
+    pub(crate) fn store(&self) -> Result<Arc<dyn Store>, Refused> {
+        let store = self.store.read().unwrap_or_else(PoisonError::into_inner);
+        store.clone().ok_or(Refused::Stopped)
+    }
+
+    /// Gives the store up.
+    pub(crate) fn release_store(&self) -> Option<Arc<dyn Store>> {
+        self.store.write().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Takes nothing more from outside.
+    pub(crate) fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+    }
+
+    /// Whether messages from outside are taken, and why not.
+    pub(crate) fn intake(&self) -> Result<(), Refused> {
+        match self.stop_reason() {
+            Some(reason) => Err(reason),
+            None if self.closing.load(Ordering::Acquire) => Err(Refused::Stopped),
+            None => Ok(()),
+        }
+    }
+
+    /// Lets messages from outside in, or makes their senders wait, while the log is over its budget.
+    pub(crate) fn hold_back(&self, hold: bool) {
+        self.held_back.send_if_modified(|held| std::mem::replace(held, hold) != hold);
+    }
+
+    /// Whether senders outside have to wait for the log to shrink.
+    pub(crate) fn is_held_back(&self) -> bool {
+        *self.held_back.borrow()
+    }
+
+    /// Waits until senders outside need not wait for the log to shrink.
+    pub(crate) async fn not_held_back(&self) {
+        // The sender lives as long as this, so there is no error to hear of.
+        let _ = self.held_back.subscribe().wait_for(|held| !held).await;
+    }
+
+    /// Ends everything at once: what is not on stable storage is given up.
+    pub(crate) fn stop(&self, reason: Refused) {
+        self.close();
+        stop_with(&self.stop, reason);
+    }
+
+    /// The store has failed.
+    pub(crate) fn fail(&self, error: Arc<StoreError>) {
+        self.stop(Refused::Failed(error));
+    }
+
+    /// Why everything has ended, if it has.
+    pub(crate) fn stop_reason(&self) -> Option<Refused> {
+        self.stop.borrow().clone()
+    }
+
+    /// Waits until everything has ended.
+    pub(crate) async fn stopped(&self) -> Refused {
+        let mut stop = self.stop.subscribe();
+        match stop.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or(Refused::Stopped),
+            Err(_) => Refused::Stopped,
+        }
+    }
+
+    /// Waits for `future`, but not past the end of everything.
+    ///
+    /// # Cancel safety
+    /// As `future`.
+    pub(crate) async fn unless_stopped<T>(&self, future: impl Future<Output = T>) -> Result<T, Refused> {
+        tokio::select! {
+            biased;
+            value = future => Ok(value),
+            reason = self.stopped() => Err(reason),
+        }
+    }
+
+    pub(crate) fn turn_begins(self: &Arc<Self>) -> TurnGuard {
+        self.turns.fetch_add(1, Ordering::AcqRel);
+        TurnGuard(Arc::clone(self))
+    }
+
+    /// Waits until no turn is under way.
+    pub(crate) async fn quiet(&self) {
+        loop {
+            let over = self.turns_over.notified();
+            if self.turns.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            over.await;
+        }
+    }
+
+    /// Waits until no turn is under way but those that can't go on: they owe too much to actors that take nothing, and
+    /// for a whole interval nothing was logged.
+    pub(crate) async fn drained(&self) {
+        let mut before = None;
+        loop {
+            tokio::select! {
+                biased;
+                () = self.quiet() => return,
+                () = tokio::time::sleep(MAINTENANCE_INTERVAL) => {}
+            }
+            let (turns, indebted) =
+                (self.turns.load(Ordering::Acquire), self.indebted.load(Ordering::Acquire));
+            let now = (turns, indebted, self.committer.end());
+            if turns == indebted && before == Some(now) {
+                tracing::warn!(
+                    turns,
+                    "actors that owe too much to failed ones are left with what they have to do"
+                );
+                return;
+            }
+            before = Some(now);
+        }
+    }
+
+    /// Waits for `news`, counted as a turn that owes too much to go on.
+    pub(crate) async fn while_indebted(&self, news: impl Future<Output = ()>) -> Result<(), Refused> {
+        self.indebted.fetch_add(1, Ordering::AcqRel);
+        let outcome = self.unless_stopped(news).await;
+        self.indebted.fetch_sub(1, Ordering::AcqRel);
+        outcome
+    }
+
+    /// The time in maintenance intervals, for telling idle actors.
+    pub(crate) fn now(&self) -> u64 {
+        self.tick.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn tick(&self) -> u64 {
+        self.tick.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+/// Counts a turn while it lasts.
+pub(crate) struct TurnGuard(Arc<Core>);
+
+impl Drop for TurnGuard {
+    fn drop(&mut self) {
+        if self.0.turns.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.turns_over.notify_waiters();
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Actors that survive crashes.
+//!
+//! Each message that an actor receives, and each nondeterministic event that it meets, is on stable storage before it
+//! may affect anything. Independent checkpoints bound the log. After a crash an actor is restored from its checkpoint
+//! and *relives* the logged events, deterministically, to the state it had. A library and a directory; no server.
+//!
+//! The way of a message, and of a crash, by file:
+//!
+//! | module | what it knows |
+//! | --- | --- |
+//! | `builder` | what a runtime is opened with, and the order of opening |
+//! | `actor_ref`, `request`, `producer` | what callers hold; `tell` and `ask` from outside |
+//! | `envelope`, `slot`, `core` | a message on its way; an actor and its mailbox; what all parts share |
+//! | `turn` | **the way of a message**: mailbox, duplicate table, log, step, effects |
+//! | `committer` | group commit |
+//! | `live` | outcomes of side effects that happen now |
+//! | `outbox`, `pins` | what an actor owes; which log it needs |
+//! | `checkpointer`, `maintenance` | checkpoints, cutting the log, idle actors |
+//! | `recovery` | **the way of a crash**, for a whole store: scan, restore, compare channels |
+//! | `restart`, `supervision`, `activation` | the same for one actor: after a panic, or from passive |
+//! | `active` | an actor in memory |
+//! | `config`, `limits`, `error`, `stats`, `clock` | what can be set, what is bounded, what can go wrong, what is counted, time |
+//! | `replay_filter` | hides the log lines of a replay |
+//!
+//! Below it lie `relive-storage` (what is durable) and `relive-replay` (what is deterministic).
+
+mod activation;
+mod active;
+mod actor_ref;
+mod builder;
+mod checkpointer;
+mod clock;
+mod committer;
+mod config;
+mod core;
+mod envelope;
+mod error;
+mod limits;
+mod live;
+mod maintenance;
+mod outbox;
+mod pins;
+mod producer;
+mod recovery;
+#[cfg(feature = "tracing-filter")]
+mod replay_filter;
+mod request;
+mod restart;
+mod runtime;
+mod slot;
+mod stats;
+mod supervision;
+mod turn;
+
+pub use actor_ref::ActorRef;
+pub use builder::Builder;
+pub use config::{CheckpointPolicy, Config, RestartPolicy};
+pub use envelope::Receipted;
+pub use error::{ActorFailure, AskError, OpenError, Refused, TellError};
+pub use producer::{Producer, ProducerReceipt};
+pub use recovery::{RecoveryProgress, RecoveryReport};
+pub use relive_replay::{Actor, Context, Divergence, Halt, Handle, KindBuilder, Message, SendError};
+pub use relive_storage::{ActorId, Durability, ErrorKind, Lsn, Rsn, Ssn, StoreError, StoreId, Timestamp};
+#[cfg(feature = "tracing-filter")]
+pub use replay_filter::HideReplays;
+pub use request::{Ask, Receipt, Tell};
+pub use runtime::{ReferError, Runtime};
+pub use stats::Stats;
+
+/// The two crates below, for backends and tools.
+pub use {relive_replay as replay, relive_storage as storage};
+
+/// The README's examples, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,35 @@
+//! Every limit of the runtime that is not a limit of what is stored, with its unit in its name.
+
+use std::time::Duration;
+
+/// How many places the mailbox of one actor has. Messages from outside hold theirs until they are handled; without one
+/// their senders wait.
+pub(crate) const MAILBOX_PLACES_MAX: usize = 1024;
+
+/// A message takes one place, and one more for each of these that its payload fills: so a mailbox holds at most 1024
+/// messages and about 4 MiB.
+pub(crate) const MAILBOX_PLACE_BYTES: usize = 4096;
+
+/// How many messages an actor takes in at once.
+pub(crate) const INTAKE_MESSAGES_MAX: usize = 256;
+
+/// How many payload bytes an actor takes in at once.
+pub(crate) const INTAKE_BYTES_MAX: usize = 1 << 20;
+
+/// How many sent messages an actor may owe before it handles nothing more until receivers have logged some.
+pub(crate) const OUTBOX_MESSAGES_MAX: usize = 4096;
+
+/// How many bytes of frames gather while a commit is under way, before appenders have to wait.
+pub(crate) const COMMIT_BUFFER_BYTES_MAX: usize = 4 << 20;
+
+/// How many checkpoints wait to be written, before actors that take one have to wait.
+pub(crate) const CHECKPOINT_QUEUE_MAX: usize = 256;
+
+/// How many checkpoints are written with one sync.
+pub(crate) const CHECKPOINT_GROUP_MAX: usize = 128;
+
+/// How many bytes of checkpoints are gathered for one sync; a larger one is written alone.
+pub(crate) const CHECKPOINT_GROUP_BYTES_MAX: usize = 1 << 20;
+
+/// How often policies that go by time are looked at, and idle actors looked for.
+pub(crate) const MAINTENANCE_INTERVAL: Duration = Duration::from_millis(500);

@@ -1,0 +1,138 @@
+//! What is done beside the messages: cutting the log, checkpointing whoever holds the cut back or is due by time, taking
+//! idle actors out of memory, and setting the gauges.
+
+use std::sync::Arc;
+
+use relive_storage::Lsn;
+
+use crate::core::Core;
+use crate::error::Refused;
+use crate::limits::MAINTENANCE_INTERVAL;
+use crate::slot::Slot;
+use crate::stats::Counters;
+use crate::turn::begin;
+
+/// Runs until everything ends.
+pub(crate) async fn maintain(core: Arc<Core>) {
+    let mut last_start = Lsn::FIRST;
+    let mut interval = tokio::time::interval(MAINTENANCE_INTERVAL);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let by_time = tokio::select! {
+            _ = core.stopped() => return,
+            _ = interval.tick() => true,
+            () = core.committer.grown() => false,
+        };
+        if by_time {
+            look_after_actors(&core);
+        }
+        match trim(&core).await {
+            Ok(start) => hold_back(&core, by_time, last_start < start),
+            Err(_) => return,
+        }
+        last_start = core.committer.log_start();
+    }
+}
+
+/// Makes senders outside wait while the log is over its budget, so that checkpoints and cuts catch up. Not for ever: an
+/// actor whose handler waits long for its side effect can't be checkpointed, and must not stop the others; when a whole
+/// interval has brought no progress the log may grow.
+fn hold_back(core: &Core, by_time: bool, progress: bool) {
+    let over = core.committer.retained_bytes() > core.config.log_bytes;
+    if over && by_time && !progress {
+        if core.is_held_back() {
+            let bytes = core.committer.retained_bytes();
+            tracing::warn!(
+                bytes,
+                "an actor that can't be checkpointed holds the log back: it grows over its budget"
+            );
+        }
+        core.hold_back(false);
+    } else if !over || progress {
+        core.hold_back(over);
+    }
+}
+
+/// Cuts the log when it has reached half its budget, and asks for checkpoints of the actors that hold the cut back.
+async fn trim(core: &Arc<Core>) -> Result<Lsn, Refused> {
+    let keep = core.config.log_bytes / 2;
+    if core.committer.retained_bytes() > keep {
+        let below = needed_by_all(core);
+        // Each cut syncs, so it is to free something worth that.
+        if core.committer.bytes_below(below) >= keep / 8 {
+            core.checkpointer.cut(below).await?;
+        }
+    }
+    if core.committer.retained_bytes() > keep {
+        checkpoint_laggards(core, core.committer.position_keeping(keep / 2));
+    }
+    Ok(core.committer.log_start())
+}
+
+/// Asks for checkpoints of the actors that need log from before `target`, each until it has two without.
+fn checkpoint_laggards(core: &Arc<Core>, target: Lsn) {
+    for slot in core.all_slots() {
+        let holds_back = {
+            let pins = slot.pins();
+            !pins.is_pending() && pins.needed().is_some_and(|needed| needed < target)
+        };
+        if holds_back {
+            request_checkpoint(core, &slot);
+        }
+    }
+}
+
+/// Cuts the log below everything that any actor needs. Gives where it begins then.
+pub(crate) async fn cut(core: &Arc<Core>) -> Result<Lsn, Refused> {
+    core.checkpointer.cut(needed_by_all(core)).await
+}
+
+fn needed_by_all(core: &Core) -> Lsn {
+    // The end is read first: what is appended afterwards lies at or after it, what was appended before has its pin.
+    let end = core.committer.end();
+    core.slots.iter().filter_map(|slot| slot.pins().needed()).fold(end, Lsn::min)
+}
+
+fn look_after_actors(core: &Arc<Core>) {
+    let now = core.tick();
+    let interval = MAINTENANCE_INTERVAL.as_millis();
+    let idle_ticks = u64::try_from(core.config.passivate_after.as_millis() / interval).unwrap_or(u64::MAX);
+    let mut waiting = 0;
+    for slot in core.all_slots() {
+        waiting += slot.waiting();
+        let looked = slot.with_idle(|active, last_active| {
+            let since = &active.since_checkpoint;
+            let due = since.records > 0 && since.at.elapsed() >= core.config.checkpoints.age;
+            (now.saturating_sub(last_active) > idle_ticks, due)
+        });
+        let (idle, due) = looked.unwrap_or_default();
+        if idle {
+            passivate(core, &slot);
+        } else if due {
+            request_checkpoint(core, &slot);
+        }
+    }
+    core.slots.retain(|_, slot| Arc::strong_count(slot) > 1 || !slot.is_forgettable());
+    Counters::queues(core.slots.len(), waiting, core.committer.waiting_bytes(), core.checkpointer.waiting());
+}
+
+/// Takes an idle actor out of memory once its newest checkpoint holds everything and it owes nothing.
+fn passivate(core: &Arc<Core>, slot: &Arc<Slot>) {
+    let (covered, pending) = {
+        let pins = slot.pins();
+        (pins.is_covered(), pins.is_pending())
+    };
+    if covered {
+        if !slot.owes() && slot.passivate(|active| active.backlog.is_empty() && slot.pins().is_covered()) {
+            tracing::debug!(actor = %slot.id, "passive");
+        }
+    } else if !pending {
+        request_checkpoint(core, slot);
+    }
+}
+
+fn request_checkpoint(core: &Arc<Core>, slot: &Arc<Slot>) {
+    if let Some(wake) = slot.request_checkpoint(None) {
+        begin(core, slot, wake);
+    }
+}

@@ -1,0 +1,289 @@
+//! `tell` and `ask` from outside: builders that are awaited. Encodes, waits for a place in the mailbox, and for what
+//! comes back.
+
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use relive_replay::payload::{decode, encode};
+use relive_replay::{Actor, Handle, Message};
+use relive_storage::Name;
+use relive_storage::limits::PAYLOAD_BYTES_MAX;
+use relive_storage::record::Sender;
+use tokio::sync::oneshot;
+
+use crate::actor_ref::ActorRef;
+use crate::core::Core;
+use crate::envelope::{Envelope, Waiter, places_of};
+use crate::error::{AskError, Refused, TellError};
+use crate::slot::Slot;
+use crate::turn::post;
+
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+impl<A: Actor> ActorRef<A> {
+    /// Sends a message without waiting for a reply. Awaiting it waits until the message is *accepted*: it has a place in
+    /// the actor's bounded mailbox. The [`Receipt`] that it gives resolves when the message is on stable
+    /// storage. See [`Tell`] for errors and cancel safety.
+    pub fn tell<M: Message>(&self, message: M) -> Tell<'_, A, M>
+    where
+        A: Handle<M>,
+    {
+        Tell::new(self, message)
+    }
+
+    /// Sends a message and waits for the reply. When it is there, the delivery is on stable storage and handled. See
+    /// [`Ask`] for errors and cancel safety.
+    pub fn ask<M: Message>(&self, message: M) -> Ask<'_, A, M>
+    where
+        A: Handle<M>,
+    {
+        Ask::new(self, message)
+    }
+}
+
+/// A `tell` that is about to be sent: await it.
+///
+/// # Errors
+/// [`TellError`] with the message in it: it was not accepted, the actor will never see it.
+///
+/// # Cancel safety
+/// Dropped before it is ready, the message was not accepted. Once it was ready the message is the runtime's: it will be
+/// logged and handled, unless the process ends before [`Receipt`] resolves.
+#[must_use = "a tell does nothing until it is awaited"]
+pub struct Tell<'a, A, M> {
+    actor: &'a ActorRef<A>,
+    message: M,
+    timeout: Option<Duration>,
+}
+
+impl<'a, A: Actor, M: Message> Tell<'a, A, M> {
+    fn new(actor: &'a ActorRef<A>, message: M) -> Self {
+        Self { actor, message, timeout: None }
+    }
+
+    /// Gives up with [`Refused::Timeout`] when the message is not accepted in this time.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Sends at once when there is a place in the mailbox, which needs no future.
+    fn send(self) -> Sending<'a, M> {
+        let Self { actor, message, timeout } = self;
+        let (core, slot) = (&actor.core, &actor.slot);
+        let (name, payload) = match core.intake().and_then(|()| prepare(actor, &message)) {
+            Ok(prepared) => prepared,
+            Err(reason) => return Sending::Done(Err(TellError { message, reason })),
+        };
+        let places = slot.places.try_acquire_many(places_of(&payload)).ok().filter(|_| !core.is_held_back());
+        let Some(places) = places else {
+            return Sending::Waiting(Box::pin(async move {
+                let sending = submit(core, slot, name, payload, Sender::Outside, Waiter::Nobody);
+                receipt(actor, message, limited(timeout, sending).await)
+            }));
+        };
+        let envelope = Envelope { sender: Sender::Outside, message: name, payload, waiter: Waiter::Nobody };
+        let posted = post(core, slot, envelope).inspect(|_| places.forget());
+        Sending::Done(receipt(actor, message, posted))
+    }
+}
+
+enum Sending<'a, M> {
+    Done(Result<Receipt, TellError<M>>),
+    Waiting(Boxed<'a, Result<Receipt, TellError<M>>>),
+}
+
+fn receipt<A: Actor, M>(
+    actor: &ActorRef<A>,
+    message: M,
+    posted: Result<u64, Refused>,
+) -> Result<Receipt, TellError<M>> {
+    match posted {
+        Ok(number) => Ok(Receipt { core: Arc::clone(&actor.core), slot: Arc::clone(&actor.slot), number }),
+        Err(reason) => Err(TellError { message, reason }),
+    }
+}
+
+impl<'a, A: Actor, M: Message> IntoFuture for Tell<'a, A, M> {
+    type Output = Result<Receipt, TellError<M>>;
+    type IntoFuture = TellFuture<'a, A, M>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        TellFuture::New(self)
+    }
+}
+
+/// The future of a [`Tell`]. Boxed only when the mailbox is full: the usual case allocates nothing but the payload.
+#[doc(hidden)]
+pub enum TellFuture<'a, A, M> {
+    New(Tell<'a, A, M>),
+    Waiting(Boxed<'a, Result<Receipt, TellError<M>>>),
+    Done,
+}
+
+// Nothing in it is pinned in place: the future that waits is in a box.
+impl<A, M> Unpin for TellFuture<'_, A, M> {}
+
+impl<'a, A: Actor, M: Message> Future for TellFuture<'a, A, M> {
+    type Output = Result<Receipt, TellError<M>>;
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if let Self::New(_) = this {
+            let Self::New(tell) = std::mem::replace(this, Self::Done) else {
+                unreachable!("it was just looked at")
+            };
+            match tell.send() {
+                Sending::Done(done) => return Poll::Ready(done),
+                Sending::Waiting(waiting) => *this = Self::Waiting(waiting),
+            }
+        }
+        match this {
+            Self::Waiting(waiting) => waiting.as_mut().poll(task),
+            _ => unreachable!("a tell was polled after it was ready"),
+        }
+    }
+}
+
+/// An `ask` that is about to be sent: await it.
+///
+/// # Errors
+/// [`AskError::NotAccepted`] gives the message back: the actor will never see it. [`AskError::Unknown`]: it was accepted,
+/// but no reply came.
+///
+/// # Cancel safety
+/// Dropped before it is ready, the message may or may not have been accepted; if it was, it is logged and handled, and
+/// its reply is dropped. Ask under a producer's numbers when it must not happen twice.
+#[must_use = "an ask does nothing until it is awaited"]
+pub struct Ask<'a, A, M> {
+    actor: &'a ActorRef<A>,
+    message: M,
+    timeout: Option<Duration>,
+}
+
+impl<'a, A: Actor, M: Message> Ask<'a, A, M> {
+    fn new(actor: &'a ActorRef<A>, message: M) -> Self {
+        Self { actor, message, timeout: None }
+    }
+
+    /// Gives up with [`Refused::Timeout`] when there is no reply in this time.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    async fn send(self) -> Result<M::Reply, AskError<M>> {
+        let Self { actor, message, timeout } = self;
+        let (name, payload) = match prepare(actor, &message) {
+            Ok(prepared) => prepared,
+            Err(reason) => return Err(AskError::NotAccepted { message, reason }),
+        };
+        let mut accepted = false;
+        let asking = async {
+            let (reply_to, reply) = oneshot::channel();
+            let waiter = Waiter::Asker(reply_to);
+            submit(&actor.core, &actor.slot, name, payload, Sender::Outside, waiter).await?;
+            accepted = true;
+            answer(&actor.core, reply).await
+        };
+        match limited(timeout, asking).await {
+            Ok(reply) => decode(&reply).map_err(|source| AskError::Reply { source }),
+            Err(reason) if accepted => Err(AskError::Unknown { reason }),
+            Err(reason) => Err(AskError::NotAccepted { message, reason }),
+        }
+    }
+}
+
+impl<'a, A: Actor, M: Message> IntoFuture for Ask<'a, A, M> {
+    type Output = Result<M::Reply, AskError<M>>;
+    type IntoFuture = Boxed<'a, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.send())
+    }
+}
+
+/// Resolves when the message is on stable storage: from then on it will be handled, whatever crashes.
+#[must_use = "the message is accepted; only the receipt tells when it is on stable storage"]
+pub struct Receipt {
+    core: Arc<Core>,
+    slot: Arc<Slot>,
+    number: u64,
+}
+
+impl Receipt {
+    /// Waits until the message is on stable storage.
+    ///
+    /// # Errors
+    /// [`Refused`]: it is *unknown* whether the message is on stable storage. If it is, it will be handled after a
+    /// reopening; a producer that sends everything again is dropped where it was.
+    ///
+    /// # Cancel safety
+    /// Dropped, nothing changes.
+    pub async fn durable(&self) -> Result<(), Refused> {
+        self.core.unless_stopped(self.slot.wait_logged(self.number)).await?
+    }
+}
+
+impl std::fmt::Debug for Receipt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Receipt").field("actor", &self.slot.id).field("number", &self.number).finish()
+    }
+}
+
+/// Checks and encodes a message, before anything is changed.
+pub(crate) fn prepare<A: Actor, M: Message>(
+    actor: &ActorRef<A>,
+    message: &M,
+) -> Result<(Name, Bytes), Refused> {
+    let name = actor.check_handled(M::NAME)?;
+    let payload = encode(message).map_err(|source| Refused::Codec { message: M::NAME, source })?;
+    if payload.len() > PAYLOAD_BYTES_MAX {
+        return Err(Refused::TooLarge { message: M::NAME, found: payload.len(), limit: PAYLOAD_BYTES_MAX });
+    }
+    Ok((name, payload.into()))
+}
+
+/// Waits for the log to be within its budget and for a place in the mailbox, and puts the message there.
+pub(crate) async fn submit(
+    core: &Arc<Core>,
+    slot: &Arc<Slot>,
+    message: Name,
+    payload: Bytes,
+    sender: Sender,
+    waiter: Waiter,
+) -> Result<u64, Refused> {
+    core.unless_stopped(core.not_held_back()).await?;
+    let places = slot.places.acquire_many(places_of(&payload));
+    let places = core.unless_stopped(places).await?.map_err(|_| Refused::Stopped)?;
+    core.intake()?;
+    let number = post(core, slot, Envelope { sender, message, payload, waiter })?;
+    places.forget();
+    Ok(number)
+}
+
+/// Waits for what comes back.
+pub(crate) async fn answer<T>(
+    core: &Core,
+    back: oneshot::Receiver<Result<T, Refused>>,
+) -> Result<T, Refused> {
+    match core.unless_stopped(back).await? {
+        Ok(answer) => answer,
+        // Whoever would have answered is gone: with the runtime, which says why, or is about to.
+        Err(_) => Err(core.stop_reason().unwrap_or(Refused::Stopped)),
+    }
+}
+
+async fn limited<T>(
+    timeout: Option<Duration>,
+    future: impl Future<Output = Result<T, Refused>>,
+) -> Result<T, Refused> {
+    match timeout {
+        Some(timeout) => tokio::time::timeout(timeout, future).await.unwrap_or(Err(Refused::Timeout)),
+        None => future.await,
+    }
+}

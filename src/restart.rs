@@ -1,0 +1,107 @@
+//! The way of a crash that concerns one actor: it halted, and comes back from its checkpoint and log, or fails for good.
+//! Also brings passive actors into memory, which is the same without the halt.
+
+use std::sync::Arc;
+
+use relive_replay::Halt;
+use relive_storage::{Rsn, StoreError};
+
+use crate::activation::{Source, Unrestored};
+use crate::active::Active;
+use crate::core::Core;
+use crate::error::Refused;
+use crate::slot::Slot;
+use crate::supervision::{Verdict, judge};
+
+/// Loads an actor, or restarts one that halted, as often as its policy allows. `None` when it has failed, or all has.
+pub(crate) async fn bring_back(
+    core: &Arc<Core>,
+    slot: &Arc<Slot>,
+    halted: Option<Box<Active>>,
+    mut halt: Option<Halt>,
+) -> Option<Box<Active>> {
+    let mut tried = halted.as_ref().and_then(|active| active.tried);
+    loop {
+        let mut before = None;
+        if let Some(halt) = halt.take() {
+            match judge(&core.config.restarts, &mut tried, &halt) {
+                Verdict::Retry { after } => {
+                    before = Some(halt.rsn());
+                    core.counters.restarted();
+                    tracing::warn!(actor = %slot.id, error = %halt, wait = ?after, "restarting from checkpoint and log");
+                    core.unless_stopped(tokio::time::sleep(after)).await.ok()?;
+                }
+                Verdict::Fail { tries } => {
+                    give_up(slot, halted, halt, tries);
+                    return None;
+                }
+            }
+        }
+        match load(core, slot, before).await {
+            Ok(mut active) => {
+                active.tried = tried;
+                if let Some(halted) = halted {
+                    active.askers = halted.askers;
+                    active.request = halted.request;
+                    active.places = halted.places;
+                }
+                return Some(active);
+            }
+            Err(Unrestored::Halted(again)) => {
+                // Another delivery, ahead of the one that halted before: the next try stops ahead of that one.
+                halt = Some(again);
+            }
+            Err(Unrestored::Store(error)) if error.is_corrupt() => {
+                // Damage to this actor's part of the store is no reason to stop the others.
+                let (actor, rsn) = (slot.id.clone(), before.unwrap_or_default());
+                give_up(slot, halted, Halt::Corrupt { actor, rsn, what: error.to_string() }, 1);
+                return None;
+            }
+            Err(Unrestored::Store(error)) => {
+                core.fail(Arc::new(error));
+                return None;
+            }
+        }
+    }
+}
+
+fn give_up(slot: &Slot, halted: Option<Box<Active>>, halt: Halt, tries: u32) {
+    tracing::error!(actor = %slot.id, error = %halt, tries, "the actor has failed");
+    let failure = slot.fail(halt, tries);
+    let Some(halted) = halted else { return };
+    for (_, asker) in halted.askers {
+        let _ = asker.send(Err(Refused::Actor(Arc::clone(&failure))));
+    }
+    if let Some(request) = halted.request {
+        request.tell(&Err(Refused::Actor(failure)));
+    }
+    slot.places.add_permits(halted.places as usize);
+}
+
+async fn load(core: &Arc<Core>, slot: &Arc<Slot>, before: Option<Rsn>) -> Result<Box<Active>, Unrestored> {
+    let stopped = |reason: Refused| Unrestored::Store(StoreError::Poisoned { reason: reason.to_string() });
+    let store = core.store().map_err(stopped)?;
+    let (core, slot) = (Arc::clone(core), Arc::clone(slot));
+    let loading = tokio::task::spawn_blocking(move || {
+        let (from, fallback_from) = {
+            let pins = slot.pins();
+            (pins.uncovered(), pins.needed())
+        };
+        let source = Source {
+            store: &*store,
+            store_id: core.store_id,
+            kind: &slot.kind,
+            id: &slot.id,
+            from,
+            fallback_from,
+            to: core.committer.durable(),
+        };
+        let span = tracing::info_span!("relive::replay", actor = %slot.id, replaying = true);
+        let activated = span.in_scope(|| source.activate(before))?;
+        core.counters.replayed(activated.replayed);
+        Ok(Box::new(activated.active))
+    });
+    loading
+        .await
+        .unwrap_or_else(|error| Err(stopped(Refused::Stopped)).inspect_err(|_| tracing::error!(%error)))
+}

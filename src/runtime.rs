@@ -1,0 +1,193 @@
+//! The runtime as its owner sees it: references, producers, figures, the end.
+
+use std::sync::Arc;
+
+use relive_replay::Actor;
+use relive_storage::{ActorId, Lsn, Name, NameError, StoreError, check_name};
+use tokio::sync::oneshot;
+
+use crate::actor_ref::ActorRef;
+use crate::core::Core;
+use crate::error::{ActorFailure, Refused};
+use crate::maintenance::cut;
+use crate::producer::Producer;
+use crate::recovery::RecoveryReport;
+use crate::stats::Stats;
+
+/// The checkpoint of an actor with fewer records than this since the last one is not worth it at shutdown: replaying
+/// them takes less time than writing it.
+const WORTH_A_CHECKPOINT_RECORDS: u64 = 64;
+
+/// Actors that survive crashes, over one store. Lives in the caller's tokio runtime and owns none.
+///
+/// Dropping it ends everything at once, as a crash would: nothing acknowledged is lost, the next opening replays.
+/// [`Runtime::shutdown`] ends it so that the next opening has little to replay.
+pub struct Runtime {
+    core: Arc<Core>,
+    report: RecoveryReport,
+}
+
+impl Runtime {
+    pub(crate) fn new(core: Arc<Core>, report: RecoveryReport) -> Self {
+        Self { core, report }
+    }
+
+    /// A reference to the actor of this key, which exists whether anything was ever sent to it or not.
+    ///
+    /// # Errors
+    /// [`ReferError`] when the key breaks a rule, or the kind is not registered.
+    pub fn actor<A: Actor>(&self, key: &str) -> Result<ActorRef<A>, ReferError> {
+        let id = ActorId::new(A::KIND, key)?;
+        let slot = self.core.slot(&id).ok_or(ReferError::UnknownKind { kind: A::KIND })?;
+        Ok(ActorRef::new(Arc::clone(&self.core), slot))
+    }
+
+    /// A sender outside that numbers its messages, so that it may send everything again after a crash.
+    ///
+    /// # Errors
+    /// [`NameError`] when the name breaks a rule.
+    pub fn producer(&self, name: &str) -> Result<Producer, NameError> {
+        check_name("producer name", name)?;
+        Ok(Producer::new(Arc::clone(&self.core), Name::from(name)))
+    }
+
+    /// What the opening found and did.
+    #[must_use]
+    pub fn recovery(&self) -> &RecoveryReport {
+        &self.report
+    }
+
+    /// What was counted since the opening.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.core.counters.snapshot()
+    }
+
+    /// Why the runtime takes nothing any more, when its store has failed. What was acknowledged is there after
+    /// reopening.
+    #[must_use]
+    pub fn failed(&self) -> Option<Arc<StoreError>> {
+        match self.core.stop_reason() {
+            Some(Refused::Failed(error)) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// The actors that have failed, with the reason of each.
+    #[must_use]
+    pub fn failed_actors(&self) -> Vec<Arc<ActorFailure>> {
+        self.core.all_slots().iter().filter_map(|slot| slot.failure()).collect()
+    }
+
+    /// How many actors are in memory; all others are passive.
+    #[must_use]
+    pub fn actors_in_memory(&self) -> usize {
+        self.core.slots.iter().filter(|slot| slot.is_in_memory()).count()
+    }
+
+    /// How many bytes of log are kept.
+    #[must_use]
+    pub fn log_bytes(&self) -> u64 {
+        self.core.committer.retained_bytes()
+    }
+
+    /// Cuts the log below everything that any actor needs, and gives where it begins then. The runtime does this by
+    /// itself when the log has reached half its budget.
+    ///
+    /// # Errors
+    /// [`Refused::Failed`] or [`Refused::Stopped`].
+    ///
+    /// # Cancel safety
+    /// Dropped, the cut is made all the same.
+    pub async fn cut_log(&self) -> Result<Lsn, Refused> {
+        self.core.unless_stopped(cut(&self.core)).await?
+    }
+
+    /// Ends the runtime in good order: takes nothing more from outside, handles what was accepted, checkpoints what is
+    /// worth it, syncs, and closes the store. A handler that waits for its side effect is waited for.
+    ///
+    /// # Errors
+    /// [`Refused::Failed`] when the store failed before or meanwhile; what was acknowledged is there after reopening.
+    ///
+    /// # Cancel safety
+    /// Dropped, the runtime ends as by a crash.
+    pub async fn shutdown(self) -> Result<(), Refused> {
+        self.core.close();
+        self.core.drained().await;
+        self.checkpoint_what_is_worth_it().await;
+        self.core.drained().await;
+        let failed = self.failed();
+        self.end(true).await;
+        failed.map_or(Ok(()), |error| Err(Refused::Failed(error)))
+    }
+
+    /// Ends the runtime as a crash would: what is not on stable storage is given up, nothing is checkpointed. Returns when
+    /// the store is closed. For tests of what survives.
+    pub async fn crash(self) {
+        self.core.stop(Refused::Stopped);
+        self.end(false).await;
+    }
+
+    async fn checkpoint_what_is_worth_it(&self) {
+        let mut waiting = Vec::new();
+        for slot in self.core.all_slots() {
+            let worth_it =
+                slot.with_idle(|active, _| active.since_checkpoint.records >= WORTH_A_CHECKPOINT_RECORDS);
+            if worth_it != Some(true) {
+                continue;
+            }
+            let (waiter, outcome) = oneshot::channel();
+            if let Some(wake) = slot.request_checkpoint(Some(waiter)) {
+                crate::turn::begin(&self.core, &slot, wake);
+                waiting.push(outcome);
+            }
+        }
+        for outcome in waiting {
+            // One that fails leaves its log, which is as good.
+            let _ = self.core.unless_stopped(outcome).await;
+        }
+    }
+
+    async fn end(&self, drain: bool) {
+        let core = Arc::clone(&self.core);
+        let ended = tokio::task::spawn_blocking(move || {
+            core.checkpointer.stop();
+            core.committer.stop(drain);
+            core.stop(Refused::Stopped);
+        });
+        let _ = ended.await;
+        self.core.quiet().await;
+        let store = self.core.release_store();
+        let _ = tokio::task::spawn_blocking(move || drop(store)).await;
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        self.core.stop(Refused::Stopped);
+        drop(self.core.release_store());
+        self.core.checkpointer.abandon();
+        self.core.committer.stop(false);
+    }
+}
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runtime").field("report", &self.report).finish_non_exhaustive()
+    }
+}
+
+/// Why there is no reference to an actor.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReferError {
+    /// The key breaks a rule.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The kind is not registered.
+    #[error("the actor kind {kind:?} is not registered: register it with the builder")]
+    UnknownKind {
+        /// The kind.
+        kind: &'static str,
+    },
+}

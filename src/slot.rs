@@ -1,0 +1,305 @@
+//! What the runtime knows of one actor, in memory or passive: its mailbox, its phase, what it owes, what it pins.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use relive_replay::{Halt, Kind, Outgoing};
+use relive_storage::{ActorId, Rsn, Ssn};
+use tokio::sync::{Notify, Semaphore, oneshot};
+
+use crate::active::Active;
+use crate::envelope::{CheckpointRequest, Debtor, Envelope};
+use crate::error::{ActorFailure, Refused};
+use crate::limits::{INTAKE_BYTES_MAX, INTAKE_MESSAGES_MAX, MAILBOX_PLACES_MAX, OUTBOX_MESSAGES_MAX};
+use crate::outbox::Outbox;
+use crate::pins::Pins;
+
+/// One actor of the runtime.
+pub(crate) struct Slot {
+    pub(crate) id: ActorId,
+    pub(crate) kind: Arc<dyn Kind>,
+    /// The places of the bounded mailbox for messages from outside.
+    pub(crate) places: Semaphore,
+    /// Told of new mail and of settled messages while the actor's turn waits for either.
+    pub(crate) news: Notify,
+    inner: Mutex<Inner>,
+    outbox: Mutex<Outbox>,
+    pins: Mutex<Pins>,
+    /// How many messages from the mailbox are on stable storage.
+    logged: AtomicU64,
+    logged_news: Notify,
+}
+
+#[derive(Default)]
+struct Inner {
+    mail: VecDeque<Envelope>,
+    accepted: u64,
+    phase: Phase,
+    checkpoint: Option<CheckpointRequest>,
+    last_active: u64,
+}
+
+/// Where an actor is in its life.
+#[derive(Default)]
+pub(crate) enum Phase {
+    /// Not in memory.
+    #[default]
+    Passive,
+    /// In memory, with nothing to do.
+    Idle(Box<Active>),
+    /// In the hands of a turn.
+    Running,
+    /// Stopped for good.
+    Failed(Arc<ActorFailure>),
+}
+
+/// What a turn finds in the mailbox.
+pub(crate) struct Intake {
+    pub(crate) mail: Vec<Envelope>,
+    pub(crate) checkpoint: Option<CheckpointRequest>,
+}
+
+/// What follows from putting something into a slot.
+pub(crate) enum Wake {
+    /// A turn is to be started, from memory or by activation.
+    Start(Option<Box<Active>>),
+    /// A turn is under way and will see it.
+    Running,
+}
+
+impl Slot {
+    pub(crate) fn new(id: ActorId, kind: Arc<dyn Kind>) -> Self {
+        Self {
+            id,
+            kind,
+            places: Semaphore::new(MAILBOX_PLACES_MAX),
+            news: Notify::new(),
+            inner: Mutex::default(),
+            outbox: Mutex::default(),
+            pins: Mutex::default(),
+            logged: AtomicU64::new(0),
+            logged_news: Notify::new(),
+        }
+    }
+
+    /// Puts a message into the mailbox; gives its number there.
+    pub(crate) fn push(&self, envelope: Envelope, now: u64) -> Result<(u64, Wake), Refused> {
+        let mut inner = self.inner();
+        if let Phase::Failed(failure) = &inner.phase {
+            return Err(Refused::Actor(Arc::clone(failure)));
+        }
+        inner.mail.push_back(envelope);
+        inner.accepted += 1;
+        inner.last_active = now;
+        let number = inner.accepted;
+        let wake = inner.wake();
+        drop(inner);
+        if matches!(wake, Wake::Running) {
+            self.news.notify_one();
+        }
+        Ok((number, wake))
+    }
+
+    /// Asks for a checkpoint; `waiter` is told when it is stable.
+    pub(crate) fn request_checkpoint(
+        &self,
+        waiter: Option<oneshot::Sender<Result<Rsn, Refused>>>,
+    ) -> Option<Wake> {
+        let mut inner = self.inner();
+        if let Phase::Failed(failure) = &inner.phase {
+            if let Some(waiter) = waiter {
+                let _ = waiter.send(Err(Refused::Actor(Arc::clone(failure))));
+            }
+            return None;
+        }
+        inner.checkpoint.get_or_insert_default().waiters.extend(waiter);
+        let wake = inner.wake();
+        drop(inner);
+        if matches!(wake, Wake::Running) {
+            self.news.notify_one();
+        }
+        Some(wake)
+    }
+
+    /// Starts a turn for what a recovered actor has still to do.
+    pub(crate) fn start(&self) -> Wake {
+        self.inner().wake()
+    }
+
+    /// Takes what is there, within the limits of one intake.
+    pub(crate) fn take_mail(&self) -> Intake {
+        let mut inner = self.inner();
+        let mut bytes = 0;
+        let mut mail = Vec::with_capacity(inner.mail.len().min(INTAKE_MESSAGES_MAX));
+        while mail.len() < INTAKE_MESSAGES_MAX && bytes < INTAKE_BYTES_MAX {
+            let Some(envelope) = inner.mail.pop_front() else {
+                break;
+            };
+            bytes += envelope.payload.len();
+            mail.push(envelope);
+        }
+        Intake { mail, checkpoint: inner.checkpoint.take() }
+    }
+
+    /// Ends a turn, unless something has come in the meantime: then gives the actor back.
+    pub(crate) fn rest(&self, active: Box<Active>) -> Option<Box<Active>> {
+        let mut inner = self.inner();
+        if !inner.mail.is_empty() || inner.checkpoint.is_some() {
+            return Some(active);
+        }
+        inner.phase = Phase::Idle(active);
+        None
+    }
+
+    /// Stops the actor for good, and tells everybody who waits.
+    pub(crate) fn fail(&self, halt: Halt, tries: u32) -> Arc<ActorFailure> {
+        let failure = Arc::new(ActorFailure { actor: self.id.clone(), tries, halt });
+        let (mail, request) = {
+            let mut inner = self.inner();
+            inner.phase = Phase::Failed(Arc::clone(&failure));
+            (std::mem::take(&mut inner.mail), inner.checkpoint.take())
+        };
+        for envelope in mail {
+            self.places.add_permits(envelope.places() as usize);
+            envelope.waiter.refuse(Refused::Actor(Arc::clone(&failure)));
+        }
+        if let Some(request) = request {
+            request.tell(&Err(Refused::Actor(Arc::clone(&failure))));
+        }
+        self.logged_news.notify_waiters();
+        failure
+    }
+
+    /// Puts an actor that recovery has restored into memory.
+    pub(crate) fn install(&self, active: Box<Active>) {
+        self.inner().phase = Phase::Idle(active);
+    }
+
+    /// Why the actor is stopped, if it is.
+    pub(crate) fn failure(&self) -> Option<Arc<ActorFailure>> {
+        match &self.inner().phase {
+            Phase::Failed(failure) => Some(Arc::clone(failure)),
+            _ => None,
+        }
+    }
+
+    /// Looks at an actor that rests in memory.
+    pub(crate) fn with_idle<T>(&self, look: impl FnOnce(&Active, u64) -> T) -> Option<T> {
+        let inner = self.inner();
+        match &inner.phase {
+            Phase::Idle(active) => Some(look(active, inner.last_active)),
+            _ => None,
+        }
+    }
+
+    /// Takes an actor out of memory when it rests and `may` says so.
+    pub(crate) fn passivate(&self, may: impl FnOnce(&Active) -> bool) -> bool {
+        let mut inner = self.inner();
+        let ready = match &inner.phase {
+            Phase::Idle(active) => inner.mail.is_empty() && inner.checkpoint.is_none() && may(active),
+            _ => false,
+        };
+        if ready {
+            inner.phase = Phase::Passive;
+        }
+        ready
+    }
+
+    /// Whether the actor's state is in memory.
+    pub(crate) fn is_in_memory(&self) -> bool {
+        matches!(self.inner().phase, Phase::Idle(_) | Phase::Running)
+    }
+
+    /// Whether nothing is lost when the runtime forgets the slot.
+    pub(crate) fn is_forgettable(&self) -> bool {
+        let inner = self.inner();
+        matches!(inner.phase, Phase::Passive)
+            && inner.mail.is_empty()
+            && inner.checkpoint.is_none()
+            && self.pins().needed().is_none()
+            && self.outbox().owed() == 0
+    }
+
+    /// How many messages wait in the mailbox.
+    pub(crate) fn waiting(&self) -> usize {
+        self.inner().mail.len()
+    }
+
+    /// Owes messages.
+    pub(crate) fn owe(&self, messages: &[Outgoing]) {
+        let mut outbox = self.outbox();
+        for outgoing in messages {
+            outbox.push(outgoing.clone());
+        }
+    }
+
+    /// All messages owed.
+    pub(crate) fn owed(&self) -> Vec<Outgoing> {
+        self.outbox().messages()
+    }
+
+    /// Whether the actor owes as much as it may.
+    pub(crate) fn owes_too_much(&self) -> bool {
+        self.outbox().owed() >= OUTBOX_MESSAGES_MAX
+    }
+
+    /// Whether the actor owes anything.
+    pub(crate) fn owes(&self) -> bool {
+        self.outbox().owed() > 0
+    }
+
+    pub(crate) fn pins(&self) -> MutexGuard<'_, Pins> {
+        self.pins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// So many more messages of the mailbox are on stable storage.
+    pub(crate) fn logged(&self, messages: u64) {
+        self.logged.fetch_add(messages, Ordering::Release);
+        self.logged_news.notify_waiters();
+    }
+
+    /// Waits until the message with that number is on stable storage, or the actor has failed.
+    pub(crate) async fn wait_logged(&self, number: u64) -> Result<(), Refused> {
+        loop {
+            let news = self.logged_news.notified();
+            if self.logged.load(Ordering::Acquire) >= number {
+                return Ok(());
+            }
+            if let Some(failure) = self.failure() {
+                return Err(Refused::Actor(failure));
+            }
+            news.await;
+        }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn outbox(&self) -> MutexGuard<'_, Outbox> {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Debtor for Slot {
+    fn settle(&self, receiver: &ActorId, ssn: Ssn) {
+        self.outbox().settle(receiver, ssn);
+        self.news.notify_one();
+    }
+}
+
+impl Inner {
+    /// Hands the actor to a turn, when it is in none.
+    fn wake(&mut self) -> Wake {
+        match std::mem::replace(&mut self.phase, Phase::Running) {
+            Phase::Passive => Wake::Start(None),
+            Phase::Idle(active) => Wake::Start(Some(active)),
+            Phase::Running => Wake::Running,
+            failed @ Phase::Failed(_) => {
+                self.phase = failed;
+                Wake::Running
+            }
+        }
+    }
+}

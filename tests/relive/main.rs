@@ -1,0 +1,14 @@
+//! What relive promises, on the real backend and on the memory backend with faults.
+
+#![expect(clippy::unwrap_used, reason = "a test says by panicking that something is wrong")]
+#![expect(clippy::print_stdout, reason = "a test prints the seed that repeats it, and what it counted")]
+
+mod actors;
+mod failing;
+mod kill;
+mod logs;
+mod promises;
+mod properties;
+mod refusals;
+mod restarts;
+mod shrinking;

@@ -1,0 +1,317 @@
+//! What holds when nothing is wrong but a crash.
+
+use relive::storage::faulty_store::{Call, Fault, FaultyStore};
+use relive::storage::{MemoryStore, SledStore};
+use relive::{Durability, Receipted, Rsn, Ssn};
+
+use crate::actors::{
+    Account, Charge, ChargeTwice, Deposit, Draw, Flood, Show, Transfer, account, builder, crash_and_reopen,
+    happened, open_on, show,
+};
+
+/// Invariant: prefix. What was acknowledged is there after a crash, on the real backend in both of its tiers.
+#[tokio::test(flavor = "multi_thread")]
+async fn acknowledged_messages_survive_a_crash() {
+    for durability in [Durability::PowerLoss, Durability::ProcessCrash] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("store");
+        let open = || builder().durability(durability).open(&path);
+        let runtime = open().await.unwrap();
+        assert_eq!(runtime.recovery().durability, durability);
+        assert_eq!(account(&runtime, "alice").ask(Deposit { cents: 5 }).await.unwrap(), 5);
+        account(&runtime, "alice").tell(Deposit { cents: 7 }).await.unwrap().durable().await.unwrap();
+        runtime.crash().await;
+
+        let runtime = open().await.unwrap();
+        assert_eq!(show(&runtime, "alice").await.history, [5, 7]);
+        assert_eq!((runtime.recovery().actors, runtime.recovery().replayed), (1, 2));
+        account(&runtime, "alice").checkpoint().await.unwrap();
+        runtime.shutdown().await.unwrap();
+
+        let runtime = open().await.unwrap();
+        assert_eq!(runtime.recovery().replayed, 0, "the checkpoint holds everything");
+        assert_eq!(show(&runtime, "alice").await.history, [5, 7]);
+        assert_eq!(runtime.recovery().epoch.get(), 3);
+        runtime.shutdown().await.unwrap();
+    }
+}
+
+/// Invariant: log-before-handle. While the sync of a delivery hangs its handler has not run, and no reply has come.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_handled_before_it_is_synced() {
+    let store = FaultyStore::new(MemoryStore::new());
+    let faults = store.faults();
+    let runtime = open_on(store).await;
+    faults.plan(Fault::Hang, Call::Sync, faults.calls(Call::Sync) + 1);
+    let what = "nothing_is_handled_before_it_is_synced";
+    let alice = account(&runtime, "alice");
+    let asking = tokio::spawn(async move { alice.ask(Charge { what: what.to_owned() }).await.unwrap() });
+    tokio::task::spawn_blocking({
+        let faults = faults.clone();
+        move || faults.wait_for_hang()
+    })
+    .await
+    .unwrap();
+    assert_eq!(happened(what), 0, "the handler ran on a delivery that was not stable");
+    assert!(!asking.is_finished());
+    faults.release();
+    assert_eq!(asking.await.unwrap(), 1);
+    runtime.shutdown().await.unwrap();
+}
+
+/// Invariant: log-before-handle. A receipt does not resolve before the sync, and a handler does not go on past a side
+/// effect before its outcome is stable.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_goes_on_only_past_a_stable_event() {
+    let store = FaultyStore::new(MemoryStore::new());
+    let faults = store.faults();
+    let runtime = open_on(store).await;
+    let what = "a_handler_goes_on_only_past_a_stable_event";
+    // The first sync is that of the delivery, the second that of the first event.
+    faults.plan(Fault::Hang, Call::Sync, faults.calls(Call::Sync) + 2);
+    let alice = account(&runtime, "alice");
+    let asking = tokio::spawn(async move { alice.ask(ChargeTwice { what: what.to_owned() }).await.unwrap() });
+    let waiting = faults.clone();
+    tokio::task::spawn_blocking(move || waiting.wait_for_hang()).await.unwrap();
+    assert_eq!(happened(&format!("{what}-first")), 1);
+    assert_eq!(happened(&format!("{what}-second")), 0, "it went on past an event that was not stable");
+    faults.release();
+    assert_eq!(asking.await.unwrap(), 2);
+    runtime.shutdown().await.unwrap();
+}
+
+/// Invariant: exactly-once inside. Money that goes from actor to actor is neither lost nor doubled, whatever is cut off.
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_between_actors_arrive_once_over_many_crashes() {
+    let mut store = MemoryStore::new();
+    let mut runtime = open_on(store.clone()).await;
+    let mut transfers = 0;
+    for round in 0..20_i64 {
+        for step in 0..25_i64 {
+            let to = format!("receiver-{}", step % 3);
+            let receipt = account(&runtime, "sender").tell(Transfer { to, cents: 1 + round }).await.unwrap();
+            if step == 24 {
+                receipt.durable().await.unwrap();
+            }
+            transfers += 1;
+        }
+        (runtime, store) = crash_and_reopen(runtime, &store).await;
+    }
+    let sender = show(&runtime, "sender").await;
+    assert_eq!(sender.history.len(), transfers);
+    runtime.shutdown().await.unwrap();
+    let runtime = open_on(store.reopen()).await;
+    let mut received = 0;
+    for key in ["receiver-0", "receiver-1", "receiver-2"] {
+        received += show(&runtime, key).await.cents;
+    }
+    assert_eq!(received, -sender.cents);
+    runtime.shutdown().await.unwrap();
+}
+
+/// Invariant: exactly-once inside. A message that is only in the sender's checkpoint still arrives, although nobody
+/// wakes the sender.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkpoint_carries_what_is_owed() {
+    let store = MemoryStore::new();
+    let faulty = FaultyStore::new(store.clone());
+    let faults = faulty.faults();
+    let runtime = open_on(faulty).await;
+    // The sync that would log the deposit at its receiver hangs until the power goes.
+    faults.plan(Fault::Hang, Call::Sync, faults.calls(Call::Sync) + 2);
+    account(&runtime, "sender").ask(Transfer { to: "receiver".into(), cents: 3 }).await.unwrap();
+    let waiting = faults.clone();
+    tokio::task::spawn_blocking(move || waiting.wait_for_hang()).await.unwrap();
+    let sender = account(&runtime, "sender");
+    assert_eq!(sender.checkpoint().await.unwrap(), Rsn::new(1));
+    faults.plan(Fault::Forget, Call::Any, faults.calls(Call::Any) + 1);
+    store.crash();
+    faults.release();
+    runtime.crash().await;
+    let runtime = open_on(store.reopen()).await;
+    assert_eq!(runtime.recovery().replayed, 0);
+    assert_eq!(show(&runtime, "sender").await.cents, -3);
+    assert_eq!(show(&runtime, "receiver").await.cents, 3);
+    runtime.shutdown().await.unwrap();
+}
+
+/// Invariant: fifo.
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_of_one_sender_arrive_in_order() {
+    let store = MemoryStore::new();
+    let runtime = open_on(store.clone()).await;
+    let alice = account(&runtime, "alice");
+    for cents in 0..5_000 {
+        drop(alice.tell(Deposit { cents }).await.unwrap());
+    }
+    for cents in 5_000..6_000 {
+        drop(account(&runtime, "bob").tell(Transfer { to: "alice".into(), cents }).await.unwrap());
+    }
+    show(&runtime, "bob").await;
+    runtime.shutdown().await.unwrap();
+    let runtime = open_on(store.reopen()).await;
+    assert_eq!(show(&runtime, "alice").await.history, (0..6_000).collect::<Vec<_>>());
+    runtime.shutdown().await.unwrap();
+}
+
+/// Invariant: exactly-once inside. A producer that sends everything again after a crash changes nothing twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_producer_may_send_everything_again() {
+    let mut store = MemoryStore::new();
+    let mut runtime = open_on(store.clone()).await;
+    for life in 1..6_i64 {
+        let mut producer = runtime.producer("feed").unwrap();
+        let mut receipts = Vec::new();
+        for cents in 0..life * 10 {
+            for key in ["a", "b"] {
+                receipts.push(producer.tell(&account(&runtime, key), Deposit { cents }).await.unwrap());
+            }
+        }
+        assert_eq!(producer.last(&account(&runtime, "a")), Ssn::new(u64::try_from(life * 10).unwrap()));
+        let mut fresh = 0;
+        for receipt in receipts {
+            fresh += i64::from(matches!(receipt.durable().await.unwrap(), Receipted::Logged(_)));
+        }
+        assert_eq!(fresh, 20, "in life {life}");
+        assert_eq!(runtime.stats().duplicates, u64::try_from((life - 1) * 20).unwrap());
+        (runtime, store) = crash_and_reopen(runtime, &store).await;
+        assert_eq!(show(&runtime, "a").await.history, (0..life * 10).collect::<Vec<_>>());
+    }
+    runtime.shutdown().await.unwrap();
+}
+
+/// Invariant: exactly-once inside. A producer that skips ahead is refused, one that goes back is dropped.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_producer_that_skips_is_refused_before_logging() {
+    let runtime = open_on(MemoryStore::new()).await;
+    let alice = account(&runtime, "alice");
+    let mut producer = runtime.producer("feed").unwrap();
+    producer.resume(&alice, Ssn::new(4));
+    let receipt = producer.tell(&alice, Deposit { cents: 5 }).await.unwrap();
+    let refused = receipt.durable().await.unwrap_err();
+    assert!(
+        matches!(refused, relive::Refused::Gap { expected, found, .. }
+        if expected == Ssn::new(1) && found == Ssn::new(5)),
+        "{refused}"
+    );
+    assert_eq!(refused.kind(), relive::ErrorKind::Input);
+    assert_eq!(show(&runtime, "alice").await.history, Vec::<i64>::new());
+    runtime.shutdown().await.unwrap();
+}
+
+/// Invariant: exactly-once inside. A recorded side effect is not run again, and draws come out the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn replay_repeats_outcomes_without_doing_anything() {
+    let what = "replay_repeats_outcomes_without_doing_anything";
+    let store = MemoryStore::new();
+    let runtime = open_on(store.clone()).await;
+    let alice = account(&runtime, "alice");
+    for _ in 0..3 {
+        alice.ask(Charge { what: what.to_owned() }).await.unwrap();
+        alice.ask(Draw {}).await.unwrap();
+    }
+    let before = show(&runtime, "alice").await;
+    let (runtime, _store) = crash_and_reopen(runtime, &store).await;
+    assert!(runtime.recovery().replayed >= 6);
+    assert_eq!(show(&runtime, "alice").await, before);
+    assert_eq!(happened(what), 3);
+    runtime.shutdown().await.unwrap();
+}
+
+/// Invariant: one-step. A delivery that was cut off in the middle goes on live behind its recorded part.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_cut_off_between_two_side_effects_goes_on_there() {
+    let what = "stuck-between";
+    let store = MemoryStore::new();
+    let runtime = open_on(store.clone()).await;
+    let alice = account(&runtime, "alice");
+    alice.ask(Deposit { cents: 1 }).await.unwrap();
+    let stuck = alice.clone();
+    let asking = tokio::spawn(async move { stuck.ask(ChargeTwice { what: what.to_owned() }).await });
+    while happened("stuck-between-second") == 0 {
+        tokio::task::yield_now().await;
+    }
+    drop(alice.tell(Deposit { cents: 2 }).await.unwrap());
+    let (runtime, _store) = crash_and_reopen(runtime, &store).await;
+    assert!(asking.await.unwrap().is_err());
+    let alice = show(&runtime, "alice").await;
+    assert_eq!(happened("stuck-between-first"), 1, "the recorded one is not run again");
+    assert_eq!(happened("stuck-between-second"), 2, "the other one runs at least once");
+    assert_eq!(alice.drawn, [1, 2]);
+    assert_eq!(alice.history[0], 1);
+    runtime.shutdown().await.unwrap();
+}
+
+/// Invariant: bounded. Actors that flood each other with more than they may owe go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn actors_that_owe_each_other_too_much_go_on() {
+    let runtime = open_on(MemoryStore::new()).await;
+    for (from, to) in [("a", "b"), ("b", "a")] {
+        for _ in 0..12 {
+            let flood = Flood { to: to.into(), messages: 1_000, hops: 2 };
+            drop(account(&runtime, from).tell(flood).await.unwrap());
+        }
+    }
+    let expected = 12 + 2 * 12_000;
+    loop {
+        let (a, b) = (show(&runtime, "a").await, show(&runtime, "b").await);
+        if a.cents == expected && b.cents == expected {
+            break;
+        }
+    }
+    runtime.shutdown().await.unwrap();
+}
+
+/// Dropping the future of a request at any point leaves everything consistent: it was either accepted or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn dropped_requests_leave_all_consistent() {
+    let store = FaultyStore::new(MemoryStore::new());
+    let faults = store.faults();
+    let runtime = open_on(store).await;
+    let alice = account(&runtime, "alice");
+    faults.plan(Fault::Hang, Call::Sync, faults.calls(Call::Sync) + 1);
+    let mut accepted = 0;
+    // The mailbox fills while the sync hangs; from then on tells wait, and are dropped while they do.
+    for _ in 0..3_000 {
+        let tell = std::pin::pin!(alice.tell(Deposit { cents: 1 }).into_future());
+        accepted += i64::from(futures_ready(tell).is_some());
+    }
+    assert!((1..3_000).contains(&accepted), "{accepted} accepted");
+    let ask = std::pin::pin!(alice.ask(Deposit { cents: 1 }).into_future());
+    assert!(futures_ready(ask).is_none());
+    let timeout = alice.tell(Deposit { cents: 1 }).timeout(std::time::Duration::ZERO).await.unwrap_err();
+    assert!(matches!(timeout.reason, relive::Refused::Timeout));
+    assert_eq!(timeout.message, Deposit { cents: 1 });
+    faults.release();
+    let after: Account = alice.ask(Show {}).await.unwrap();
+    assert_eq!(after.cents, accepted);
+    runtime.shutdown().await.unwrap();
+}
+
+/// Polls once.
+fn futures_ready<F: Future>(future: std::pin::Pin<&mut F>) -> Option<F::Output> {
+    match future.poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
+        std::task::Poll::Ready(output) => Some(output),
+        std::task::Poll::Pending => None,
+    }
+}
+
+/// A shutdown handles what was accepted before, and what actors sent each other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_drains() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let runtime = builder().open(&path).await.unwrap();
+    for _ in 0..500 {
+        drop(account(&runtime, "a").tell(Transfer { to: "b".into(), cents: 1 }).await.unwrap());
+    }
+    let forgotten = account(&runtime, "a");
+    runtime.shutdown().await.unwrap();
+    let refused = forgotten.tell(Deposit { cents: 1 }).await.unwrap_err();
+    assert!(matches!(refused.reason, relive::Refused::Stopped));
+    let store = SledStore::open(&path, &Default::default()).unwrap();
+    let runtime = open_on(store).await;
+    assert_eq!((show(&runtime, "a").await.cents, show(&runtime, "b").await.cents), (-500, 500));
+    assert!(runtime.recovery().replayed < 500, "what is worth it was checkpointed");
+    runtime.shutdown().await.unwrap();
+}

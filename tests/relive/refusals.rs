@@ -1,0 +1,125 @@
+//! What does not fit together is refused by name, before anything is changed.
+
+use std::sync::Arc;
+
+use relive::storage::{Log, Lsn, MemoryStore};
+use relive::{Actor, Context, ErrorKind, Handle, Message, OpenError, Refused, Runtime};
+use serde::{Deserialize, Serialize};
+
+use crate::actors::{Account, Charge, Deposit, Show, account, builder, open_on};
+
+#[derive(Serialize, Deserialize)]
+struct NewAccount;
+
+impl Actor for NewAccount {
+    const KIND: &'static str = "account";
+    const VERSION: u32 = 2;
+    fn create(_key: &str) -> Self {
+        Self
+    }
+}
+
+impl Handle<Deposit> for NewAccount {
+    async fn handle(&mut self, _message: Deposit, _cx: &mut Context<'_>) -> i64 {
+        0
+    }
+}
+
+/// All bytes of a log.
+fn content(store: &MemoryStore) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut at = Lsn::FIRST;
+    while let Some(stored) = store.read(at).unwrap() {
+        let block = stored.block.unwrap();
+        bytes.extend_from_slice(block.bytes());
+        at = block.header().next();
+    }
+    bytes
+}
+
+async fn used_store(checkpoint: bool) -> MemoryStore {
+    let store = MemoryStore::new();
+    let runtime = open_on(store.clone()).await;
+    account(&runtime, "alice").ask(Deposit { cents: 5 }).await.unwrap();
+    if checkpoint {
+        account(&runtime, "alice").checkpoint().await.unwrap();
+    }
+    runtime.crash().await;
+    store.reopen()
+}
+
+async fn refused(builder: relive::Builder, store: &MemoryStore) -> OpenError {
+    let before = content(store);
+    let error = builder.open_on(Arc::new(store.clone())).await.unwrap_err();
+    assert_eq!(content(store), before, "something was changed");
+    assert_eq!(error.kind(), ErrorKind::Input);
+    error
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kind_that_is_not_registered_is_named() {
+    for checkpoint in [false, true] {
+        let store = used_store(checkpoint).await;
+        let error = refused(Runtime::builder(), &store).await;
+        assert!(matches!(&error, OpenError::UnknownKind { kind, .. } if kind == "account"), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_nobody_handles_any_more_is_named() {
+    let store = used_store(false).await;
+    let error = refused(Runtime::builder().actor::<Account>(|a| a.handles::<Show>()), &store).await;
+    assert!(matches!(&error, OpenError::UnknownMessage { message, .. } if message == "deposit"), "{error}");
+    // Behind a checkpoint it is history that nothing replays.
+    let store = used_store(true).await;
+    let runtime =
+        Runtime::builder().actor::<Account>(|a| a.handles::<Show>()).open_on(Arc::new(store)).await.unwrap();
+    let refused = account(&runtime, "alice").tell(Deposit { cents: 1 }).await.unwrap_err();
+    assert!(matches!(refused.reason, Refused::Unhandled { message: "deposit", .. }));
+    runtime.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_of_another_version_is_named() {
+    let store = used_store(true).await;
+    let error = refused(Runtime::builder().actor::<NewAccount>(|a| a.handles::<Deposit>()), &store).await;
+    assert!(matches!(error, OpenError::StateVersion { stored: 1, registered: 2, .. }), "{error}");
+}
+
+#[derive(Serialize, Deserialize)]
+struct Twice;
+
+impl Message for Twice {
+    const NAME: &'static str = "deposit";
+    type Reply = ();
+}
+
+impl Handle<Twice> for Account {
+    async fn handle(&mut self, _message: Twice, _cx: &mut Context<'_>) {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registration_that_contradicts_itself_is_named() {
+    let twice = builder().actor::<NewAccount>(|a| a).open_on(Arc::new(MemoryStore::new())).await;
+    assert!(matches!(twice, Err(OpenError::KindTwice { kind: "account" })));
+    let same_name = Runtime::builder().actor::<Account>(|a| a.handles::<Deposit>().handles::<Twice>());
+    let error = same_name.open_on(Arc::new(MemoryStore::new())).await.unwrap_err();
+    assert!(error.to_string().contains("\"deposit\""), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_and_payloads_over_their_limits_are_named() {
+    let runtime = open_on(MemoryStore::new()).await;
+    let key = runtime.actor::<Account>(&"x".repeat(257)).unwrap_err();
+    assert!(key.to_string().contains("257 bytes, at most 256"), "{key}");
+    assert!(runtime.actor::<Account>("").is_err());
+    assert!(runtime.actor::<NewAccount>("a").is_ok(), "kinds are known by name");
+    assert!(runtime.producer(&"x".repeat(65)).is_err());
+    let what = "x".repeat(relive::storage::limits::PAYLOAD_BYTES_MAX);
+    let error = account(&runtime, "alice").tell(Charge { what }).await.unwrap_err();
+    assert!(matches!(error.reason, Refused::TooLarge { message: "charge", .. }), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Input);
+    let largest = "x".repeat(relive::storage::limits::PAYLOAD_BYTES_MAX - 64);
+    account(&runtime, "alice").ask(Charge { what: largest }).await.unwrap();
+    runtime.shutdown().await.unwrap();
+}

@@ -1,0 +1,120 @@
+//! One actor that goes wrong: it alone is restarted, or fails visibly; the others never notice.
+
+use relive::storage::MemoryStore;
+use relive::{AskError, Halt, Refused, Rsn};
+
+use crate::actors::{
+    AwaitForeign, Deposit, Flood, Panic, Waver, account, crash_and_reopen, happened, open_on, show,
+};
+
+/// A panic restarts the actor from its log; the delivery is tried again, its effects leave once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_restarts_the_actor_alone() {
+    let what = "a_panic_restarts_the_actor_alone";
+    let store = MemoryStore::new();
+    let runtime = open_on(store.clone()).await;
+    let alice = account(&runtime, "alice");
+    alice.ask(Deposit { cents: 5 }).await.unwrap();
+    alice.ask(Panic { what: what.to_owned(), times: 2 }).await.unwrap();
+    alice.ask(Deposit { cents: 7 }).await.unwrap();
+    assert_eq!(happened(what), 3);
+    assert_eq!(show(&runtime, "alice").await.history, [5, 1, 7]);
+    assert_eq!(show(&runtime, "bystander").await.cents, 1, "only the run that ended released anything");
+    assert_eq!(runtime.stats().restarts, 2);
+    let (runtime, _store) = crash_and_reopen(runtime, &store).await;
+    assert_eq!(show(&runtime, "alice").await.history, [5, 1, 7]);
+    runtime.shutdown().await.unwrap();
+}
+
+/// An actor that keeps panicking on a delivery fails with a typed error to all its callers, and does not loop.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_actor_that_keeps_panicking_fails_visibly() {
+    let what = "an_actor_that_keeps_panicking_fails_visibly";
+    let mut store = MemoryStore::new();
+    let mut runtime = open_on(store.clone()).await;
+    let alice = account(&runtime, "alice");
+    alice.ask(Deposit { cents: 5 }).await.unwrap();
+    let poison = Panic { what: what.to_owned(), times: u64::MAX };
+    let error = alice.ask(poison).await.unwrap_err();
+    let AskError::Unknown { reason: Refused::Actor(failure) } = &error else { panic!("{error}") };
+    assert_eq!((failure.actor.as_str(), failure.tries), ("account/alice", 3));
+    assert!(
+        matches!(&failure.halt, Halt::Panicked { rsn, panic, .. }
+        if *rsn == Rsn::new(2) && panic.contains("told to panic")),
+        "{failure}"
+    );
+    assert_eq!(happened(what), 3);
+    for _ in 0..2 {
+        let refused = account(&runtime, "alice").tell(Deposit { cents: 1 }).await.unwrap_err();
+        assert!(matches!(refused.reason, Refused::Actor(_)));
+        assert_eq!(refused.message.cents, 1, "the message comes back");
+        account(&runtime, "bob").ask(Deposit { cents: 1 }).await.unwrap();
+        assert_eq!(runtime.failed_actors().len(), 1);
+        assert!(runtime.failed().is_none(), "the runtime goes on");
+        (runtime, store) = crash_and_reopen(runtime, &store).await;
+        // After a reopening it gets its tries again.
+        while runtime.failed_actors().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!(show(&runtime, "bob").await.history, [1, 1]);
+    runtime.shutdown().await.unwrap();
+}
+
+/// An actor that owes a failed one all that it may still logs what comes, and does not keep a shutdown from its end;
+/// what it owes and what it could not handle is there after reopening.
+#[tokio::test(flavor = "multi_thread")]
+async fn debts_to_a_failed_actor_do_not_hold_a_shutdown() {
+    let store = MemoryStore::new();
+    let runtime = open_on(store.clone()).await;
+    account(&runtime, "bob").ask(AwaitForeign {}).await.unwrap_err();
+    for _ in 0..10 {
+        let flood = Flood { to: "bob".into(), messages: 1_000, hops: 1 };
+        account(&runtime, "alice").tell(flood).await.unwrap().durable().await.unwrap();
+    }
+    runtime.shutdown().await.unwrap();
+    let runtime = open_on(store.reopen()).await;
+    assert!(runtime.recovery().failed.iter().any(|failure| failure.actor.as_str() == "account/bob"));
+    assert!(runtime.recovery().replayed >= 5, "{:?}", runtime.recovery());
+    runtime.shutdown().await.unwrap();
+}
+
+/// Invariant: divergence-stops. A foreign await is named as such, at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_foreign_await_is_reported_by_name() {
+    let runtime = open_on(MemoryStore::new()).await;
+    let error = account(&runtime, "alice").ask(AwaitForeign {}).await.unwrap_err();
+    let AskError::Unknown { reason: Refused::Actor(failure) } = &error else { panic!("{error}") };
+    assert!(matches!(failure.halt, Halt::ForeignAwait { .. }));
+    assert!(error.to_string().contains("wrap it in `cx.side_effect`"), "{error}");
+    assert_eq!(failure.tries, 1, "it would come out the same again");
+    runtime.shutdown().await.unwrap();
+}
+
+/// Invariant: divergence-stops. A handler that does something else on replay halts its actor before anything is
+/// released, and the error names actor, rsn, expected, found; the others serve.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_divergence_halts_the_actor_and_nothing_is_released() {
+    let what = "a_divergence_halts_the_actor_and_nothing_is_released";
+    let store = MemoryStore::new();
+    let runtime = open_on(store.clone()).await;
+    let alice = account(&runtime, "alice");
+    alice.ask(Deposit { cents: 5 }).await.unwrap();
+    alice.ask(Waver { what: what.to_owned(), to: "bob".into() }).await.unwrap();
+    // The digest of a delivery is logged with the actor's next record.
+    alice.ask(Deposit { cents: 6 }).await.unwrap();
+    while show(&runtime, "bob").await.cents != 1 {}
+    let (runtime, _store) = crash_and_reopen(runtime, &store).await;
+    let failed = &runtime.recovery().failed;
+    assert_eq!(failed.len(), 1);
+    let Halt::Divergence(divergence) = &failed[0].halt else { panic!("{}", failed[0]) };
+    assert_eq!((divergence.actor.as_str(), divergence.rsn), ("account/alice", Rsn::new(2)));
+    assert!(divergence.expected.contains("digest") && divergence.found.contains("digest"));
+    assert_ne!(divergence.expected, divergence.found);
+    assert!(matches!(
+        account(&runtime, "alice").tell(Deposit { cents: 1 }).await.unwrap_err().reason,
+        Refused::Actor(_)
+    ));
+    assert_eq!(show(&runtime, "bob").await.history, [1], "nothing of the replay was released");
+    runtime.shutdown().await.unwrap();
+}
