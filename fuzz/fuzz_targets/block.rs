@@ -1,0 +1,4 @@
+//! `relive_fuzz_targets::block` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| relive_fuzz_targets::block::run(input));

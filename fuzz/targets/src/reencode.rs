@@ -1,0 +1,65 @@
+//! Writes a decoded frame again and compares: what was understood is what can be written.
+
+use relive_storage::frame::FrameContext;
+use relive_storage::limits::{FRAME_RECORDS_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX};
+use relive_storage::record::{Record, Sender};
+use relive_storage::{Frame, FrameWriter, Rsn, Ssn};
+
+/// Checks a frame that was decoded from `length` bytes.
+///
+/// The bytes themselves may differ: a writer leaves out a name that the record before has, a reader does not insist.
+pub(crate) fn check(frame: &Frame, length: usize, context: FrameContext) {
+    check_limits(frame);
+    let bytes = encode(frame);
+    assert!(bytes.len() <= length, "{length} bytes became {} when they were written again", bytes.len());
+    let whole = bytes.len();
+    let (again, used) =
+        Frame::decode(&bytes.into(), context).expect("what was decoded can be written and read");
+    assert_eq!((&again, used), (frame, whole), "a frame changed when it was written again");
+}
+
+/// The bytes that a writer makes of the frame.
+pub(crate) fn encode(frame: &Frame) -> Vec<u8> {
+    let mut writer = FrameWriter::new();
+    for positioned in &frame.records {
+        match &positioned.record {
+            Record::Delivery(d) => writer.put_delivery(d.rsn, &d.sender, d.asked, &d.message, &d.payload),
+            Record::Event(event) => writer.put_event(event),
+            Record::CheckpointMark(mark) => writer.put_checkpoint_mark(*mark),
+            Record::Incarnation(epoch) => writer.put_incarnation(*epoch),
+            other => panic!("a kind of record that no target knows: {other:?}"),
+        }
+    }
+    let mut bytes = Vec::new();
+    writer.finish(frame.actor.as_ref(), frame.since, frame.handled, &frame.digests, &mut bytes);
+    bytes
+}
+
+fn check_limits(frame: &Frame) {
+    assert!((1..=FRAME_RECORDS_MAX).contains(&frame.records.len()));
+    for positioned in &frame.records {
+        match &positioned.record {
+            Record::Delivery(delivery) => {
+                check_name(&delivery.message);
+                assert!(delivery.payload.len() <= PAYLOAD_BYTES_MAX && delivery.rsn > Rsn::NONE);
+                match &delivery.sender {
+                    Sender::Producer { name, ssn } => {
+                        check_name(name);
+                        assert!(*ssn > Ssn::NONE);
+                    }
+                    Sender::Actor { ssn, .. } => assert!(*ssn > Ssn::NONE),
+                    Sender::Outside => {}
+                }
+            }
+            Record::Event(event) => {
+                check_name(&event.name);
+                assert!(event.outcome.len() <= PAYLOAD_BYTES_MAX);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn check_name(name: &str) {
+    assert!((1..=NAME_BYTES_MAX).contains(&name.len()), "a name of {} bytes was let in", name.len());
+}
