@@ -39,7 +39,6 @@ pub fn run(input: &[u8]) {
             9 => pair.cut(a),
             10 | 11 => pair.put(a, b),
             12 => {
-                // Before its sync a block may be there to be read, or not.
                 pair.sync();
                 pair.compare();
             }
@@ -171,10 +170,12 @@ impl Pair {
             let (_, torn) = scanned(self.sled());
             assert!(torn.torn.is_some() && torn.next == next, "the torn tail at {next}: {torn:?}");
             self.append_both(&block(next.get(), 1, acknowledged.get(), self.epoch));
+            self.sync();
         }
         self.compare();
     }
 
+    /// Needs a sync since the last append: before it a block may be there to be read, or not.
     fn compare(&self) {
         self.compare_extents();
         let (frames, mut found) = scanned(self.sled());
