@@ -191,6 +191,7 @@ impl Builder {
         let core = Core::new(config, kinds, store, report.store, committer, checkpointer, counters, stop);
         let core = Arc::new(core);
         announce(&core, report.epoch).await?;
+        relive_storage::boundary!("recovery.announced");
         go_on(&core, &slots);
         core.tokio.spawn(maintain(Arc::clone(&core)));
         report.took = began.elapsed();

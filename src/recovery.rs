@@ -10,7 +10,7 @@ use relive_replay::{Halt, Instance, Kind, Tape};
 use relive_storage::record::Record;
 use relive_storage::{
     ActorId, CheckpointHeader, CheckpointNumber, Durability, Epoch, Frame, Lsn, Rsn, Scanned, Store,
-    StoreError, StoreId, scan,
+    StoreError, StoreId, boundary, scan,
 };
 
 use crate::activation::{Activated, Source, Unrestored, is_determinant, newest_whole};
@@ -84,12 +84,15 @@ pub(crate) fn recover(store: &dyn Store, kinds: &Kinds, progress: &Progress) -> 
     let began = Instant::now();
     let extent = store.extent()?;
     let catalog = Catalog::read(store, kinds)?;
+    boundary!("recovery.listed");
     let mut found = Found { kinds, catalog: &catalog, actors: HashMap::new(), records: 0, refused: None };
     let scanned = found.read(store, progress)?;
+    boundary!("recovery.read");
     found.add_owing();
     let records = found.records;
     let recovery = Recovery { store, store_id: extent.store, scanned: &scanned, progress };
     let (slots, replayed, failed) = recovery.restore_all(found.actors)?;
+    boundary!("recovery.restored");
     let restored = slots.iter().filter(|slot| slot.with_idle(|_, _| ()).is_some()).count();
     if let Some(torn) = &scanned.torn {
         tracing::warn!(at = %scanned.next, what = torn, "the log ends in a commit that nobody was told about: it is cut");
@@ -296,6 +299,7 @@ impl Recovery<'_> {
                         let item = item.lock().unwrap_or_else(PoisonError::into_inner).take();
                         let Some((slot, found)) = item else { continue };
                         let outcome = self.restore(&slot, found);
+                        boundary!("recovery.actor");
                         let replayed = match &outcome {
                             Ok(Outcome::Restored(activated)) => activated.replayed,
                             _ => 0,
