@@ -1,2 +1,14 @@
 //! Faults from outside: processes that are killed, power that is lost, files that are damaged, disks that fail. What was
 //! promised is kept here, in processes that live on, and held against what comes back.
+//!
+//! | module | what it knows |
+//! | --- | --- |
+//! | [`workload`] | what the process under test does, what it must have become, and the judge between the two |
+//! | [`worker`] | the process under test: it lives, tells what it was promised, and dies |
+//! | [`failpoint`] | dying at an exact boundary |
+//! | [`process`] | a child process that is watched |
+
+pub mod failpoint;
+pub mod process;
+pub mod worker;
+pub mod workload;
