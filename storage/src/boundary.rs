@@ -16,9 +16,9 @@
 //! | `open.stable` | what sled recovered is synced |
 //! | `recovery.listed` | all checkpoints are listed |
 //! | `recovery.read` | the log is read and judged |
-//! | `recovery.actor` | an actor is restored in memory; once for each |
-//! | `recovery.restored` | all actors are restored; nothing is written yet |
 //! | `recovery.announced` | the new incarnation is stable in the log |
+//! | `recovery.actor` | an actor is restored in memory; once for each |
+//! | `recovery.restored` | all actors are restored, none has begun to handle anything |
 //! | `commit.begin` | a block is about to be handed to sled |
 //! | `commit.written` | sled has the block |
 //! | `commit.flush` | the block is about to be made stable |
