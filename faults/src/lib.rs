@@ -7,8 +7,15 @@
 //! | [`worker`] | the process under test: it lives, tells what it was promised, and dies |
 //! | [`failpoint`] | dying at an exact boundary |
 //! | [`process`] | a child process that is watched |
+//! | [`effects`], [`ledger`] | where side effects go: the process, and the file that it keeps |
+//! | [`kill`] | the supervisor that kills workers and judges what comes back |
+//! | [`random`] | choices drawn from a seed |
 
+pub mod effects;
 pub mod failpoint;
+pub mod kill;
+pub mod ledger;
 pub mod process;
+pub mod random;
 pub mod worker;
 pub mod workload;

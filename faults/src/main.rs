@@ -3,6 +3,8 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use relive_faults::effects::{self, EffectsArguments};
+use relive_faults::kill::{self, KillArguments};
 use relive_faults::worker::{self, VerifyArguments, WorkerArguments};
 
 #[derive(Parser)]
@@ -16,6 +18,8 @@ struct Arguments {
 enum Command {
     Worker(WorkerArguments),
     Verify(VerifyArguments),
+    Effects(EffectsArguments),
+    Kill(KillArguments),
 }
 
 #[expect(clippy::print_stderr, reason = "this is the end of a command")]
@@ -23,6 +27,8 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Worker(arguments) => worker::run(&arguments),
         Command::Verify(arguments) => worker::verify(&arguments),
+        Command::Effects(arguments) => effects::run(&arguments).map_err(|error| error.to_string()),
+        Command::Kill(arguments) => kill(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -31,4 +37,12 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+#[expect(clippy::print_stdout, reason = "this is what the command is for")]
+fn kill(arguments: &KillArguments) -> Result<(), String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let table = kill::run(arguments, &program).map_err(|error| error.to_string())?;
+    println!("{table}");
+    if table.violations.is_empty() { Ok(()) } else { Err("promises were broken".to_owned()) }
 }

@@ -1,7 +1,6 @@
 //! A child process that is watched: its lines come with a time limit, and it never outlives its watcher's interest.
 
 use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
@@ -31,7 +30,8 @@ impl Process {
     /// # Errors
     /// As [`Command::spawn`].
     pub fn start(command: &mut Command) -> std::io::Result<Self> {
-        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // Its input ends with whoever started it, so that it can notice.
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn()?;
         let (sender, lines) = channel();
         let out = child.stdout.take().expect("it was asked to be piped");
@@ -101,10 +101,4 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// The program that this is: in a test, the one that was built with it.
-#[must_use]
-pub fn program() -> PathBuf {
-    std::env::current_exe().expect("a program knows its name")
 }

@@ -13,7 +13,7 @@ use crate::failpoint::Boundaries;
 use crate::workload::actors::{Account, Peek, Post, builder};
 use crate::workload::outside::{self, Outside};
 use crate::workload::plan::{ACCOUNTS, PRODUCER, Plan, account_of, share};
-use crate::workload::{Line, survey};
+use crate::workload::{Line, from_start, survey};
 
 /// A durability tier that is on a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -106,6 +106,15 @@ pub struct WorkerArguments {
     sabotage: Option<Sabotage>,
 }
 
+impl std::fmt::Display for Sabotage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::AckEarly => "ack-early",
+            Self::UnkeyedEffect => "unkeyed-effect",
+        })
+    }
+}
+
 /// Runs the process under test. Gives what was refused, if anything was.
 ///
 /// # Errors
@@ -134,6 +143,9 @@ pub fn run(arguments: &WorkerArguments) -> Result<(), String> {
 pub struct VerifyArguments {
     #[command(flatten)]
     store: StoreArguments,
+    /// Replay all actors from the start of the log as well, without checkpoints. The log must never have been cut.
+    #[arg(long)]
+    replay_from_start: bool,
 }
 
 /// Opens a store, prints its survey, and closes it.
@@ -145,8 +157,13 @@ pub fn verify(arguments: &VerifyArguments) -> Result<(), String> {
     on_tokio(async {
         let runtime = open(&arguments.store).await?;
         let found = survey(&runtime).await?;
-        say(&Line::Survey(Box::new(found)));
-        runtime.shutdown().await.map_err(|error| error.to_string())
+        say(&Line::Survey(Box::new(found.clone())));
+        runtime.shutdown().await.map_err(|error| error.to_string())?;
+        if arguments.replay_from_start {
+            let deliveries = from_start::replay(&arguments.store.store, &found)?;
+            say(&Line::Replayed { deliveries });
+        }
+        Ok(())
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use relive::{Actor, Builder, Context, Handle, Message, Runtime};
+use relive::{Actor, Builder, Context, Handle, KindBuilder, Message, Runtime};
 use serde::{Deserialize, Serialize};
 
 use super::journal::{Entry, Journal, What};
@@ -227,10 +227,24 @@ answers! { Account, ShowAccount; Audit, ShowAudit; Summary, ShowSummary; }
 
 /// Registers the actors of the workload.
 pub fn builder() -> Builder {
-    Runtime::builder()
-        .actor::<Account>(|kind| {
-            kind.handles::<Post>().handles::<Confirm>().handles::<Peek>().handles::<ShowAccount>()
-        })
-        .actor::<Audit>(|kind| kind.handles::<Noted>().handles::<Peek>().handles::<ShowAudit>())
-        .actor::<Summary>(|kind| kind.handles::<Noted>().handles::<Peek>().handles::<ShowSummary>())
+    let builder = Runtime::builder().actor::<Account>(register_account);
+    builder.actor::<Audit>(register_audit).actor::<Summary>(register_summary)
+}
+
+/// Registers what an account handles.
+#[must_use]
+pub fn register_account(kind: KindBuilder<Account>) -> KindBuilder<Account> {
+    kind.handles::<Post>().handles::<Confirm>().handles::<Peek>().handles::<ShowAccount>()
+}
+
+/// Registers what an audit handles.
+#[must_use]
+pub fn register_audit(kind: KindBuilder<Audit>) -> KindBuilder<Audit> {
+    kind.handles::<Noted>().handles::<Peek>().handles::<ShowAudit>()
+}
+
+/// Registers what the summary handles.
+#[must_use]
+pub fn register_summary(kind: KindBuilder<Summary>) -> KindBuilder<Summary> {
+    kind.handles::<Noted>().handles::<Peek>().handles::<ShowSummary>()
 }

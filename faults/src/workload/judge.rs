@@ -14,7 +14,7 @@ use super::model::Model;
 use super::outside::answer_without_ledger;
 use super::plan::{ACCOUNTS, Plan, share};
 use super::survey::Survey;
-use super::witness::{Effect, EffectKey, Witness};
+use super::witness::{EffectKey, Witness};
 
 /// What came back, when nothing is wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -136,6 +136,12 @@ pub enum Violation {
         /// This one.
         found: u64,
     },
+    /// A delivery on which no handler ever failed was left out.
+    #[error("a harmless delivery is in quarantine: {what}")]
+    Quarantined {
+        /// Which, and why.
+        what: String,
+    },
     /// An actor has failed.
     #[error("an actor has failed: {what}")]
     Failed {
@@ -151,6 +157,9 @@ pub enum Violation {
 pub fn judge(plan: &Plan, witness: &Witness, survey: &Survey) -> Result<Outcome, Violation> {
     if let Some(what) = survey.failed.first() {
         return Err(Violation::Failed { what: what.clone() });
+    }
+    if let Some(what) = survey.quarantined.first() {
+        return Err(Violation::Quarantined { what: what.clone() });
     }
     if survey.epoch <= witness.epoch {
         return Err(Violation::Epoch { before: witness.epoch, found: survey.epoch });
@@ -248,6 +257,12 @@ fn seen(actor: &str, journal: &Journal, witness: &Witness, outcome: &mut Outcome
 }
 
 fn effects(plan: &Plan, witness: &Witness, survey: &Survey, outcome: &mut Outcome) -> Result<(), Violation> {
+    for (key, effect) in witness.effects.iter().flatten().filter(|(key, _)| key.store == survey.store) {
+        if let Some(second) = effect.conflict {
+            let first = effect.payload;
+            return Err(Violation::EffectTwice { key: key.clone(), first, second });
+        }
+    }
     for (account, key) in survey.accounts.iter().zip(0..) {
         let actor = format!("account/{key}");
         for (rsn, before, entry) in account.journal.entries() {
@@ -265,10 +280,6 @@ fn effects(plan: &Plan, witness: &Witness, survey: &Survey, outcome: &mut Outcom
         }
     }
     for (key, effect) in witness.effects.iter().flatten().filter(|(key, _)| key.store == survey.store) {
-        if let Some(second) = effect.conflict {
-            let first = effect.payload;
-            return Err(Violation::EffectTwice { key: key.clone(), first, second });
-        }
         let life = survey.journals().find(|(actor, _)| *actor == key.actor).map(|(_, journal)| journal);
         let recovered = life.map_or(0, |journal| journal.rsn);
         if effect.before_opening && key.rsn > recovered {
@@ -300,9 +311,6 @@ fn effect(witness: &Witness, key: EffectKey, payload: u64, answer: u64) -> Resul
     };
     match effects.get(&key) {
         None => Err(Violation::EffectMissing { key }),
-        Some(Effect { conflict: Some(second), payload: first, .. }) => {
-            Err(Violation::EffectTwice { key, first: *first, second: *second })
-        }
         Some(effect) if effect.payload != payload => {
             let found = effect.payload;
             Err(Violation::EffectDiffers { key, what: "the payload", expected: payload, found })

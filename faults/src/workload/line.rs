@@ -9,6 +9,7 @@
 //! | `ack N fresh`, `ack N duplicate` | its receipt is durable |
 //! | `answer ACTOR RSN DIGEST` | an actor's answer, the digest in hexadecimal digits |
 //! | `boundaries JSON` | how often each boundary was reached, when that was asked for |
+//! | `replayed N` | the actors were replayed from the very start of the log, by N deliveries, to the state that they have |
 //! | `failed ERROR` | something was refused; the process ends |
 //! | `closed` | it has shut down |
 
@@ -51,6 +52,11 @@ pub enum Line {
     },
     /// How often each boundary was reached, as JSON.
     Boundaries(String),
+    /// The actors were replayed from the very start of the log, and came to the state that they have.
+    Replayed {
+        /// How many deliveries.
+        deliveries: u64,
+    },
     /// Something was refused.
     Failed(String),
     /// It has shut down.
@@ -71,6 +77,7 @@ impl fmt::Display for Line {
             Self::Ack { number, duplicate: true } => write!(f, "ack {number} duplicate"),
             Self::Answer { actor, rsn, chain } => write!(f, "answer {actor} {rsn} {chain:016x}"),
             Self::Boundaries(json) => write!(f, "boundaries {json}"),
+            Self::Replayed { deliveries } => write!(f, "replayed {deliveries}"),
             Self::Failed(error) => write!(f, "failed {}", error.replace('\n', " ")),
             Self::Closed => f.write_str("closed"),
         }
@@ -111,6 +118,7 @@ fn parse(word: &str, rest: &str) -> Option<Line> {
             Line::Answer { actor, rsn, chain: u64::from_str_radix(words.next()?, 16).ok()? }
         }
         "boundaries" => Line::Boundaries(rest.to_owned()),
+        "replayed" => Line::Replayed { deliveries: rest.parse().ok()? },
         "failed" => Line::Failed(rest.to_owned()),
         "closed" => Line::Closed,
         _ => return None,
@@ -134,6 +142,7 @@ mod tests {
             Line::Answer { actor: "account/3".to_owned(), rsn: 12, chain: u64::MAX },
             Line::Boundaries("{}".to_owned()),
             Line::Failed("open Retry: it is locked".to_owned()),
+            Line::Replayed { deliveries: 12 },
             Line::Closed,
         ];
         for line in lines {

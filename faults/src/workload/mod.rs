@@ -7,6 +7,7 @@
 //! account.
 
 pub mod actors;
+pub mod from_start;
 pub mod journal;
 pub mod judge;
 pub mod line;

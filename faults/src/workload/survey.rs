@@ -21,8 +21,12 @@ pub struct Survey {
     pub replayed: u64,
     /// The tail that the opening cut, if it did.
     pub torn_tail: Option<String>,
+    /// Whether the opening went with care, because the one before had ended too early.
+    pub with_care: bool,
     /// Actors that could not be restored, or have failed since.
     pub failed: Vec<String>,
+    /// Deliveries in quarantine. No handler of the workload ever fails, so there must be none.
+    pub quarantined: Vec<String>,
     /// All accounts.
     pub accounts: Vec<Account>,
     /// All audits.
@@ -55,6 +59,7 @@ pub async fn survey(runtime: &Runtime) -> Result<Survey, String> {
         records: report.records,
         replayed: report.replayed,
         torn_tail: report.torn_tail.clone(),
+        with_care: report.with_care,
         ..Survey::default()
     };
     // A question stands behind all that was in the mailbox, and is answered after what is sent because of that is in
@@ -72,6 +77,9 @@ pub async fn survey(runtime: &Runtime) -> Result<Survey, String> {
     for audit in 0..AUDITS {
         found.audits.push(ask::<Audit, _>(runtime, audit.to_string(), ShowAudit {}).await?);
     }
+    let quarantined = runtime.quarantined();
+    let quarantined = quarantined.iter().map(|q| format!("{} at {}: {}", q.actor, q.rsn, q.reason));
+    found.quarantined = quarantined.collect();
     found.failed = runtime.failed_actors().iter().map(ToString::to_string).collect();
     Ok(found)
 }
