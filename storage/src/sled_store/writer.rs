@@ -182,7 +182,7 @@ impl Writer {
         self.stable.flush(&self.engine.db)?;
         let mut mark = self.status.get();
         mark.acknowledged = self.tail.acknowledges(mark.acknowledged);
-        self.mark.write(&mark)?;
+        self.mark.write_both(&mark, false)?;
         *self.status.lock() = mark;
         Ok(())
     }
@@ -242,7 +242,7 @@ impl Writer {
         }
         self.stable.flush(&self.engine.db)?;
         mark.latest = seal;
-        self.mark.write(&mark)?;
+        self.mark.write_both(&mark, false)?;
         *self.status.lock() = mark;
         doomed.retain(|number| *number != NO_CHECKPOINT);
         Ok(Listed { seal, entries, doomed })
