@@ -8,8 +8,6 @@
 
 mod conformance;
 mod content;
-mod damage;
-mod damage_case;
 mod faulty;
 mod killing;
 mod opening;

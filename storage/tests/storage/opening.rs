@@ -296,7 +296,10 @@ fn the_last_block_is_missed_whichever_copy_of_the_mark_is_damaged() {
             mark[slot..slot + 512].fill(0);
             fs::write(path.join("relive.mark"), mark).unwrap();
             let error = read_all(&path).unwrap_err();
-            assert!(matches!(error, StoreError::LostAcknowledged { .. }), "block {first}, slot {slot}: {error}");
+            assert!(
+                matches!(error, StoreError::LostAcknowledged { .. }),
+                "block {first}, slot {slot}: {error}"
+            );
         }
     }
 }
