@@ -31,8 +31,8 @@ pub struct CheckpointHeader {
     pub rsn: Rsn,
     /// The schema version of the actor's state.
     pub state_version: u32,
-    /// Whether it holds messages that their receivers may not have yet, so that the actor must be restored at open
-    /// even when nobody sends to it.
+    /// Whether it holds messages that their receivers may not have yet, or deliveries in quarantine, so that the actor
+    /// must be restored at open even when nobody sends to it.
     pub owes: bool,
 }
 

@@ -12,7 +12,7 @@
 //! | [`log`], [`checkpoint_store`] | the seam: eight methods that a backend has |
 //! | [`mod@scan`] | which log is whole, which ends in a torn tail, which is damaged |
 //! | [`sled_store`], [`memory_store`] | the backends |
-//! | `conformance`, `faulty_store` | with feature `test-support`: the executable contract of a backend; a wrapper that injects faults |
+//! | `conformance`, `simulated_store` | with feature `test-support`: the executable contract of a backend; a device that crashes and fails as planned |
 //! | `admission` | what a backend may take next |
 //! | `durability`, `error`, `wire`, `random` | the tiers; what can go wrong; primitive shapes; fresh ids |
 
@@ -38,7 +38,7 @@ mod wire;
 #[cfg(feature = "test-support")]
 pub mod conformance;
 #[cfg(feature = "test-support")]
-pub mod faulty_store;
+pub mod simulated_store;
 
 pub use actor_id::{ActorId, NameError, check_name};
 pub use block::{Block, BlockHeader};

@@ -12,6 +12,9 @@ pub const KEY_BYTES_MAX: usize = 256;
 /// The largest payload of one delivery or one event.
 pub const PAYLOAD_BYTES_MAX: usize = 1 << 20;
 
+/// The longest reason of a quarantine; a longer one is shortened.
+pub const QUARANTINE_REASON_BYTES_MAX: usize = 512;
+
 /// The most records that one frame carries.
 pub const FRAME_RECORDS_MAX: usize = 4096;
 

@@ -7,7 +7,8 @@ use crate::{Block, Durability, StoreError};
 /// The log of a store: an append-only sequence of blocks, one for all its actors.
 ///
 /// A backend keeps what it is told and tells what it has: it judges nothing. Whether what it has is whole is found
-/// by [`crate::scan()`], which treats its answers as untrusted.
+/// by [`crate::scan()`], which treats its answers as untrusted. An opening makes stable what it finds, as far as the
+/// tier promises, before it is read: whatever is appended next is built on it, and says that it was durable.
 ///
 /// After any error of [`Log::append`] or [`Log::sync`] every later call of them fails (fail-stop): what was being
 /// written is *unknown*, and only a new opening of the store tells.

@@ -1,8 +1,7 @@
 //! A store that fails: everybody who waits is told, nothing more is taken, and a reopening goes on from what was
 //! acknowledged.
 
-use relive::storage::MemoryStore;
-use relive::storage::faulty_store::{Call, Fault, FaultyStore};
+use relive::storage::simulated_store::{Call, Fault, SimulatedDisk, Unsynced};
 use relive::{AskError, ErrorKind, Refused};
 
 use crate::actors::{Deposit, Show, account, builder, open_on, show};
@@ -11,12 +10,10 @@ use crate::actors::{Deposit, Show, account, builder, open_on, show};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_commit_fails_everybody_and_stops_intake() {
     for call in [Call::Append, Call::Sync] {
-        let store = MemoryStore::new();
-        let faulty = FaultyStore::new(store.clone());
-        let faults = faulty.faults();
-        let runtime = open_on(faulty).await;
+        let disk = SimulatedDisk::new(1);
+        let runtime = open_on(disk.open()).await;
         account(&runtime, "alice").ask(Deposit { cents: 5 }).await.unwrap();
-        faults.plan(Fault::FailForGood, call, faults.calls(call) + 1);
+        disk.plan_next(Fault::FailForGood, call);
         let asks: Vec<_> = (0..20)
             .map(|key| {
                 let actor = account(&runtime, &format!("actor-{key}"));
@@ -33,8 +30,8 @@ async fn a_failed_commit_fails_everybody_and_stops_intake() {
         let refused = account(&runtime, "alice").tell(Deposit { cents: 1 }).await.unwrap_err();
         assert!(matches!(refused.reason, Refused::Failed(_)));
         assert!(matches!(runtime.shutdown().await, Err(Refused::Failed(_))));
-        store.crash();
-        let runtime = open_on(store.reopen()).await;
+        disk.lose_power(Unsynced::Dropped);
+        let runtime = open_on(disk.open()).await;
         assert_eq!(show(&runtime, "alice").await.history, [5]);
         runtime.shutdown().await.unwrap();
     }
@@ -45,12 +42,11 @@ async fn a_failed_commit_fails_everybody_and_stops_intake() {
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledged_is_there_whichever_call_fails() {
     for nth in 1..60 {
-        for fault in [Fault::FailForGood, Fault::Forget] {
-            let store = MemoryStore::new();
-            let faulty = FaultyStore::new(store.clone());
-            faulty.faults().plan(fault, Call::Any, nth);
+        for fault in [Fault::FailForGood, Fault::FORGET] {
+            let disk = SimulatedDisk::new(nth);
+            disk.plan(fault, Call::Any, nth);
             let (mut acknowledged, mut unknown) = (0, 0);
-            if let Ok(runtime) = builder().open_on(std::sync::Arc::new(faulty)).await {
+            if let Ok(runtime) = builder().open_on(std::sync::Arc::new(disk.open())).await {
                 for step in 0..12 {
                     match account(&runtime, "alice").ask(Deposit { cents: 1 }).await {
                         Ok(_) => acknowledged += 1,
@@ -64,8 +60,9 @@ async fn acknowledged_is_there_whichever_call_fails() {
                 }
                 runtime.crash().await;
             }
-            store.crash();
-            let runtime = open_on(store.reopen()).await;
+            disk.plan_nothing();
+            disk.lose_power(Unsynced::Drawn);
+            let runtime = open_on(disk.open()).await;
             let found = show(&runtime, "alice").await.cents;
             assert!(
                 (acknowledged..=acknowledged + unknown).contains(&found),
@@ -79,15 +76,14 @@ async fn acknowledged_is_there_whichever_call_fails() {
 /// Invariant: fail-stop. A store that hangs holds nobody for ever who does not want to be held.
 #[tokio::test(flavor = "multi_thread")]
 async fn callers_of_a_hanging_store_can_give_up() {
-    let store = FaultyStore::new(MemoryStore::new());
-    let faults = store.faults();
-    let runtime = open_on(store).await;
-    faults.plan(Fault::Hang, Call::Sync, faults.calls(Call::Sync) + 1);
+    let disk = SimulatedDisk::new(1);
+    let runtime = open_on(disk.open()).await;
+    disk.plan_next(Fault::Hang, Call::Sync);
     let alice = account(&runtime, "alice");
     let error =
         alice.ask(Deposit { cents: 1 }).timeout(std::time::Duration::from_millis(20)).await.unwrap_err();
     assert!(matches!(error, AskError::Unknown { reason: Refused::Timeout }), "{error}");
-    faults.release();
+    disk.release();
     assert_eq!(alice.ask(Show {}).await.unwrap().cents, 1, "it was accepted, so it was handled");
     runtime.shutdown().await.unwrap();
 }

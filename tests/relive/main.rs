@@ -7,6 +7,7 @@ mod actors;
 mod failing;
 mod kill;
 mod logs;
+mod poison;
 mod promises;
 mod properties;
 mod refusals;

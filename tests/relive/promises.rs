@@ -1,6 +1,6 @@
 //! What holds when nothing is wrong but a crash.
 
-use relive::storage::faulty_store::{Call, Fault, FaultyStore};
+use relive::storage::simulated_store::{Call, Fault, SimulatedDisk, Unsynced};
 use relive::storage::{MemoryStore, SledStore};
 use relive::{Durability, Receipted, Rsn, Ssn};
 
@@ -39,22 +39,21 @@ async fn acknowledged_messages_survive_a_crash() {
 /// Invariant: log-before-handle. While the sync of a delivery hangs its handler has not run, and no reply has come.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_handled_before_it_is_synced() {
-    let store = FaultyStore::new(MemoryStore::new());
-    let faults = store.faults();
-    let runtime = open_on(store).await;
-    faults.plan(Fault::Hang, Call::Sync, faults.calls(Call::Sync) + 1);
+    let disk = SimulatedDisk::new(1);
+    let runtime = open_on(disk.open()).await;
+    disk.plan_next(Fault::Hang, Call::Sync);
     let what = "nothing_is_handled_before_it_is_synced";
     let alice = account(&runtime, "alice");
     let asking = tokio::spawn(async move { alice.ask(Charge { what: what.to_owned() }).await.unwrap() });
     tokio::task::spawn_blocking({
-        let faults = faults.clone();
-        move || faults.wait_for_hang()
+        let disk = disk.clone();
+        move || disk.wait_for_hang()
     })
     .await
     .unwrap();
     assert_eq!(happened(what), 0, "the handler ran on a delivery that was not stable");
     assert!(!asking.is_finished());
-    faults.release();
+    disk.release();
     assert_eq!(asking.await.unwrap(), 1);
     runtime.shutdown().await.unwrap();
 }
@@ -63,19 +62,18 @@ async fn nothing_is_handled_before_it_is_synced() {
 /// effect before its outcome is stable.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handler_goes_on_only_past_a_stable_event() {
-    let store = FaultyStore::new(MemoryStore::new());
-    let faults = store.faults();
-    let runtime = open_on(store).await;
+    let disk = SimulatedDisk::new(1);
+    let runtime = open_on(disk.open()).await;
     let what = "a_handler_goes_on_only_past_a_stable_event";
     // The first sync is that of the delivery, the second that of the first event.
-    faults.plan(Fault::Hang, Call::Sync, faults.calls(Call::Sync) + 2);
+    disk.plan(Fault::Hang, Call::Sync, disk.calls(Call::Sync) + 2);
     let alice = account(&runtime, "alice");
     let asking = tokio::spawn(async move { alice.ask(ChargeTwice { what: what.to_owned() }).await.unwrap() });
-    let waiting = faults.clone();
+    let waiting = disk.clone();
     tokio::task::spawn_blocking(move || waiting.wait_for_hang()).await.unwrap();
     assert_eq!(happened(&format!("{what}-first")), 1);
     assert_eq!(happened(&format!("{what}-second")), 0, "it went on past an event that was not stable");
-    faults.release();
+    disk.release();
     assert_eq!(asking.await.unwrap(), 2);
     runtime.shutdown().await.unwrap();
 }
@@ -113,22 +111,19 @@ async fn messages_between_actors_arrive_once_over_many_crashes() {
 /// wakes the sender.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_checkpoint_carries_what_is_owed() {
-    let store = MemoryStore::new();
-    let faulty = FaultyStore::new(store.clone());
-    let faults = faulty.faults();
-    let runtime = open_on(faulty).await;
+    let disk = SimulatedDisk::new(1);
+    let runtime = open_on(disk.open()).await;
     // The sync that would log the deposit at its receiver hangs until the power goes.
-    faults.plan(Fault::Hang, Call::Sync, faults.calls(Call::Sync) + 2);
+    disk.plan(Fault::Hang, Call::Sync, disk.calls(Call::Sync) + 2);
     account(&runtime, "sender").ask(Transfer { to: "receiver".into(), cents: 3 }).await.unwrap();
-    let waiting = faults.clone();
+    let waiting = disk.clone();
     tokio::task::spawn_blocking(move || waiting.wait_for_hang()).await.unwrap();
     let sender = account(&runtime, "sender");
     assert_eq!(sender.checkpoint().await.unwrap(), Rsn::new(1));
-    faults.plan(Fault::Forget, Call::Any, faults.calls(Call::Any) + 1);
-    store.crash();
-    faults.release();
+    disk.lose_power(Unsynced::Dropped);
+    disk.release();
     runtime.crash().await;
-    let runtime = open_on(store.reopen()).await;
+    let runtime = open_on(disk.open()).await;
     assert_eq!(runtime.recovery().replayed, 0);
     assert_eq!(show(&runtime, "sender").await.cents, -3);
     assert_eq!(show(&runtime, "receiver").await.cents, 3);
@@ -265,11 +260,10 @@ async fn actors_that_owe_each_other_too_much_go_on() {
 /// Dropping the future of a request at any point leaves everything consistent: it was either accepted or not.
 #[tokio::test(flavor = "multi_thread")]
 async fn dropped_requests_leave_all_consistent() {
-    let store = FaultyStore::new(MemoryStore::new());
-    let faults = store.faults();
-    let runtime = open_on(store).await;
+    let disk = SimulatedDisk::new(1);
+    let runtime = open_on(disk.open()).await;
     let alice = account(&runtime, "alice");
-    faults.plan(Fault::Hang, Call::Sync, faults.calls(Call::Sync) + 1);
+    disk.plan_next(Fault::Hang, Call::Sync);
     let mut accepted = 0;
     // The mailbox fills while the sync hangs; from then on tells wait, and are dropped while they do.
     for _ in 0..3_000 {
@@ -282,7 +276,7 @@ async fn dropped_requests_leave_all_consistent() {
     let timeout = alice.tell(Deposit { cents: 1 }).timeout(std::time::Duration::ZERO).await.unwrap_err();
     assert!(matches!(timeout.reason, relive::Refused::Timeout));
     assert_eq!(timeout.message, Deposit { cents: 1 });
-    faults.release();
+    disk.release();
     let after: Account = alice.ask(Show {}).await.unwrap();
     assert_eq!(after.cents, accepted);
     runtime.shutdown().await.unwrap();

@@ -1,8 +1,7 @@
 //! Random runs, crashed at random points, against the run without crashes.
 
 use proptest::prelude::*;
-use relive::storage::MemoryStore;
-use relive::storage::faulty_store::{Call, Fault, FaultyStore};
+use relive::storage::simulated_store::{Call, Crash, Fault, Moment, SimulatedDisk, Unsynced};
 use relive::{Receipted, Runtime};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,6 +27,10 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Cut),
         1 => Just(Op::Restart),
     ]
+}
+
+fn moment() -> impl Strategy<Value = Moment> {
+    prop_oneof![Just(Moment::Before), Just(Moment::Torn), Just(Moment::After)]
 }
 
 /// What the accounts must hold in the end, by arithmetic alone.
@@ -78,26 +81,25 @@ async fn feed(runtime: &Runtime, ops: &[Op]) -> Option<Runtime> {
     None
 }
 
-async fn run(ops: &[Op], crashes: &[u64]) -> (BTreeMap<u8, i64>, Vec<Account>) {
-    let mut media = MemoryStore::new();
-    for crash in crashes {
-        let faulty = FaultyStore::new(media.clone());
-        faulty.faults().plan(Fault::Forget, Call::Any, *crash);
-        if let Ok(runtime) = builder().open_on(Arc::new(faulty)).await {
+async fn run(ops: &[Op], crashes: &[(u64, Moment)], seed: u64) -> (BTreeMap<u8, i64>, Vec<Account>) {
+    let disk = SimulatedDisk::new(seed);
+    for (crash, moment) in crashes {
+        let fault = Fault::Crash(Crash { moment: *moment, unsynced: Unsynced::Drawn });
+        disk.plan(fault, Call::Any, disk.calls(Call::Any) + crash);
+        if let Ok(runtime) = builder().open_on(Arc::new(disk.open())).await {
             feed(&runtime, ops).await;
             runtime.crash().await;
         }
-        media.crash();
-        media = media.reopen();
+        disk.plan_nothing();
+        disk.lose_power(Unsynced::Drawn);
     }
     let parts = ops.split(|op| matches!(op, Op::Restart)).count();
     for _ in 0..parts.min(3) {
-        let runtime = builder().open_on(Arc::new(media.clone())).await.unwrap();
+        let runtime = builder().open_on(Arc::new(disk.open())).await.unwrap();
         feed(&runtime, ops).await;
         runtime.shutdown().await.unwrap();
-        media = media.reopen();
     }
-    let runtime = builder().open_on(Arc::new(media.clone())).await.unwrap();
+    let runtime = builder().open_on(Arc::new(disk.open())).await.unwrap();
     let mut found = BTreeMap::new();
     let mut states = Vec::new();
     for key in 0..4_u8 {
@@ -108,7 +110,7 @@ async fn run(ops: &[Op], crashes: &[u64]) -> (BTreeMap<u8, i64>, Vec<Account>) {
     runtime.crash().await;
 
     // Invariant: one-step. The same state comes back from what is stored, replayed or not.
-    let runtime = builder().open_on(Arc::new(media.reopen())).await.unwrap();
+    let runtime = builder().open_on(Arc::new(disk.open())).await.unwrap();
     for (key, state) in states.iter().enumerate() {
         assert_eq!(&show(&runtime, &key.to_string()).await, state);
     }
@@ -124,10 +126,11 @@ proptest! {
     #[test]
     fn a_run_with_crashes_ends_as_the_run_without(
         ops in prop::collection::vec(op(), 1..40),
-        crashes in prop::collection::vec(1..80_u64, 0..5),
+        crashes in prop::collection::vec((1..80_u64, moment()), 0..5),
+        seed: u64,
     ) {
         let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let (found, states) = tokio.block_on(run(&ops, &crashes));
+        let (found, states) = tokio.block_on(run(&ops, &crashes, seed));
         prop_assert_eq!(found, expected(&ops));
         for state in states {
             prop_assert_eq!(state.cents, state.history.iter().sum::<i64>());

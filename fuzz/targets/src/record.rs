@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use arbitrary::{Result, Unstructured};
 use bytes::Bytes;
 use relive_storage::frame::FrameContext;
-use relive_storage::record::{CheckpointMark, Delivery, EffectDigest, Event, Positioned, Record, Sender};
+use relive_storage::record::{
+    CheckpointMark, Delivery, EffectDigest, Event, Positioned, Quarantine, Record, Sender,
+};
 use relive_storage::{
     ActorId, Block, BlockHeader, CheckpointNumber, Epoch, Frame, Lsn, Name, Rsn, Ssn, Timestamp,
 };
@@ -84,7 +86,9 @@ impl Plan {
         let key = match owner % 4 {
             0 => {
                 for _ in 0..count {
-                    let record = Record::Incarnation(Epoch::new(input.arbitrary()?));
+                    let epoch = Epoch::new(input.arbitrary()?);
+                    let settled = owner & 0x80 != 0;
+                    let record = if settled { Record::Settled(epoch) } else { Record::Incarnation(epoch) };
                     frame.records.push(Positioned { lsn: state.advance(), record });
                 }
                 return Ok(frame);
@@ -159,6 +163,19 @@ impl Life {
                 let index = self.events;
                 self.events += 1;
                 Ok(Record::Event(Event { rsn: self.last, index, name: Name::from_static(name), outcome }))
+            }
+            2 => {
+                // About the last delivery, or another one.
+                let rsn = Rsn::new(self.last.get().max(1).wrapping_sub(u64::from(choice >> 7)).max(1));
+                Ok(match (choice >> 3) % 4 {
+                    0 | 1 => Record::Attempt(rsn),
+                    2 => Record::Discharge(rsn),
+                    _ => Record::Quarantine(Quarantine {
+                        rsn,
+                        tries: input.arbitrary()?,
+                        reason: "it panicked".into(),
+                    }),
+                })
             }
             _ => self.delivery(choice, input, context).map(Record::Delivery),
         }

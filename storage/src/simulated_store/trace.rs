@@ -1,0 +1,28 @@
+//! The calls that were made, for comparing two runs. Holds no times and no random content, so that two runs of the same
+//! seed have the same.
+
+use std::fmt;
+
+use super::plan::Call;
+
+/// One call, and how it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Which call of the device it was, from 1.
+    pub nth: u64,
+    /// The method.
+    pub call: Call,
+    /// What it was about.
+    pub on: String,
+    /// How it ended.
+    pub outcome: String,
+    /// How many writes a crash may take that came right after it.
+    pub unsynced: usize,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { nth, call, on, outcome, unsynced } = self;
+        write!(f, "{nth} {call:?} {on}: {outcome}, {unsynced} not synced")
+    }
+}
