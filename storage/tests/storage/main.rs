@@ -8,12 +8,6 @@
 
 mod conformance;
 mod content;
-<<<<<<< HEAD
-mod faulty;
-=======
-mod damage;
-mod damage_case;
->>>>>>> 816f113abdf7dd5167d68ab58b449f41347ecaaa
 mod killing;
 mod opening;
 mod power;

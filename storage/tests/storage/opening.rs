@@ -285,8 +285,8 @@ fn the_last_block_is_missed_whichever_copy_of_the_mark_is_damaged() {
         copy(&live, &stopped);
         let db = sled::Config::new().path(&stopped).segment_size(1 << 20).open().unwrap();
         let log = db.open_tree("relive.log").unwrap();
-        let values = log.iter().keys().map(Result::unwrap).filter(|key| key.len() == 19);
-        log.remove(values.last().unwrap()).unwrap();
+        let mut values = log.iter().keys().map(Result::unwrap).filter(|key| key.len() == 19);
+        log.remove(values.next_back().unwrap()).unwrap();
         db.flush().unwrap();
         drop((log, db));
         for slot in [0, 4096] {
