@@ -30,7 +30,7 @@ impl<'s> Case<'s> {
         {
             return case(tiny, vec![bit_of(tiny, seed, number / 2)]);
         }
-        let level = if number % 8 == 0 { Level::Runtime } else { Level::Store };
+        let level = if number.is_multiple_of(8) { Level::Runtime } else { Level::Store };
         let fitting: Vec<_> = specimens.iter().filter(|specimen| specimen.level == level).collect();
         let specimen = *random.one_of(&fitting);
         let mut injuries = Vec::new();
@@ -77,7 +77,7 @@ fn bit_of(specimen: &Specimen, seed: u64, nth: u64) -> (String, Injury) {
     let bytes: u64 = specimen.image.0.values().map(|content| content.len() as u64).sum();
     let bit = ((nth / bytes.max(1)).wrapping_add(seed) % 8).to_le_bytes()[0];
     // A stride that has no factor in common with the number of bytes comes to each of them once.
-    let stride = (bytes * 5 / 8 | 1..).find(|stride| gcd(*stride, bytes) == 1).unwrap_or(1);
+    let stride = ((bytes * 5 / 8) | 1..).find(|stride| gcd(*stride, bytes) == 1).unwrap_or(1);
     let at = u128::from(nth) * u128::from(stride) % u128::from(bytes.max(1));
     let mut at = usize::try_from(at).expect("it is below the size of files in memory");
     for (name, content) in &specimen.image.0 {
