@@ -9,7 +9,6 @@ const CASES: u64 = 1200;
 const SEED: u64 = 1;
 
 #[test]
-#[expect(clippy::print_stdout, reason = "a test shows what it counted")]
 fn class_6_7_8_damage_is_never_silent() {
     let memory = std::path::Path::new("/dev/shm");
     let directory = tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir()).unwrap();
