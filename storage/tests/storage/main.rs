@@ -8,6 +8,7 @@
 
 mod conformance;
 mod content;
+mod golden;
 mod killing;
 mod opening;
 mod power;
