@@ -154,6 +154,12 @@ pub enum Refused {
     /// The receiver has failed.
     #[error(transparent)]
     Actor(Arc<ActorFailure>),
+    /// The channel of a producer was told to go on after a number that no channel reaches.
+    #[error("no message of a channel has a number after {last}: resume after the last one that was sent")]
+    OutOfRange {
+        /// The number to go on after.
+        last: Ssn,
+    },
     /// The receiver was to leave the message out, because it kept failing on it: it has changed nothing.
     #[error(
         "{} left {} of {} out after {} tries, it is in quarantine and has changed nothing: {}",
@@ -188,6 +194,7 @@ impl Refused {
             | Self::TooLarge { .. }
             | Self::Unhandled { .. }
             | Self::Gap { .. }
+            | Self::OutOfRange { .. }
             | Self::Quarantined(_)
             | Self::NotQuarantined { .. } => ErrorKind::Input,
             Self::Actor(_) | Self::Failed(_) | Self::Stopped => ErrorKind::Reopen,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use relive_storage::limits::PAYLOAD_BYTES_MAX;
+use relive_storage::limits::{PAYLOAD_BYTES_MAX, POSITION_MAX};
 use relive_storage::record::Sender;
 use relive_storage::{
     ActorId, Checkpoint, CheckpointHeader, CheckpointNumber, Name, Rsn, Ssn, StoreId, check_name,
@@ -106,8 +106,8 @@ pub fn revive(
         from_producers: body
             .from_producers
             .iter()
-            .map(|(n, ssn)| (Name::from(n.as_str()), Ssn::new(*ssn)))
-            .collect(),
+            .map(|(n, ssn)| Ok((Name::from(n.as_str()), number(*ssn)?)))
+            .collect::<Result<_, CodecError>>()?,
         from_actors: positions(&body.from_actors)?,
         to_actors: positions(&body.to_actors)?,
     };
@@ -150,7 +150,7 @@ impl OwedMessage {
         }
         Ok(Outgoing {
             to: parse(&self.to)?,
-            ssn: Ssn::new(self.ssn),
+            ssn: number(self.ssn)?,
             message: self.message.into(),
             payload: Bytes::from(self.payload),
         })
@@ -187,9 +187,9 @@ impl LeftOut {
             SentBy::Outside => Sender::Outside,
             SentBy::Producer { name, ssn } => {
                 check_name("producer name", &name).map_err(|error| CodecError(error.to_string()))?;
-                Sender::Producer { name: name.into(), ssn: Ssn::new(ssn) }
+                Sender::Producer { name: name.into(), ssn: number(ssn)? }
             }
-            SentBy::Actor { id, ssn } => Sender::Actor { id: parse(&id)?, ssn: Ssn::new(ssn) },
+            SentBy::Actor { id, ssn } => Sender::Actor { id: parse(&id)?, ssn: number(ssn)? },
         };
         Ok(Quarantined {
             actor: actor.clone(),
@@ -208,7 +208,15 @@ fn numbers(table: &BTreeMap<ActorId, Ssn>) -> BTreeMap<String, u64> {
 }
 
 fn positions(table: &BTreeMap<String, u64>) -> Result<BTreeMap<ActorId, Ssn>, CodecError> {
-    table.iter().map(|(id, ssn)| Ok((parse(id)?, Ssn::new(*ssn)))).collect()
+    table.iter().map(|(id, ssn)| Ok((parse(id)?, number(*ssn)?))).collect()
+}
+
+/// The number of a message, when counting on from it can't run out of its range.
+fn number(ssn: u64) -> Result<Ssn, CodecError> {
+    if ssn > POSITION_MAX {
+        return Err(CodecError(format!("the message number {ssn} is out of range")));
+    }
+    Ok(Ssn::new(ssn))
 }
 
 fn parse(id: &str) -> Result<ActorId, CodecError> {

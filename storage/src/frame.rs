@@ -333,8 +333,8 @@ impl Frame {
             if text.is_empty() { Ok(None) } else { ActorId::parse(text).map(Some) }
         })?;
         let actor = actor.map_err(|_| Malformed("an actor has an impossible name"))?;
-        let first_rsn = Rsn::new(reader.varint()?);
-        let handled = Rsn::new(reader.varint()?);
+        let first_rsn = Rsn::new(reader.counter()?);
+        let handled = Rsn::new(reader.counter()?);
         let since = handled.get().checked_sub(reader.varint()?);
         let since = Rsn::new(since.ok_or(Malformed("a frame covers more than was handled"))?);
         let digests = decode_digests(&mut reader, since, handled)?;
@@ -393,11 +393,11 @@ impl RecordReader {
             TAG_DELIVERY => self.delivery(tag, lsn).map(Record::Delivery),
             TAG_EVENT => self.event().map(Record::Event),
             TAG_CHECKPOINT_MARK => Ok(Record::CheckpointMark(CheckpointMark {
-                number: CheckpointNumber::new(self.reader.varint()?),
-                rsn: Rsn::new(self.reader.varint()?),
+                number: CheckpointNumber::new(self.reader.counter()?),
+                rsn: Rsn::new(self.reader.counter()?),
             })),
-            TAG_INCARNATION => Ok(Record::Incarnation(Epoch::new(self.reader.varint()?))),
-            TAG_SETTLED => Ok(Record::Settled(Epoch::new(self.reader.varint()?))),
+            TAG_INCARNATION => Ok(Record::Incarnation(Epoch::new(self.reader.counter()?))),
+            TAG_SETTLED => Ok(Record::Settled(Epoch::new(self.reader.counter()?))),
             TAG_ATTEMPT => self.tried().map(Record::Attempt),
             TAG_QUARANTINE => self.quarantine().map(Record::Quarantine),
             TAG_DISCHARGE => self.tried().map(Record::Discharge),
@@ -407,7 +407,7 @@ impl RecordReader {
 
     /// The number of a delivery of which the record says something.
     fn tried(&mut self) -> Result<Rsn, Malformed> {
-        let rsn = Rsn::new(self.reader.varint()?);
+        let rsn = Rsn::new(self.reader.counter()?);
         if rsn == Rsn::NONE { Err(Malformed("a delivery has the number 0")) } else { Ok(rsn) }
     }
 
@@ -462,12 +462,12 @@ impl RecordReader {
     }
 
     fn ssn(&mut self) -> Result<Ssn, Malformed> {
-        let ssn = Ssn::new(self.reader.varint()?);
+        let ssn = Ssn::new(self.reader.counter()?);
         if ssn == Ssn::NONE { Err(Malformed("a message has the number 0")) } else { Ok(ssn) }
     }
 
     fn event(&mut self) -> Result<Event, Malformed> {
-        let rsn = Rsn::new(self.reader.varint()?);
+        let rsn = Rsn::new(self.reader.counter()?);
         let index =
             u32::try_from(self.reader.varint()?).map_err(|_| Malformed("an event index is out of range"))?;
         let name = self.name()?;

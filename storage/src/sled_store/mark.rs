@@ -195,9 +195,9 @@ fn decode_slot(bytes: &Bytes) -> Result<Option<Slot>, Malformed> {
     let store = StoreId::new(reader.u128()?);
     let sequence = reader.u64()?;
     let mark = Mark {
-        acknowledged: Lsn::new(reader.u64()?),
-        start: Lsn::new(reader.u64()?),
-        epoch: Epoch::new(reader.u64()?),
+        acknowledged: Lsn::new(reader.wide_counter()?),
+        start: Lsn::new(reader.wide_counter()?),
+        epoch: Epoch::new(reader.wide_counter()?),
         seal: decode_seal(&mut reader)?,
         latest: decode_seal(&mut reader)?,
     };
@@ -212,7 +212,11 @@ fn decode_slot(bytes: &Bytes) -> Result<Option<Slot>, Malformed> {
 }
 
 fn decode_seal(reader: &mut Reader) -> Result<Seal, Malformed> {
-    Ok(Seal { highest: CheckpointNumber::new(reader.u64()?), count: reader.u64()?, sum: reader.u128()? })
+    Ok(Seal {
+        highest: CheckpointNumber::new(reader.wide_counter()?),
+        count: reader.u64()?,
+        sum: reader.u128()?,
+    })
 }
 
 const MAGIC: u32 = u32::from_le_bytes(*b"RLVM");
