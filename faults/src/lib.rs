@@ -3,6 +3,7 @@
 //!
 //! | module | what it knows |
 //! | --- | --- |
+//! | [`damage`] | files that are flipped, cut, deleted, exchanged, overwritten |
 //! | [`workload`] | what the process under test does, what it must have become, and the judge between the two |
 //! | [`worker`] | the process under test: it lives, tells what it was promised, and dies |
 //! | [`failpoint`] | dying at an exact boundary |
@@ -11,6 +12,7 @@
 //! | [`kill`] | the supervisor that kills workers and judges what comes back |
 //! | [`random`] | choices drawn from a seed |
 
+pub mod damage;
 pub mod effects;
 pub mod failpoint;
 pub mod kill;

@@ -1,11 +1,14 @@
 //! The commands of the long runs; each does one kind of fault as often as it is told, and says what came out.
 
+use std::error::Error;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use relive_faults::effects::{self, EffectsArguments};
 use relive_faults::kill::{self, KillArguments};
 use relive_faults::worker::{self, VerifyArguments, WorkerArguments};
+
+mod damage_command;
 
 #[derive(Parser)]
 #[command(about = "Holds relive against its promises under faults")]
@@ -20,29 +23,28 @@ enum Command {
     Verify(VerifyArguments),
     Effects(EffectsArguments),
     Kill(KillArguments),
+    /// Damages the files of stores, and holds what opens against what was stored.
+    Damage(damage_command::Damage),
+    /// A process of `damage`, which does some of its cases.
+    #[command(hide = true)]
+    DamageChild(damage_command::DamageChild),
 }
 
-#[expect(clippy::print_stderr, reason = "this is the end of a command")]
-fn main() -> ExitCode {
-    let outcome = match Arguments::parse().command {
-        Command::Worker(arguments) => worker::run(&arguments),
-        Command::Verify(arguments) => worker::verify(&arguments),
-        Command::Effects(arguments) => effects::run(&arguments).map_err(|error| error.to_string()),
-        Command::Kill(arguments) => kill(&arguments),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
+fn main() -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
+    match Arguments::parse().command {
+        Command::Worker(arguments) => worker::run(&arguments)?,
+        Command::Verify(arguments) => worker::verify(&arguments)?,
+        Command::Effects(arguments) => effects::run(&arguments)?,
+        Command::Kill(arguments) => return kill(&arguments),
+        Command::Damage(arguments) => return arguments.run(),
+        Command::DamageChild(arguments) => return arguments.run(),
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 #[expect(clippy::print_stdout, reason = "this is what the command is for")]
-fn kill(arguments: &KillArguments) -> Result<(), String> {
-    let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let table = kill::run(arguments, &program).map_err(|error| error.to_string())?;
+fn kill(arguments: &KillArguments) -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
+    let table = kill::run(arguments, &std::env::current_exe()?)?;
     println!("{table}");
-    if table.violations.is_empty() { Ok(()) } else { Err("promises were broken".to_owned()) }
+    Ok(if table.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

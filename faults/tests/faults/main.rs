@@ -2,4 +2,5 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says by panicking that something is wrong")]
 
+mod damage;
 mod workload;

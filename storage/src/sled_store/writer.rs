@@ -193,7 +193,7 @@ impl Writer {
         self.stable.flush(&self.engine.db)?;
         let mut mark = self.status.get();
         mark.acknowledged = self.tail.acknowledges(mark.acknowledged);
-        self.mark.write(&mark)?;
+        self.mark.write_both(&mark, false)?;
         boundary!("commit.acknowledged");
         *self.status.lock() = mark;
         Ok(())
@@ -261,7 +261,7 @@ impl Writer {
         boundary!("checkpoint.listed");
         self.stable.flush(&self.engine.db)?;
         mark.latest = seal;
-        self.mark.write(&mark)?;
+        self.mark.write_both(&mark, false)?;
         boundary!("checkpoint.stable");
         *self.status.lock() = mark;
         doomed.retain(|number| *number != NO_CHECKPOINT);
