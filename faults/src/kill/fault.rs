@@ -118,23 +118,24 @@ pub struct Conditions {
 /// How many messages a worker sends at most.
 const LIMIT: u64 = 300;
 
-/// A death at the first occurrence of each boundary, in an order in which each is reached.
+/// A death at each boundary, in an order in which each is reached.
 #[must_use]
 pub fn each() -> Vec<Fault> {
     let phases = [
-        (Phase::Create, CREATE, LIMIT),
-        (Phase::Commit, COMMIT, LIMIT),
-        (Phase::Open, OPEN, LIMIT),
-        (Phase::Recovery, RECOVERY, LIMIT),
-        (Phase::Checkpoint, CHECKPOINT, LIMIT),
-        (Phase::BetweenCheckpointAndCut, BETWEEN, LIMIT),
-        (Phase::Cut, CUT, LIMIT),
-        (Phase::Effect, EFFECT, LIMIT),
-        (Phase::Close, CLOSE, 20),
+        (Phase::Create, CREATE, 1, LIMIT),
+        // The first commit is that of the opening.
+        (Phase::Commit, COMMIT, 10, LIMIT),
+        (Phase::Open, OPEN, 1, LIMIT),
+        (Phase::Recovery, RECOVERY, 1, LIMIT),
+        (Phase::Checkpoint, CHECKPOINT, 1, LIMIT),
+        (Phase::BetweenCheckpointAndCut, BETWEEN, 1, LIMIT),
+        (Phase::Cut, CUT, 1, LIMIT),
+        (Phase::Effect, EFFECT, 1, LIMIT),
+        (Phase::Close, CLOSE, 1, 20),
     ];
-    let faults = phases.into_iter().flat_map(|(phase, boundaries, limit)| {
+    let faults = phases.into_iter().flat_map(|(phase, boundaries, occurrence, limit)| {
         boundaries.iter().map(move |(name, _)| {
-            let kill_at = KillAt { boundary: (*name).to_owned(), occurrence: 1 };
+            let kill_at = KillAt { boundary: (*name).to_owned(), occurrence };
             Fault { phase, death: Death::AtBoundary(kill_at), limit }
         })
     });

@@ -28,6 +28,8 @@ pub struct Setup {
     pub seed: u64,
     /// The budget of the log; drawn when it is not given.
     pub log_bytes: Option<u64>,
+    /// How often a delivery may be tried in which a worker was killed.
+    pub tries: u32,
     /// Whether `strace` may be used.
     pub strace: bool,
     /// A mistake that the workers are to make.
@@ -319,7 +321,7 @@ impl Life {
         command.arg("--store").arg(self.setup.directory.join("store"));
         command.arg("--effects").arg(self.setup.directory.join("socket"));
         command.args(["--tier", &self.setup.tier.to_string()]);
-        command.args(["--log-bytes", &self.log_bytes.to_string()]);
+        command.args(["--log-bytes", &self.log_bytes.to_string(), "--tries", &self.setup.tries.to_string()]);
         command.args(["--checkpoint-records", &self.checkpoint_records.to_string()]);
     }
 

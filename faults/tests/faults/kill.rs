@@ -18,6 +18,7 @@ fn arguments(seed: u64) -> KillArguments {
         tier: Tier::ProcessCrash,
         cycles_per_store: 12,
         each_boundary: false,
+        tries: 1000,
         first_store: 0,
         directory: None,
         no_strace: false,
