@@ -3,6 +3,7 @@
 //!
 //! | module | what it knows |
 //! | --- | --- |
+//! | [`calls`] | calls to the system that fail |
 //! | [`damage`] | files that are flipped, cut, deleted, exchanged, overwritten |
 //! | [`workload`] | what the process under test does, what it must have become, and the judge between the two |
 //! | [`worker`] | the process under test: it lives, tells what it was promised, and dies |
@@ -10,13 +11,18 @@
 //! | [`process`] | a child process that is watched |
 //! | [`effects`], [`ledger`] | where side effects go: the process, and the file that it keeps |
 //! | [`kill`] | the supervisor that kills workers and judges what comes back |
+//! | [`power`] | what a loss of power may leave, of recorded workers |
+//! | [`preload`] | the library that records calls, and lets them fail |
 //! | [`random`] | choices drawn from a seed |
 
+pub mod calls;
 pub mod damage;
 pub mod effects;
 pub mod failpoint;
 pub mod kill;
 pub mod ledger;
+pub mod power;
+pub mod preload;
 pub mod process;
 pub mod random;
 pub mod worker;

@@ -4,8 +4,10 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use relive_faults::calls::{self, CallsArguments};
 use relive_faults::effects::{self, EffectsArguments};
 use relive_faults::kill::{self, KillArguments};
+use relive_faults::power::{self, PowerLossArguments};
 use relive_faults::worker::{self, VerifyArguments, WorkerArguments};
 
 mod damage_command;
@@ -23,6 +25,8 @@ enum Command {
     Verify(VerifyArguments),
     Effects(EffectsArguments),
     Kill(KillArguments),
+    PowerLoss(PowerLossArguments),
+    Calls(CallsArguments),
     /// Damages the files of stores, and holds what opens against what was stored.
     Damage(damage_command::Damage),
     /// A process of `damage`, which does some of its cases.
@@ -36,10 +40,26 @@ fn main() -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
         Command::Verify(arguments) => worker::verify(&arguments)?,
         Command::Effects(arguments) => effects::run(&arguments)?,
         Command::Kill(arguments) => return kill(&arguments),
+        Command::PowerLoss(arguments) => return power_loss(&arguments),
+        Command::Calls(arguments) => return calls(&arguments),
         Command::Damage(arguments) => return arguments.run(),
         Command::DamageChild(arguments) => return arguments.run(),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+#[expect(clippy::print_stdout, reason = "this is what the command is for")]
+fn power_loss(arguments: &PowerLossArguments) -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
+    let table = power::run(arguments, &std::env::current_exe()?)?;
+    println!("{table}");
+    Ok(if table.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[expect(clippy::print_stdout, reason = "this is what the command is for")]
+fn calls(arguments: &CallsArguments) -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
+    let table = calls::run(arguments, &std::env::current_exe()?)?;
+    println!("{table}");
+    Ok(if table.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 #[expect(clippy::print_stdout, reason = "this is what the command is for")]

@@ -65,6 +65,9 @@ pub struct StoreArguments {
     /// How often a delivery is tried in which the process has ended, before it is left out.
     #[arg(long, default_value_t = RestartPolicy::default().tries)]
     pub tries: u32,
+    /// After how many milliseconds a call to the store is given up as hung.
+    #[arg(long, default_value_t = 30_000)]
+    pub store_timeout: u64,
 }
 
 /// A mistake that the worker makes on purpose, to show that it is noticed.
@@ -195,6 +198,7 @@ async fn open(arguments: &StoreArguments) -> Result<Runtime, String> {
         .checkpoints(CheckpointPolicy::default().records(arguments.checkpoint_records))
         .restarts(RestartPolicy::default().tries(arguments.tries))
         .log_bytes(arguments.log_bytes)
+        .store_timeout(std::time::Duration::from_millis(arguments.store_timeout))
         .open(&arguments.store);
     opening.await.map_err(|error| format!("open {:?}: {error}", error.kind()))
 }

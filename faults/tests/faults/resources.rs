@@ -1,0 +1,124 @@
+//! Fault classes 10 and 20: what there is too little of. A full disk, no descriptors, a disk that does not answer.
+
+use std::path::Path;
+use std::process::{Command, ExitStatus};
+
+use relive_faults::power::check::Checker;
+use relive_faults::preload::Interposer;
+use relive_faults::process::Process;
+use relive_faults::workload::{Line, Plan, Witness};
+
+const SEED: u64 = 9;
+const LOG_BYTES: u64 = 64 << 20;
+
+fn worker() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_relive-faults"))
+}
+
+fn arguments(command: &mut Command, store: &Path, more: &[&str]) {
+    command.args(["worker", "--tier", "power-loss", "--seed", &SEED.to_string()]);
+    command.args(["--log-bytes", &LOG_BYTES.to_string()]).args(more).arg("--store").arg(store);
+}
+
+struct Ended {
+    witness: Witness,
+    failed: Option<String>,
+    closed: bool,
+    status: ExitStatus,
+    errors: String,
+}
+
+fn live(command: &mut Command) -> Ended {
+    let process = Process::start(command).unwrap();
+    let (mut witness, mut failed, mut closed) = (Witness::default(), None, false);
+    while let Some(line) = process.line("a worker that lacks something").unwrap() {
+        let line: Line = line.parse().unwrap();
+        assert!(failed.is_none() || !matches!(line, Line::Ack { .. }), "acknowledged after {failed:?}");
+        witness.hear(&line).unwrap();
+        match line {
+            Line::Failed(error) => failed = Some(error),
+            Line::Closed => closed = true,
+            _ => {}
+        }
+    }
+    let (status, errors) = process.end().unwrap();
+    Ended { witness, failed, closed, status, errors }
+}
+
+fn all_is_there(store: &Path, witness: &Witness) {
+    let interposer = Interposer::build().unwrap();
+    let checker =
+        Checker { program: env!("CARGO_BIN_EXE_relive-faults").into(), interposer, log_bytes: LOG_BYTES };
+    let checked = checker.check_store(store, None, &Plan::new(SEED), witness).unwrap();
+    assert!(checked.outcome.recovered >= witness.acknowledged);
+}
+
+/// A file system that really is full. Only root may make one: without that it says so and shows nothing.
+#[test]
+fn class_10_a_full_disk_stops_the_store_and_loses_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let mount = |options: &str| {
+        let mut command = Command::new("mount");
+        let command = command.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(directory.path());
+        command.output().is_ok_and(|output| output.status.success())
+    };
+    if !mount("size=1m") {
+        println!("SKIPPED: a tmpfs can't be mounted here");
+        return;
+    }
+    let store = directory.path().join("store");
+    let mut command = worker();
+    arguments(&mut command, &store, &["--limit", "20000", "--checkpoint-records", "100000"]);
+    let ended = live(&mut command);
+    let refused = ended.failed.is_some() && ended.status.code() == Some(1);
+    let told = format!("{:?} {} {}", ended.failed, ended.status, ended.errors);
+    let larger = mount("remount,size=64m");
+    let unmount = || Command::new("umount").arg("-l").arg(directory.path()).status().unwrap();
+    let judged = std::panic::catch_unwind(|| {
+        assert!(refused && larger, "{told}");
+        assert!(ended.witness.acknowledged > 100, "{}", ended.witness.acknowledged);
+        all_is_there(&store, &ended.witness);
+    });
+    assert!(unmount().success());
+    judged.unwrap();
+}
+
+/// From too few to start at all, to enough.
+#[test]
+fn class_10_too_few_descriptors_are_an_error() {
+    let (mut refused, mut closed) = (0, 0);
+    for limit in (6..=34).step_by(2) {
+        let directory = tempfile::tempdir().unwrap();
+        let store = directory.path().join("store");
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -n {limit}; exec \"$0\" \"$@\"")]);
+        command.arg(env!("CARGO_BIN_EXE_relive-faults"));
+        arguments(&mut command, &store, &["--limit", "20"]);
+        let ended = live(&mut command);
+        match (&ended.failed, ended.closed) {
+            (None, true) => closed += 1,
+            (Some(_), false) if ended.status.code() == Some(1) => refused += 1,
+            _ => panic!("{limit} descriptors: {} {:?} {}", ended.status, ended.failed, ended.errors),
+        }
+        all_is_there(&store, &ended.witness);
+    }
+    println!("{refused} refused, {closed} went well");
+    assert!(refused > 2 && closed > 2, "{refused} refused, {closed} went well");
+}
+
+/// Invariant: fail-stop. A sync that never comes back is given up.
+#[test]
+fn class_20_a_disk_that_does_not_answer_is_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path().join("store");
+    let mut command = worker();
+    arguments(&mut command, &store, &["--limit", "1000", "--window", "4", "--store-timeout", "1500"]);
+    let interposer = Interposer::build().unwrap();
+    interposer.stand_before(&mut command, &store, None, "fdatasync@db:20+:delay=100000");
+    let ended = live(&mut command);
+    let failed = ended.failed.unwrap_or_default();
+    assert!(failed.contains("1.5s"), "{failed} {}", ended.errors);
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.errors);
+    assert!(ended.witness.acknowledged > 0 && ended.witness.acknowledged < 1000);
+    all_is_there(&store, &ended.witness);
+}
