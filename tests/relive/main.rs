@@ -5,6 +5,7 @@
 
 mod actors;
 mod failing;
+mod golden;
 mod kill;
 mod logs;
 mod nondeterminism;
