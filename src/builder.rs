@@ -196,6 +196,7 @@ impl Builder {
         let core = Arc::new(core);
         // Before any handler runs: should one end the process, the next opening knows that this one began.
         announce(&core, epoch).await?;
+        relive_storage::boundary!("recovery.announced");
         let mut report = recover(&core, from, survey, progress).await?;
         core.tokio.spawn(maintain(Arc::clone(&core)));
         report.took = began.elapsed();

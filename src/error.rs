@@ -5,7 +5,7 @@ use std::sync::Arc;
 use relive_replay::kind::KindError;
 use relive_replay::payload::CodecError;
 use relive_replay::{Halt, Quarantined};
-use relive_storage::{ActorId, ErrorKind, Rsn, Ssn, StoreError};
+use relive_storage::{ActorId, ErrorKind, Name, Rsn, Ssn, StoreError};
 
 /// Why a runtime did not open. Nothing that was acknowledged has changed; the log may say that an opening began.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -134,12 +134,12 @@ pub enum Refused {
         limit: usize,
     },
     /// The message was registered for no handler of the actor.
-    #[error("{actor} has no handler registered for the message {message:?}")]
+    #[error("{actor} has no handler registered for the message {:?}", &**message)]
     Unhandled {
         /// The receiver.
         actor: ActorId,
         /// The message type.
-        message: &'static str,
+        message: Name,
     },
     /// One or more messages of a producer's channel before this one are missing.
     #[error("{actor} expects message {expected} of the producer, not {found}: send the missing ones first")]

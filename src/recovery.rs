@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use relive_replay::{Halt, Instance};
-use relive_storage::{ActorId, Rsn, Scanned, Store, StoreId};
+use relive_storage::{ActorId, Rsn, Scanned, Store, StoreId, boundary};
 
 use crate::activation::{Activated, Source, Unrestored, newest_whole};
 use crate::envelope::Debtor;
@@ -69,6 +69,7 @@ impl Recovery<'_> {
                         let item = item.lock().unwrap_or_else(PoisonError::into_inner).take();
                         let Some((slot, found)) = item else { continue };
                         let outcome = self.restore(&slot, found);
+                        boundary!("recovery.actor");
                         let replayed = match &outcome {
                             Ok(Outcome::Restored(activated)) => activated.replayed,
                             _ => 0,
@@ -84,6 +85,7 @@ impl Recovery<'_> {
         });
         let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
         let (failed, unhandled) = self.install(done)?;
+        boundary!("recovery.restored");
         Ok(Recovered { slots, replayed: deliveries.into_inner(), failed, unhandled })
     }
 

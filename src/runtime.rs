@@ -94,13 +94,18 @@ impl Runtime {
     /// idempotency keys of their own.
     ///
     /// # Errors
-    /// [`Refused::NotQuarantined`] when it has left the quarantine before; [`Refused::Actor`], [`Refused::Failed`] and
+    /// [`Refused::NotQuarantined`] when it has left the quarantine before; [`Refused::Unhandled`] when no handler takes
+    /// the message any more; [`Refused::Actor`], [`Refused::Failed`] and
     /// [`Refused::Stopped`] leave it *unknown* whether it has.
     ///
     /// # Cancel safety
     /// Dropped, it may or may not leave the quarantine, and is then delivered.
     pub async fn retry_quarantined(&self, entry: &Quarantined) -> Result<Rsn, Refused> {
         let slot = self.core.slot(&entry.actor).ok_or_else(|| not_quarantined(entry))?;
+        if !slot.kind.handles(&entry.message) {
+            let (actor, message) = (entry.actor.clone(), entry.message.clone());
+            return Err(Refused::Unhandled { actor, message });
+        }
         let places = places_of(&entry.payload);
         let held = self.core.unless_stopped(slot.places.acquire_many(places)).await?;
         held.map_err(|_| Refused::Stopped)?.forget();

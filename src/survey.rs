@@ -7,7 +7,8 @@ use std::sync::Arc;
 use relive_replay::{Kind, Tape};
 use relive_storage::record::Record;
 use relive_storage::{
-    ActorId, CheckpointHeader, CheckpointNumber, Extent, Frame, Lsn, Rsn, Scanned, Store, StoreError, scan,
+    ActorId, CheckpointHeader, CheckpointNumber, Extent, Frame, Lsn, Rsn, Scanned, Store, StoreError,
+    boundary, scan,
 };
 
 use crate::activation::is_determinant;
@@ -34,6 +35,7 @@ pub(crate) struct Survey {
 pub(crate) fn survey(store: &dyn Store, kinds: &Kinds, progress: &Progress) -> Result<Survey, OpenError> {
     let extent = store.extent()?;
     let catalog = Catalog::read(store, kinds)?;
+    boundary!("recovery.listed");
     let mut found = Found {
         kinds,
         catalog: &catalog,
@@ -43,6 +45,7 @@ pub(crate) fn survey(store: &dyn Store, kinds: &Kinds, progress: &Progress) -> R
         last_opening: LastOpening::default(),
     };
     let scanned = found.read(store, progress)?;
+    boundary!("recovery.read");
     found.add_owing();
     let Found { actors, records, last_opening, .. } = found;
     if let Some(torn) = &scanned.torn {
