@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use relive::{Receipted, Runtime};
 
@@ -33,12 +34,16 @@ async fn class_24_a_runtime_goes_on_with_a_store_of_format_1() {
     assert_eq!(happened("golden charge"), 0, "an outcome on record is not asked for again");
 
     // Bob ends what he was in the middle of, then gets what alice owed him.
-    let bob = loop {
-        let bob = show(&runtime, "bob").await;
-        if bob.history.len() == 4 {
-            break bob;
+    let arrived = async {
+        loop {
+            let bob = show(&runtime, "bob").await;
+            if bob.history.len() == 4 {
+                break bob;
+            }
         }
     };
+    let bob =
+        tokio::time::timeout(Duration::from_secs(20), arrived).await.expect("what alice owed has arrived");
     assert_eq!(bob.history, [10, 20, 30, 7]);
     assert_eq!((bob.drawn, happened(&format!("{STUCK}-first"))), (vec![1, 2], 0));
 

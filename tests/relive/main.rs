@@ -16,3 +16,4 @@ mod refusals;
 mod restarts;
 mod shrinking;
 mod sizes;
+mod stability;

@@ -1,6 +1,6 @@
 //! The guards of replay.
 
-use super::guard::{Edit, Guard, REPLAY, REPLAYS};
+use super::guard::{Edit, Guard, PROMISES, REPLAY, REPLAYS};
 
 pub(super) const GUARDS: &[Guard] = &[
     Guard {
@@ -82,6 +82,6 @@ pub(super) const GUARDS: &[Guard] = &[
             find: "_ => Poll::Ready(End::Foreign),",
             replace: "_ => { let _ = End::Foreign; Poll::Pending }",
         }],
-        test: REPLAYS.filter("contradictions::"),
+        test: PROMISES.filter("restarts::"),
     },
 ];

@@ -10,7 +10,7 @@ pub(super) const GUARDS: &[Guard] = &[
             find: "            let outcome = store.append(&block).and_then(|()| store.sync()).map_err(Arc::new);\n",
             replace: "            let outcome = store.append(&block).map_err(Arc::new);\n            ticket.send_replace(Some(outcome.clone()));\n            let outcome = outcome.and_then(|()| store.sync().map_err(Arc::new));\n",
         }],
-        test: PROMISES.filter("failing::"),
+        test: PROMISES.filter("stability::a_delivery"),
     },
     Guard {
         name: "log before handle",
@@ -19,7 +19,7 @@ pub(super) const GUARDS: &[Guard] = &[
             find: "            commit.stable().await.map_err(|_| Broken::Over)?;\n        }\n        self.core.counters",
             replace: "            drop(commit);\n        }\n        self.core.counters",
         }],
-        test: PROMISES.filter("promises::"),
+        test: PROMISES.filter("stability::a_delivery"),
     },
     Guard {
         name: "a side effect's outcome is stable before the handler goes on",
@@ -28,7 +28,7 @@ pub(super) const GUARDS: &[Guard] = &[
             find: "            appended.commit.stable().await.map_err(|error| not_logged(error.to_string()))\n",
             replace: "            drop(appended);\n            Ok(())\n",
         }],
-        test: PROMISES.filter("promises::"),
+        test: PROMISES.filter("stability::a_handler"),
     },
     Guard {
         name: "nothing is committed after a failure",
@@ -37,7 +37,7 @@ pub(super) const GUARDS: &[Guard] = &[
             find: "                    self.fail(error);\n",
             replace: "",
         }],
-        test: PROMISES.filter("failing::"),
+        test: PROMISES.filter("stability::a_failed_sync"),
     },
     Guard {
         name: "the log of the fallback is kept",
@@ -91,6 +91,6 @@ pub(super) const GUARDS: &[Guard] = &[
             find: "    if received > sent {",
             replace: "    if false {",
         }],
-        test: PROMISES.filter("refusals::"),
+        test: PROMISES.filter("refusals::a_receiver_that_knows_more"),
     },
 ];

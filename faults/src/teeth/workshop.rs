@@ -106,7 +106,7 @@ impl Workshop {
         }
         arguments.push("--");
         arguments.extend(filters);
-        let limit = TEST_LIMIT * u32::try_from(filters.len()).unwrap_or(u32::MAX);
+        let limit = if filters.len() == 1 { if test.hangs { HANG_LIMIT } else { TEST_LIMIT } } else { BUILD_LIMIT };
         let (status, output) = self.cargo(&arguments, limit)?;
         if !output.contains("running ") || output.contains("running 0 tests") {
             return Err(Unfit::NoTest(test.filter));
@@ -168,4 +168,6 @@ fn failed(output: &str, status: ExitStatus) -> String {
 const BUILD_LIMIT: Duration = Duration::from_secs(900);
 /// Far above what each of the tests takes.
 const TEST_LIMIT: Duration = Duration::from_secs(40);
+/// A test that is to come to no end need not be waited for as long.
+const HANG_LIMIT: Duration = Duration::from_secs(12);
 const POLL: Duration = Duration::from_millis(20);
