@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use relive::replay::payload::encode;
 use relive::storage::record::Sender;
-use relive::storage::{Block, BlockHeader, Epoch, FrameWriter, Log, Lsn, MemoryStore, Name, scan};
+use relive::storage::{
+    Block, BlockHeader, CheckpointStore, Epoch, FrameWriter, Generation, Log, Lsn, MemoryStore, Name, scan,
+};
 use relive::{
-    Actor, ActorId, Context, ErrorKind, Handle, Message, OpenError, Refused, Rsn, Runtime, Ssn, Timestamp,
+    Actor, ActorId, Context, ErrorKind, Halt, Handle, Message, OpenError, Refused, Rsn, Runtime, Ssn,
+    Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -148,6 +151,29 @@ async fn a_receiver_that_knows_more_than_its_sender_is_named() {
         OpenError::Orphan { receiver, sender, received, sent } => {
             assert_eq!((receiver, sender), (carol, alice));
             assert_eq!((received, sent), (Ssn::new(1), Ssn::NONE));
+        }
+        other => panic!("{other}"),
+    }
+}
+
+/// The symptom: a checkpoint that was further than the deliveries in the log was gone on from, and the next opening found
+/// a gap. Found by fuzzing `replay`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkpoint_that_is_ahead_of_the_log_is_damage() {
+    let ahead = MemoryStore::new();
+    let runtime = open_on(ahead.clone()).await;
+    for cents in 1..4 {
+        account(&runtime, "alice").ask(Deposit { cents }).await.unwrap();
+    }
+    account(&runtime, "alice").checkpoint().await.unwrap();
+    runtime.crash().await;
+    let alice = ActorId::new("account", "alice").unwrap();
+    let checkpoint = ahead.reopen().get(&alice, Generation::Newest).unwrap().unwrap();
+    let store = used_store(false).await;
+    store.put(&[checkpoint]).unwrap();
+    match builder().open_on(Arc::new(store)).await.unwrap_err() {
+        OpenError::Records(Halt::Corrupt { actor, rsn, .. }) => {
+            assert_eq!((actor, rsn), (alice, Rsn::new(2)))
         }
         other => panic!("{other}"),
     }
