@@ -106,7 +106,8 @@ impl Workshop {
         }
         arguments.push("--");
         arguments.extend(filters);
-        let limit = if filters.len() == 1 { if test.hangs { HANG_LIMIT } else { TEST_LIMIT } } else { BUILD_LIMIT };
+        let limit =
+            if filters.len() == 1 { if test.hangs { HANG_LIMIT } else { TEST_LIMIT } } else { BUILD_LIMIT };
         let (status, output) = self.cargo(&arguments, limit)?;
         if !output.contains("running ") || output.contains("running 0 tests") {
             return Err(Unfit::NoTest(test.filter));
