@@ -173,7 +173,7 @@ async fn a_checkpoint_that_is_ahead_of_the_log_is_damage() {
     store.put(&[checkpoint]).unwrap();
     match builder().open_on(Arc::new(store)).await.unwrap_err() {
         OpenError::Records(Halt::Corrupt { actor, rsn, .. }) => {
-            assert_eq!((actor, rsn), (alice, Rsn::new(2)))
+            assert_eq!((actor, rsn), (alice, Rsn::new(2)));
         }
         other => panic!("{other}"),
     }
