@@ -44,10 +44,10 @@ pub fn run(teeth: &Teeth, told: &(dyn Fn(&str) + Sync)) -> std::io::Result<(Stri
         let _ = writeln!(table, "{line}");
         missed += usize::from(!caught);
     }
-    let count = results.iter().map(Vec::len).sum::<usize>();
+    let count = results.iter().flatten().filter(|(line, _)| !line.contains(WHOLE)).count();
     let _ = writeln!(
         table,
-        "\n{count} guards, {missed} of them not missed by a test, {:.0} s",
+        "\n{count} guards, {missed} lines that are not as they should be, {:.0} s",
         began.elapsed().as_secs_f64()
     );
     Ok((table, missed == 0))
@@ -98,8 +98,11 @@ fn whole(workshop: &Workshop, guards: &[&Guard]) -> Vec<(String, bool)> {
             Ok(Outcome::Hung) => (false, "!! come to no end as it is".to_owned()),
             Err(unfit) => (false, format!("!! {unfit}")),
         };
-        let whole = format!("nothing is taken out: {package} {}", binary.join(" "));
+        let whole = format!("{WHOLE}: {package} {}", binary.join(" "));
         results.push((format!("{:5.1} s  {whole:74} {what}", began.elapsed().as_secs_f64()), passed));
     }
     results
 }
+
+/// What stands in the table for a run with all guards in their places.
+const WHOLE: &str = "nothing is taken out";
