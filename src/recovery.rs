@@ -271,8 +271,12 @@ enum Outcome {
 }
 
 impl Recovery<'_> {
-    /// Restores the actors found, on as many threads as there are processors.
+    /// Restores the actors found, on as many threads as there are processors; on one when the tokio runtime has one.
     fn restore_all(&self, found: HashMap<ActorId, FoundActor>) -> Result<Restored, OpenError> {
+        // What is owed goes out in this order, and the store is called in it when there is one thread: so two openings
+        // of the same store do the same.
+        let mut found: Vec<_> = found.into_iter().collect();
+        found.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         let mut slots = Vec::new();
         let mut work = Vec::new();
         for (id, found) in found {
@@ -286,8 +290,8 @@ impl Recovery<'_> {
         let next = AtomicUsize::new(0);
         let deliveries = AtomicU64::new(0);
         let done = Mutex::new(Vec::with_capacity(work.len()));
-        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(work.len());
         let tokio = tokio::runtime::Handle::try_current().ok();
+        let threads = threads(tokio.as_ref()).min(work.len());
         std::thread::scope(|scope| {
             for _ in 0..threads {
                 scope.spawn(|| {
@@ -349,6 +353,14 @@ impl Recovery<'_> {
             Err(Unrestored::Halted(halt)) => Ok(Outcome::Failed(halt)),
             Err(Unrestored::Store(error)) => Err(error.into()),
         }
+    }
+}
+
+/// How many threads restore actors.
+fn threads(tokio: Option<&tokio::runtime::Handle>) -> usize {
+    match tokio.map(tokio::runtime::Handle::runtime_flavor) {
+        Some(tokio::runtime::RuntimeFlavor::CurrentThread) => 1,
+        _ => std::thread::available_parallelism().map_or(1, usize::from),
     }
 }
 
