@@ -5,6 +5,7 @@
 
 mod actors;
 mod crash_points;
+mod devices;
 mod failing;
 mod kill;
 mod logs;
