@@ -125,5 +125,5 @@ pub(crate) fn read_tape(
 
 /// Whether a frame says anything that a replay needs.
 pub(crate) fn is_determinant(record: &Record) -> bool {
-    matches!(record, Record::Delivery(_) | Record::Event(_))
+    matches!(record, Record::Delivery(_) | Record::Event(_) | Record::Quarantine(_) | Record::Discharge(_))
 }

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use relive_replay::{Instance, Restored, Tape, engine};
-use relive_storage::record::Delivery;
+use relive_storage::record::{Delivery, Quarantine};
 use relive_storage::{ActorId, FrameWriter, Rsn};
 
 use crate::envelope::{CheckpointRequest, ReplyTo};
+use crate::suspects::Suspects;
 
 /// An actor in memory.
 pub(crate) struct Active {
@@ -24,6 +25,10 @@ pub(crate) struct Active {
     pub(crate) request: Option<CheckpointRequest>,
     /// The delivery that panicked last, and how often.
     pub(crate) tried: Option<(Rsn, u32)>,
+    /// The delivery that is to be left out.
+    pub(crate) condemned: Option<Quarantine>,
+    /// What the opening found that is not handled yet.
+    pub(crate) suspects: Option<Suspects>,
     pub(crate) since_checkpoint: SinceCheckpoint,
 }
 
@@ -64,6 +69,8 @@ impl Active {
             places: 0,
             request: None,
             tried: None,
+            condemned: None,
+            suspects: None,
             since_checkpoint: SinceCheckpoint { records, bytes, ..SinceCheckpoint::none() },
         })
     }

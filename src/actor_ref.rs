@@ -53,6 +53,7 @@ impl<A: Actor> ActorRef<A> {
         if self.slot.kind.handles(message) {
             return Ok(Name::from_static(message));
         }
+        let message = Name::from_static(message);
         Err(Refused::Unhandled { actor: self.slot.id.clone(), message })
     }
 }

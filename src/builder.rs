@@ -1,4 +1,4 @@
-//! Registers actor kinds, sets what can be set, and opens: store -> recovery -> committer -> actors.
+//! Registers actor kinds, sets what can be set, and opens: store -> survey -> committer -> recovery -> actors.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,15 +11,18 @@ use relive_storage::{Durability, FrameWriter, MemoryStore, Rsn, SledStore, Store
 use tokio::sync::watch;
 
 use crate::checkpointer::Checkpointer;
-use crate::committer::{Committer, LogPosition};
+use crate::committer::{Commit, Committer, LogPosition};
 use crate::config::{CheckpointPolicy, Config, RestartPolicy};
 use crate::core::{Core, Kinds};
 use crate::error::{OpenError, Refused};
 use crate::maintenance::maintain;
-use crate::recovery::{Progress, Recovered, RecoveryProgress, recover};
+use crate::recovery::Recovery;
+use crate::report::{Progress, RecoveryProgress, RecoveryReport};
 use crate::runtime::Runtime;
+use crate::settling::{get_through, tell_settled};
 use crate::slot::Slot;
 use crate::stats::Counters;
+use crate::survey::{Survey, survey};
 use crate::turn::{begin, deliver};
 
 /// Collects what a runtime is opened with.
@@ -158,23 +161,23 @@ impl Builder {
 
     async fn serve(self, kinds: Kinds, store: Arc<dyn Store>, began: Instant) -> Result<Runtime, OpenError> {
         let (config, progress) = (self.config, self.progress);
-        let (for_recovery, registered) = (Arc::clone(&store), kinds.clone());
-        let recovered = blocking(move || recover(&*for_recovery, &registered, &*progress)).await?;
-        let Recovered { slots, scanned, last_checkpoint, mut report } = recovered;
+        let (surveyed, registered, to) = (Arc::clone(&store), kinds.clone(), Arc::clone(&progress));
+        let survey = blocking(move || survey(&*surveyed, &registered, &*to)).await?;
+        let epoch = survey.scanned.epoch.next();
+        let store_id = survey.extent.store;
 
         let counters = Arc::new(Counters::default());
-        counters.replayed(report.replayed);
         let stop = Arc::new(watch::Sender::new(None::<Refused>));
         let thread = |source: std::io::Error| StoreError::Backend {
             action: "start a thread",
             reason: source.to_string(),
         };
         let position = LogPosition {
-            next: scanned.next,
-            start: scanned.start,
-            bytes: scanned.bytes,
-            milestones: scanned.milestones,
-            epoch: report.epoch,
+            next: survey.scanned.next,
+            start: survey.scanned.start,
+            bytes: survey.scanned.bytes,
+            milestones: survey.scanned.milestones.clone(),
+            epoch,
             step_bytes: (config.log_bytes / 64).clamp(4 << 10, 1 << 20),
         };
         let committer =
@@ -185,13 +188,16 @@ impl Builder {
             Arc::clone(&committer),
             Arc::clone(&counters),
             Arc::clone(&stop),
-            last_checkpoint,
+            survey.last_checkpoint,
         );
         let checkpointer = checkpointer.map_err(thread)?;
-        let core = Core::new(config, kinds, store, report.store, committer, checkpointer, counters, stop);
+        let from = Arc::clone(&store);
+        let core = Core::new(config, kinds, store, store_id, committer, checkpointer, counters, stop);
         let core = Arc::new(core);
-        announce(&core, report.epoch).await?;
-        go_on(&core, &slots);
+        // Before any handler runs: should one end the process, the next opening knows that this one began.
+        announce(&core, epoch).await?;
+        relive_storage::boundary!("recovery.announced");
+        let mut report = recover(&core, from, survey, progress).await?;
         core.tokio.spawn(maintain(Arc::clone(&core)));
         report.took = began.elapsed();
         tracing::info!(store = %report.store, durability = %report.durability, epoch = %report.epoch,
@@ -200,22 +206,71 @@ impl Builder {
     }
 }
 
+/// Restores the actors and lets them go on.
+async fn recover(
+    core: &Arc<Core>,
+    store: Arc<dyn Store>,
+    survey: Survey,
+    progress: Arc<Progress>,
+) -> Result<RecoveryReport, OpenError> {
+    let Survey { extent, scanned, records, actors, suspect, unsettled, last_tried, .. } = survey;
+    let mut report = RecoveryReport {
+        store: extent.store,
+        durability: extent.durability,
+        epoch: scanned.epoch.next(),
+        records,
+        bytes: scanned.bytes,
+        actors: 0,
+        replayed: 0,
+        with_care: unsettled,
+        failed: Vec::new(),
+        torn_tail: scanned.torn.clone(),
+        took: Duration::ZERO,
+    };
+    let (store_id, tried) = (extent.store, last_tried.clone());
+    let recovered = blocking(move || {
+        let (store, last_tried, progress) = (&*store, tried.as_ref(), &*progress);
+        let recovery =
+            Recovery { store, store_id, scanned: &scanned, progress, with_care: unsettled, last_tried };
+        recovery.restore_all(actors)
+    });
+    let recovered = recovered.await?;
+    core.counters.replayed(recovered.replayed);
+    report.actors = go_on(core, &recovered.slots);
+    report.replayed = recovered.replayed;
+    report.failed = recovered.failed;
+    if !recovered.unhandled.is_empty() {
+        core.tokio.spawn(get_through(Arc::clone(core), recovered.unhandled, last_tried, report.epoch));
+    } else if suspect {
+        stable(tell_settled(core, report.epoch)).await?;
+    }
+    Ok(report)
+}
+
 /// Logs that a new incarnation begins, before it does anything.
 async fn announce(core: &Core, epoch: relive_storage::Epoch) -> Result<(), OpenError> {
     let (mut writer, mut frame) = (FrameWriter::new(), Vec::new());
     writer.put_incarnation(epoch);
     writer.finish(None, Rsn::NONE, Rsn::NONE, &[], &mut frame);
-    let logged = match core.committer.append_now(&frame, 1) {
-        Ok(appended) => appended.commit.stable().await,
+    stable(core.committer.append_now(&frame, 1).map(|appended| appended.commit)).await
+}
+
+async fn stable(commit: Result<Commit, Arc<StoreError>>) -> Result<(), OpenError> {
+    let logged = match commit {
+        Ok(commit) => commit.stable().await,
         Err(error) => Err(error),
     };
     logged.map_err(|error| OpenError::Store((*error).clone()))
 }
 
 /// Lets the restored actors go on. No turn begins before all that is owed is in the mailboxes, so that what an actor
-/// sends from now on comes after it.
-fn go_on(core: &Arc<Core>, slots: &[Arc<Slot>]) {
+/// sends from now on comes after it. Gives how many are in memory.
+fn go_on(core: &Arc<Core>, slots: &[Arc<Slot>]) -> usize {
+    let mut restored = 0;
     for slot in slots {
+        if slot.with_idle(|active, _| core.quarantine.add_all(&active.instance)).is_some() {
+            restored += 1;
+        }
         core.slots.insert(slot.id.clone(), Arc::clone(slot));
     }
     let mut wakes = Vec::new();
@@ -238,6 +293,7 @@ fn go_on(core: &Arc<Core>, slots: &[Arc<Slot>]) {
     for (slot, wake) in wakes {
         begin(core, &slot, wake);
     }
+    restored
 }
 
 async fn blocking<T: Send + 'static>(

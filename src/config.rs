@@ -49,21 +49,42 @@ impl CheckpointPolicy {
 }
 
 /// What happens to an actor whose handler panics: it alone is restored from its checkpoint and log, and tries the
-/// delivery again.
+/// delivery again; and to a delivery that ends the whole process.
+///
+/// A handler that ends the process (an abort, a stack that overflows) is found out by the openings after it. The first
+/// goes on as usual. When its process ends before it is through with what it found, the next one tries actor by
+/// actor, with a note in the log ahead of each, and the one after that tries the deliveries of the actor that was under
+/// way one by one. So a delivery that always ends the process is left out after at most `tries + 3` ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RestartPolicy {
-    /// How often one delivery is tried before the actor fails for good. Default 3.
+    /// How often one delivery is tried. Default 3.
     pub tries: u32,
     /// The wait before the first retry; it doubles from try to try. Default 10 ms.
     pub backoff: Duration,
     /// The longest wait. Default 1 s.
     pub backoff_max: Duration,
+    /// What then. Default [`WhenExhausted::Quarantine`].
+    pub when_exhausted: WhenExhausted,
+}
+
+/// What becomes of a delivery that was tried as often as the policy allows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WhenExhausted {
+    /// The actor leaves it out and goes on with the next; the decision is logged, so that a replay leaves it out too. The
+    /// delivery can be inspected, tried again or dropped (`Runtime::quarantined`). An actor with over 1,024 deliveries or
+    /// 16 MiB in quarantine fails instead.
+    #[default]
+    Quarantine,
+    /// The actor takes nothing more until the store is reopened; then the delivery gets its tries again.
+    Fail,
 }
 
 impl Default for RestartPolicy {
     fn default() -> Self {
-        Self { tries: 3, backoff: Duration::from_millis(10), backoff_max: Duration::from_secs(1) }
+        let (backoff, backoff_max) = (Duration::from_millis(10), Duration::from_secs(1));
+        Self { tries: 3, backoff, backoff_max, when_exhausted: WhenExhausted::default() }
     }
 }
 
@@ -79,6 +100,13 @@ impl RestartPolicy {
     #[must_use]
     pub fn backoff(mut self, backoff: Duration) -> Self {
         self.backoff = backoff;
+        self
+    }
+
+    /// Sets what becomes of a delivery that was tried so often.
+    #[must_use]
+    pub fn when_exhausted(mut self, when_exhausted: WhenExhausted) -> Self {
+        self.when_exhausted = when_exhausted;
         self
     }
 

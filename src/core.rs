@@ -15,6 +15,7 @@ use crate::committer::Committer;
 use crate::config::Config;
 use crate::error::{Refused, stop_with};
 use crate::limits::MAINTENANCE_INTERVAL;
+use crate::quarantine::Quarantine;
 use crate::slot::Slot;
 use crate::stats::Counters;
 
@@ -30,6 +31,7 @@ pub(crate) struct Core {
     pub(crate) committer: Arc<Committer>,
     pub(crate) checkpointer: Checkpointer,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) quarantine: Quarantine,
     pub(crate) tokio: Handle,
     /// Gone once the runtime is shut down, so that forgotten references do not keep the store open.
     store: RwLock<Option<Arc<dyn Store>>>,
@@ -62,6 +64,7 @@ impl Core {
             committer,
             checkpointer,
             counters,
+            quarantine: Quarantine::default(),
             tokio: Handle::current(),
             store: RwLock::new(Some(store)),
             closing: AtomicBool::new(false),

@@ -75,6 +75,15 @@ impl Waiter {
     }
 }
 
+/// Somebody wants a delivery out of quarantine.
+pub(crate) struct DischargeRequest {
+    pub(crate) rsn: Rsn,
+    /// The places of the mailbox that it holds when it is to be delivered anew; `None` when it is given up.
+    pub(crate) anew: Option<u32>,
+    /// Told of the new delivery, or of the one given up, when the decision is stable.
+    pub(crate) done: oneshot::Sender<Result<Rsn, Refused>>,
+}
+
 /// Somebody wants a checkpoint of an actor; those who wait for it are told when it is stable.
 #[derive(Default)]
 pub(crate) struct CheckpointRequest {

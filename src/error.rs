@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use relive_replay::Halt;
 use relive_replay::kind::KindError;
 use relive_replay::payload::CodecError;
-use relive_storage::{ActorId, ErrorKind, Rsn, Ssn, StoreError};
+use relive_replay::{Halt, Quarantined};
+use relive_storage::{ActorId, ErrorKind, Name, Rsn, Ssn, StoreError};
 
-/// Why a runtime did not open. Nothing that was stored has changed.
+/// Why a runtime did not open. Nothing that was acknowledged has changed; the log may say that an opening began.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -62,7 +62,7 @@ pub enum OpenError {
     /// An actor knows more of a channel than its sender ever sent: a part of the history is missing.
     #[error(
         "{receiver} has received {received} of {sender}, which by its own records sent only up to {sent}: a part of \
-         the history is missing, restore the store's files, nothing was changed"
+         the history is missing, restore the store's files, no record of it was changed"
     )]
     Orphan {
         /// Who received.
@@ -75,7 +75,7 @@ pub enum OpenError {
         sent: Ssn,
     },
     /// The records of an actor contradict themselves.
-    #[error("the records of an actor are damaged: {0}; restore the store's files, nothing was changed")]
+    #[error("the records of an actor are damaged: {0}; restore the store's files, no record was changed")]
     Records(Halt),
     /// The call was made outside a tokio runtime.
     #[error("there is no tokio runtime here: open inside one, with its time driver enabled")]
@@ -134,12 +134,12 @@ pub enum Refused {
         limit: usize,
     },
     /// The message was registered for no handler of the actor.
-    #[error("{actor} has no handler registered for the message {message:?}")]
+    #[error("{actor} has no handler registered for the message {:?}", &**message)]
     Unhandled {
         /// The receiver.
         actor: ActorId,
         /// The message type.
-        message: &'static str,
+        message: Name,
     },
     /// One or more messages of a producer's channel before this one are missing.
     #[error("{actor} expects message {expected} of the producer, not {found}: send the missing ones first")]
@@ -154,6 +154,26 @@ pub enum Refused {
     /// The receiver has failed.
     #[error(transparent)]
     Actor(Arc<ActorFailure>),
+    /// The channel of a producer was told to go on after a number that no channel reaches.
+    #[error("no message of a channel has a number after {last}: resume after the last one that was sent")]
+    OutOfRange {
+        /// The number to go on after.
+        last: Ssn,
+    },
+    /// The receiver was to leave the message out, because it kept failing on it: it has changed nothing.
+    #[error(
+        "{} left {} of {} out after {} tries, it is in quarantine and has changed nothing: {}",
+        .0.actor, .0.message, .0.rsn, .0.tries, .0.reason
+    )]
+    Quarantined(Arc<Quarantined>),
+    /// The delivery is not in quarantine: it never was, or was tried again or dropped before.
+    #[error("{rsn} of {actor} is not in quarantine")]
+    NotQuarantined {
+        /// Whose delivery.
+        actor: ActorId,
+        /// Which.
+        rsn: Rsn,
+    },
     /// The store has failed: nothing is taken until it is reopened.
     #[error("the store has failed, the runtime takes nothing more until it is reopened: {0}")]
     Failed(Arc<StoreError>),
@@ -170,9 +190,13 @@ impl Refused {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Codec { .. } | Self::TooLarge { .. } | Self::Unhandled { .. } | Self::Gap { .. } => {
-                ErrorKind::Input
-            }
+            Self::Codec { .. }
+            | Self::TooLarge { .. }
+            | Self::Unhandled { .. }
+            | Self::Gap { .. }
+            | Self::OutOfRange { .. }
+            | Self::Quarantined(_)
+            | Self::NotQuarantined { .. } => ErrorKind::Input,
             Self::Actor(_) | Self::Failed(_) | Self::Stopped => ErrorKind::Reopen,
             Self::Timeout => ErrorKind::Retry,
         }

@@ -16,7 +16,9 @@
 //! | `live` | outcomes of side effects that happen now |
 //! | `outbox`, `pins` | what an actor owes; which log it needs |
 //! | `checkpointer`, `maintenance` | checkpoints, cutting the log, idle actors |
-//! | `recovery` | **the way of a crash**, for a whole store: scan, restore, compare channels |
+//! | `survey`, `recovery`, `report` | **the way of a crash**, for a whole store: scan; restore, compare channels; tell |
+//! | `suspects`, `settling` | what may have ended the process, and getting through it with care |
+//! | `quarantine` | deliveries that are left out, for whoever looks |
 //! | `restart`, `supervision`, `activation` | the same for one actor: after a panic, or from passive |
 //! | `active` | an actor in memory |
 //! | `config`, `limits`, `error`, `stats`, `clock` | what can be set, what is bounded, what can go wrong, what is counted, time |
@@ -41,28 +43,35 @@ mod maintenance;
 mod outbox;
 mod pins;
 mod producer;
+mod quarantine;
 mod recovery;
 #[cfg(feature = "tracing-filter")]
 mod replay_filter;
+mod report;
 mod request;
 mod restart;
 mod runtime;
+mod settling;
 mod slot;
 mod stats;
 mod supervision;
+mod survey;
+mod suspects;
 mod turn;
 
 pub use actor_ref::ActorRef;
 pub use builder::Builder;
-pub use config::{CheckpointPolicy, Config, RestartPolicy};
+pub use config::{CheckpointPolicy, Config, RestartPolicy, WhenExhausted};
 pub use envelope::Receipted;
 pub use error::{ActorFailure, AskError, OpenError, Refused, TellError};
 pub use producer::{Producer, ProducerReceipt};
-pub use recovery::{RecoveryProgress, RecoveryReport};
-pub use relive_replay::{Actor, Context, Divergence, Halt, Handle, KindBuilder, Message, SendError};
+pub use relive_replay::{
+    Actor, Context, Divergence, Halt, Handle, KindBuilder, Message, Quarantined, SendError,
+};
 pub use relive_storage::{ActorId, Durability, ErrorKind, Lsn, Rsn, Ssn, StoreError, StoreId, Timestamp};
 #[cfg(feature = "tracing-filter")]
 pub use replay_filter::HideReplays;
+pub use report::{RecoveryProgress, RecoveryReport};
 pub use request::{Ask, Receipt, Tell};
 pub use runtime::{ReferError, Runtime};
 pub use stats::Stats;

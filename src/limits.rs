@@ -31,5 +31,17 @@ pub(crate) const CHECKPOINT_GROUP_MAX: usize = 128;
 /// How many bytes of checkpoints are gathered for one sync; a larger one is written alone.
 pub(crate) const CHECKPOINT_GROUP_BYTES_MAX: usize = 1 << 20;
 
+/// How long the code of a handler may run, after an opening, before it is taken for one that never ends.
+pub(crate) const TRY_RUNS_MAX: Duration = Duration::from_secs(10);
+
+/// How long a handler waits for something outside, after an opening, before its code is taken for harmless.
+pub(crate) const TRY_WAITS_MAX: Duration = Duration::from_secs(1);
+
+/// How many deliveries of one actor may be in quarantine, before it fails instead.
+pub(crate) const QUARANTINED_MAX: usize = 1024;
+
+/// How many payload bytes of one actor may be in quarantine; they are part of each of its checkpoints.
+pub(crate) const QUARANTINED_BYTES_MAX: usize = 16 << 20;
+
 /// How often policies that go by time are looked at, and idle actors looked for.
 pub(crate) const MAINTENANCE_INTERVAL: Duration = Duration::from_millis(500);

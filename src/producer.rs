@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use relive_replay::{Actor, Handle, Message};
+use relive_storage::limits::POSITION_MAX;
 use relive_storage::record::Sender;
 use relive_storage::{ActorId, Name, Ssn};
 use tokio::sync::oneshot;
@@ -68,7 +69,10 @@ impl Producer {
             Ok(prepared) => prepared,
             Err(reason) => return Err(TellError { message, reason }),
         };
-        let ssn = self.last(to).next();
+        let last = self.last(to);
+        let Some(ssn) = last.checked_plus(1).filter(|ssn| ssn.get() <= POSITION_MAX) else {
+            return Err(TellError { message, reason: Refused::OutOfRange { last } });
+        };
         let sender = Sender::Producer { name: self.name.clone(), ssn };
         let (receipt, receipted) = oneshot::channel();
         match submit(&self.core, &to.slot, name, payload, sender, Waiter::Producer(receipt)).await {

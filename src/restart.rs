@@ -4,12 +4,15 @@
 use std::sync::Arc;
 
 use relive_replay::Halt;
+use relive_storage::limits::QUARANTINE_REASON_BYTES_MAX;
+use relive_storage::record::Quarantine;
 use relive_storage::{Rsn, StoreError};
 
 use crate::activation::{Source, Unrestored};
 use crate::active::Active;
 use crate::core::Core;
 use crate::error::Refused;
+use crate::limits::{QUARANTINED_BYTES_MAX, QUARANTINED_MAX};
 use crate::slot::Slot;
 use crate::supervision::{Verdict, judge};
 
@@ -17,9 +20,10 @@ use crate::supervision::{Verdict, judge};
 pub(crate) async fn bring_back(
     core: &Arc<Core>,
     slot: &Arc<Slot>,
-    halted: Option<Box<Active>>,
+    mut halted: Option<Box<Active>>,
     mut halt: Option<Halt>,
 ) -> Option<Box<Active>> {
+    let mut condemned = None;
     let mut tried = halted.as_ref().and_then(|active| active.tried);
     loop {
         let mut before = None;
@@ -31,7 +35,12 @@ pub(crate) async fn bring_back(
                     tracing::warn!(actor = %slot.id, error = %halt, wait = ?after, "restarting from checkpoint and log");
                     core.unless_stopped(tokio::time::sleep(after)).await.ok()?;
                 }
-                Verdict::Fail { tries } => {
+                Verdict::LeaveOut { tries } if halted.as_ref().is_none_or(|active| has_room(active)) => {
+                    before = Some(halt.rsn());
+                    condemned = Some(Quarantine { rsn: halt.rsn(), tries, reason: reason(&halt) });
+                    tracing::error!(actor = %slot.id, error = %halt, tries, "the delivery goes into quarantine");
+                }
+                Verdict::LeaveOut { tries } | Verdict::Fail { tries } => {
                     give_up(slot, halted, halt, tries);
                     return None;
                 }
@@ -40,7 +49,9 @@ pub(crate) async fn bring_back(
         match load(core, slot, before).await {
             Ok(mut active) => {
                 active.tried = tried;
-                if let Some(halted) = halted {
+                active.condemned = condemned;
+                if let Some(halted) = halted.take() {
+                    active.suspects = halted.suspects;
                     active.askers = halted.askers;
                     active.request = halted.request;
                     active.places = halted.places;
@@ -63,6 +74,24 @@ pub(crate) async fn bring_back(
             }
         }
     }
+}
+
+/// Whether the actor may have one more delivery in quarantine.
+fn has_room(active: &Active) -> bool {
+    let entries = active.instance.quarantined();
+    entries.len() < QUARANTINED_MAX
+        && entries.map(|entry| entry.payload.len()).sum::<usize>() < QUARANTINED_BYTES_MAX
+}
+
+/// Why a delivery is left out, shortened to what a record holds.
+fn reason(halt: &Halt) -> String {
+    let mut reason = halt.to_string();
+    let mut end = reason.len().min(QUARANTINE_REASON_BYTES_MAX);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    reason.truncate(end);
+    reason
 }
 
 fn give_up(slot: &Slot, halted: Option<Box<Active>>, halt: Halt, tries: u32) {

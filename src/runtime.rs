@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 
-use relive_replay::Actor;
-use relive_storage::{ActorId, Lsn, Name, NameError, StoreError, check_name};
+use relive_replay::{Actor, Quarantined};
+use relive_storage::{ActorId, Lsn, Name, NameError, Rsn, StoreError, check_name};
 use tokio::sync::oneshot;
 
 use crate::actor_ref::ActorRef;
 use crate::core::Core;
+use crate::envelope::{DischargeRequest, places_of};
 use crate::error::{ActorFailure, Refused};
 use crate::maintenance::cut;
 use crate::producer::Producer;
-use crate::recovery::RecoveryReport;
+use crate::report::RecoveryReport;
+use crate::request::answer;
 use crate::stats::Stats;
+use crate::turn::begin;
 
 /// The checkpoint of an actor with fewer records than this since the last one is not worth it at shutdown: replaying
 /// them takes less time than writing it.
@@ -79,6 +82,61 @@ impl Runtime {
         self.core.all_slots().iter().filter_map(|slot| slot.failure()).collect()
     }
 
+    /// The deliveries that their actors were to leave out because they kept failing, by actor and position: of all
+    /// actors, in memory or not. Each stays, through crashes and reopenings, until it is tried again or dropped.
+    #[must_use]
+    pub fn quarantined(&self) -> Vec<Arc<Quarantined>> {
+        self.core.quarantine.all()
+    }
+
+    /// Takes a delivery out of quarantine and delivers its message anew, as one from outside and after all that the
+    /// actor has received by now. Gives the new delivery, when both are on stable storage. Its side effects have
+    /// idempotency keys of their own.
+    ///
+    /// # Errors
+    /// [`Refused::NotQuarantined`] when it has left the quarantine before; [`Refused::Unhandled`] when no handler takes
+    /// the message any more; [`Refused::Actor`], [`Refused::Failed`] and
+    /// [`Refused::Stopped`] leave it *unknown* whether it has.
+    ///
+    /// # Cancel safety
+    /// Dropped, it may or may not leave the quarantine, and is then delivered.
+    pub async fn retry_quarantined(&self, entry: &Quarantined) -> Result<Rsn, Refused> {
+        let slot = self.core.slot(&entry.actor).ok_or_else(|| not_quarantined(entry))?;
+        if !slot.kind.handles(&entry.message) {
+            let (actor, message) = (entry.actor.clone(), entry.message.clone());
+            return Err(Refused::Unhandled { actor, message });
+        }
+        let places = places_of(&entry.payload);
+        let held = self.core.unless_stopped(slot.places.acquire_many(places)).await?;
+        held.map_err(|_| Refused::Stopped)?.forget();
+        self.discharge(entry, Some(places)).await
+    }
+
+    /// Takes a delivery out of quarantine and forgets it: its message is never handled.
+    ///
+    /// # Errors
+    /// As [`Runtime::retry_quarantined`].
+    ///
+    /// # Cancel safety
+    /// Dropped, it may or may not leave the quarantine.
+    pub async fn drop_quarantined(&self, entry: &Quarantined) -> Result<(), Refused> {
+        self.discharge(entry, None).await.map(drop)
+    }
+
+    async fn discharge(&self, entry: &Quarantined, anew: Option<u32>) -> Result<Rsn, Refused> {
+        let slot = self.core.slot(&entry.actor).ok_or_else(|| not_quarantined(entry))?;
+        let (done, outcome) = oneshot::channel();
+        let request = DischargeRequest { rsn: entry.rsn, anew, done };
+        match self.core.intake().and_then(|()| slot.request_discharge(request)) {
+            Ok(wake) => begin(&self.core, &slot, wake),
+            Err(reason) => {
+                slot.places.add_permits(anew.unwrap_or_default() as usize);
+                return Err(reason);
+            }
+        }
+        answer(&self.core, outcome).await
+    }
+
     /// How many actors are in memory; all others are passive.
     #[must_use]
     pub fn actors_in_memory(&self) -> usize {
@@ -138,7 +196,7 @@ impl Runtime {
             }
             let (waiter, outcome) = oneshot::channel();
             if let Some(wake) = slot.request_checkpoint(Some(waiter)) {
-                crate::turn::begin(&self.core, &slot, wake);
+                begin(&self.core, &slot, wake);
                 waiting.push(outcome);
             }
         }
@@ -175,6 +233,10 @@ impl std::fmt::Debug for Runtime {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Runtime").field("report", &self.report).finish_non_exhaustive()
     }
+}
+
+fn not_quarantined(entry: &Quarantined) -> Refused {
+    Refused::NotQuarantined { actor: entry.actor.clone(), rsn: entry.rsn }
 }
 
 /// Why there is no reference to an actor.

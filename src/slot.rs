@@ -9,7 +9,7 @@ use relive_storage::{ActorId, Rsn, Ssn};
 use tokio::sync::{Notify, Semaphore, oneshot};
 
 use crate::active::Active;
-use crate::envelope::{CheckpointRequest, Debtor, Envelope};
+use crate::envelope::{CheckpointRequest, Debtor, DischargeRequest, Envelope};
 use crate::error::{ActorFailure, Refused};
 use crate::limits::{INTAKE_BYTES_MAX, INTAKE_MESSAGES_MAX, MAILBOX_PLACES_MAX, OUTBOX_MESSAGES_MAX};
 use crate::outbox::Outbox;
@@ -37,6 +37,7 @@ struct Inner {
     accepted: u64,
     phase: Phase,
     checkpoint: Option<CheckpointRequest>,
+    discharges: Vec<DischargeRequest>,
     last_active: u64,
 }
 
@@ -58,6 +59,7 @@ pub(crate) enum Phase {
 pub(crate) struct Intake {
     pub(crate) mail: Vec<Envelope>,
     pub(crate) checkpoint: Option<CheckpointRequest>,
+    pub(crate) discharges: Vec<DischargeRequest>,
 }
 
 /// What follows from putting something into a slot.
@@ -122,6 +124,21 @@ impl Slot {
         Some(wake)
     }
 
+    /// Asks for a delivery to be taken out of quarantine.
+    pub(crate) fn request_discharge(&self, request: DischargeRequest) -> Result<Wake, Refused> {
+        let mut inner = self.inner();
+        if let Phase::Failed(failure) = &inner.phase {
+            return Err(Refused::Actor(Arc::clone(failure)));
+        }
+        inner.discharges.push(request);
+        let wake = inner.wake();
+        drop(inner);
+        if matches!(wake, Wake::Running) {
+            self.news.notify_one();
+        }
+        Ok(wake)
+    }
+
     /// Starts a turn for what a recovered actor has still to do.
     pub(crate) fn start(&self) -> Wake {
         self.inner().wake()
@@ -139,13 +156,17 @@ impl Slot {
             bytes += envelope.payload.len();
             mail.push(envelope);
         }
-        Intake { mail, checkpoint: inner.checkpoint.take() }
+        Intake {
+            mail,
+            checkpoint: inner.checkpoint.take(),
+            discharges: std::mem::take(&mut inner.discharges),
+        }
     }
 
     /// Ends a turn, unless something has come in the meantime: then gives the actor back.
     pub(crate) fn rest(&self, active: Box<Active>) -> Option<Box<Active>> {
         let mut inner = self.inner();
-        if !inner.mail.is_empty() || inner.checkpoint.is_some() {
+        if inner.has_work() {
             return Some(active);
         }
         inner.phase = Phase::Idle(active);
@@ -155,11 +176,16 @@ impl Slot {
     /// Stops the actor for good, and tells everybody who waits.
     pub(crate) fn fail(&self, halt: Halt, tries: u32) -> Arc<ActorFailure> {
         let failure = Arc::new(ActorFailure { actor: self.id.clone(), tries, halt });
-        let (mail, request) = {
+        let (mail, request, discharges) = {
             let mut inner = self.inner();
             inner.phase = Phase::Failed(Arc::clone(&failure));
-            (std::mem::take(&mut inner.mail), inner.checkpoint.take())
+            let (mail, discharges) = (std::mem::take(&mut inner.mail), std::mem::take(&mut inner.discharges));
+            (mail, inner.checkpoint.take(), discharges)
         };
+        for discharge in discharges {
+            self.places.add_permits(discharge.anew.unwrap_or_default() as usize);
+            let _ = discharge.done.send(Err(Refused::Actor(Arc::clone(&failure))));
+        }
         for envelope in mail {
             self.places.add_permits(envelope.places() as usize);
             envelope.waiter.refuse(Refused::Actor(Arc::clone(&failure)));
@@ -197,7 +223,7 @@ impl Slot {
     pub(crate) fn passivate(&self, may: impl FnOnce(&Active) -> bool) -> bool {
         let mut inner = self.inner();
         let ready = match &inner.phase {
-            Phase::Idle(active) => inner.mail.is_empty() && inner.checkpoint.is_none() && may(active),
+            Phase::Idle(active) => !inner.has_work() && may(active),
             _ => false,
         };
         if ready {
@@ -215,8 +241,7 @@ impl Slot {
     pub(crate) fn is_forgettable(&self) -> bool {
         let inner = self.inner();
         matches!(inner.phase, Phase::Passive)
-            && inner.mail.is_empty()
-            && inner.checkpoint.is_none()
+            && !inner.has_work()
             && self.pins().needed().is_none()
             && self.outbox().owed() == 0
     }
@@ -290,6 +315,10 @@ impl Debtor for Slot {
 }
 
 impl Inner {
+    fn has_work(&self) -> bool {
+        !self.mail.is_empty() || self.checkpoint.is_some() || !self.discharges.is_empty()
+    }
+
     /// Hands the actor to a turn, when it is in none.
     fn wake(&mut self) -> Wake {
         match std::mem::replace(&mut self.phase, Phase::Running) {

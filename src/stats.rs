@@ -23,6 +23,8 @@ pub struct Stats {
     pub checkpoints: u64,
     /// Actors restarted after a panic.
     pub restarts: u64,
+    /// Deliveries put into quarantine.
+    pub quarantined: u64,
     /// Messages dropped because they were received before.
     pub duplicates: u64,
 }
@@ -37,6 +39,7 @@ pub(crate) struct Counters {
     replayed: AtomicU64,
     checkpoints: AtomicU64,
     restarts: AtomicU64,
+    quarantined: AtomicU64,
     duplicates: AtomicU64,
 }
 
@@ -52,6 +55,7 @@ impl Counters {
             replayed: read(&self.replayed),
             checkpoints: read(&self.checkpoints),
             restarts: read(&self.restarts),
+            quarantined: read(&self.quarantined),
             duplicates: read(&self.duplicates),
         }
     }
@@ -85,6 +89,11 @@ impl Counters {
     pub(crate) fn restarted(&self) {
         add(&self.restarts, 1);
         metrics::counter!("relive_restarts_total").increment(1);
+    }
+
+    pub(crate) fn quarantined(&self) {
+        add(&self.quarantined, 1);
+        metrics::counter!("relive_quarantined_total").increment(1);
     }
 
     pub(crate) fn duplicates(&self, messages: u64) {

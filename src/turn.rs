@@ -4,15 +4,18 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use relive_replay::{Admission, Effects, Halt, Outgoing, step};
-use relive_storage::record::{Delivery, Sender};
+use std::future::poll_fn;
+use std::pin::pin;
+
+use relive_replay::{Admission, Effects, Halt, Outgoing, Quarantined, step};
+use relive_storage::record::{Delivery, Quarantine, Sender};
 use relive_storage::{CheckpointNumber, FrameWriter, Ssn};
 use tracing::Instrument;
 
 use crate::active::{Active, SinceCheckpoint};
 use crate::committer::Commit;
 use crate::core::Core;
-use crate::envelope::{Debtor, Envelope, ReceiptTo, Receipted, Waiter, places_of};
+use crate::envelope::{Debtor, DischargeRequest, Envelope, ReceiptTo, Receipted, Waiter, places_of};
 use crate::error::Refused;
 use crate::live::Live;
 use crate::restart::bring_back;
@@ -146,8 +149,14 @@ impl Turn<'_> {
         if let Some(request) = intake.checkpoint {
             self.active.request.get_or_insert_default().waiters.extend(request.waiters);
         }
+        let news = !intake.mail.is_empty() || !intake.discharges.is_empty();
         if !intake.mail.is_empty() {
             self.log(intake.mail).await?;
+        }
+        for discharge in intake.discharges {
+            self.discharge(discharge).await?;
+        }
+        if news {
             return Ok(true);
         }
         if !self.active.backlog.is_empty() {
@@ -263,18 +272,93 @@ impl Turn<'_> {
 
     /// Handles what is logged, as long as the actor does not owe too much.
     async fn handle_backlog(&mut self) -> Result<(), Broken> {
+        if let Some(suspects) = &mut self.active.suspects {
+            self.core.unless_stopped(suspects.permitted()).await.map_err(|_| Broken::Over)?;
+        }
         while !self.slot.owes_too_much() {
             let Some(delivery) = self.active.backlog.pop_front() else {
                 break;
             };
-            let effects = self.step(&delivery).await?;
-            self.release(&delivery, effects)?;
+            if let Some(decision) = self.before_try(&delivery).await? {
+                self.leave_out(&delivery, &decision);
+            } else {
+                let effects = self.step(&delivery).await?;
+                self.release(&delivery, effects)?;
+            }
+            let handled = self.active.instance.handled();
+            self.active.suspects.take_if(|suspects| suspects.are_over(handled));
         }
         Ok(())
     }
 
+    /// Gives the decision to leave a delivery out, if there is one, when it is stable. Tells the log of a try that may
+    /// end the process.
+    async fn before_try(&mut self, delivery: &Delivery) -> Result<Option<Quarantine>, Broken> {
+        let rsn = delivery.rsn;
+        let active = &mut *self.active;
+        if let Some(decision) = active.tape.left_out(rsn) {
+            return Ok(Some(decision.clone()));
+        }
+        if let Some(decision) = active.condemned.take_if(|decision| decision.rsn == rsn) {
+            self.writer.put_quarantine(&decision);
+            self.append_and_wait(&mut Logged::default()).await?;
+            return Ok(Some(decision));
+        }
+        let Some(suspects) = &mut active.suspects else { return Ok(None) };
+        let tries = active.tape.attempts(rsn);
+        if suspects.blames(rsn) && tries >= self.core.config.restarts.tries {
+            let (actor, message) = (self.slot.id.clone(), delivery.message.to_string());
+            return Err(Broken::Halted(Halt::ProcessEnded { actor, rsn, message, tries }));
+        }
+        if suspects.calls_for_note(rsn) {
+            self.writer.put_attempt(rsn);
+            self.append_and_wait(&mut Logged::default()).await?;
+        }
+        Ok(None)
+    }
+
+    async fn append_and_wait(&mut self, logged: &mut Logged) -> Result<(), Broken> {
+        let commit = self.append(logged).await?;
+        commit.stable().await.map_err(|_| Broken::Over)
+    }
+
+    /// Goes past a delivery without handling it: nothing changes but that it is in quarantine.
+    fn leave_out(&mut self, delivery: &Delivery, decision: &Quarantine) {
+        self.active.instance.skip(delivery, decision);
+        let entry = Arc::new(Quarantined::new(&self.slot.id, delivery, decision));
+        self.core.quarantine.add(Arc::clone(&entry));
+        self.core.counters.quarantined();
+        if let Some(asker) = self.active.askers.remove(&delivery.rsn) {
+            let _ = asker.send(Err(Refused::Quarantined(entry)));
+        }
+        self.give_place_back(delivery);
+    }
+
+    /// Takes a delivery out of quarantine: it is delivered anew, under a number of its own, or given up.
+    async fn discharge(&mut self, request: DischargeRequest) -> Result<(), Broken> {
+        let DischargeRequest { rsn, anew, done } = request;
+        let Some(entry) = self.active.instance.quarantined().find(|entry| entry.rsn == rsn).cloned() else {
+            self.slot.places.add_permits(anew.unwrap_or_default() as usize);
+            let _ = done.send(Err(Refused::NotQuarantined { actor: self.slot.id.clone(), rsn }));
+            return Ok(());
+        };
+        let mut logged = Logged::default();
+        if anew.is_some() {
+            let Quarantined { message, payload, .. } = entry;
+            let (sender, waiter) = (Sender::Outside, Waiter::Nobody);
+            self.admit(Envelope { sender, message, payload, waiter }, &mut logged)?;
+        }
+        self.writer.put_discharge(rsn);
+        self.append_and_wait(&mut logged).await?;
+        self.core.counters.delivered(logged.fresh);
+        self.active.instance.discharge(rsn);
+        self.core.quarantine.remove(&self.slot.id, rsn);
+        let _ = done.send(Ok(if anew.is_some() { self.active.instance.received() } else { rsn }));
+        Ok(())
+    }
+
     async fn step(&mut self, delivery: &Delivery) -> Result<Effects, Broken> {
-        let Active { instance, tape, since_checkpoint, .. } = &mut *self.active;
+        let Active { instance, tape, since_checkpoint, suspects, .. } = &mut *self.active;
         let mut live = Live {
             core: self.core,
             slot: self.slot,
@@ -287,7 +371,19 @@ impl Turn<'_> {
         let span = tracing::debug_span!("relive::delivery", actor = %self.slot.id, rsn = delivery.rsn.get(),
             message = %delivery.message, replaying = false);
         let stepping = step(instance, delivery, &mut live).instrument(span);
-        let effects = self.core.unless_stopped(stepping).await.map_err(|_| Broken::Over)?;
+        let effects = if let Some(suspects) = suspects {
+            let mut stepping = pin!(stepping);
+            let watched = poll_fn(|task| {
+                suspects.waits(false);
+                let step = stepping.as_mut().poll(task);
+                suspects.waits(step.is_pending());
+                step
+            });
+            self.core.unless_stopped(watched).await
+        } else {
+            self.core.unless_stopped(stepping).await
+        };
+        let effects = effects.map_err(|_| Broken::Over)?;
         since_checkpoint.records += live.events;
         since_checkpoint.bytes += live.bytes;
         Ok(effects?)
@@ -308,13 +404,18 @@ impl Turn<'_> {
         {
             let _ = asker.send(Ok(reply));
         }
+        self.give_place_back(delivery);
+        Ok(())
+    }
+
+    /// A delivery that is done no longer takes a place in the mailbox.
+    fn give_place_back(&mut self, delivery: &Delivery) {
         if !matches!(delivery.sender, Sender::Actor { .. }) {
             // After a restart it may be one that held none in this life.
             let places = places_of(&delivery.payload).min(self.active.places);
             self.active.places -= places;
             self.slot.places.add_permits(places as usize);
         }
-        Ok(())
     }
 
     fn checkpoint_is_due(&self) -> bool {

@@ -34,6 +34,7 @@ const PUBLIC_NAMES: &[&str] = &[
     "OpenError",
     "Producer",
     "ProducerReceipt",
+    "Quarantined",
     "Receipt",
     "Receipted",
     "RecoveryProgress",
@@ -51,6 +52,7 @@ const PUBLIC_NAMES: &[&str] = &[
     "Tell",
     "TellError",
     "Timestamp",
+    "WhenExhausted",
     "replay",
     "storage",
 ];

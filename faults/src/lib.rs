@@ -1,2 +1,23 @@
 //! Faults from outside: processes that are killed, power that is lost, files that are damaged, disks that fail. What was
 //! promised is kept here, in processes that live on, and held against what comes back.
+//!
+//! | module | what it knows |
+//! | --- | --- |
+//! | [`damage`] | files that are flipped, cut, deleted, exchanged, overwritten |
+//! | [`workload`] | what the process under test does, what it must have become, and the judge between the two |
+//! | [`worker`] | the process under test: it lives, tells what it was promised, and dies |
+//! | [`failpoint`] | dying at an exact boundary |
+//! | [`process`] | a child process that is watched |
+//! | [`effects`], [`ledger`] | where side effects go: the process, and the file that it keeps |
+//! | [`kill`] | the supervisor that kills workers and judges what comes back |
+//! | [`random`] | choices drawn from a seed |
+
+pub mod damage;
+pub mod effects;
+pub mod failpoint;
+pub mod kill;
+pub mod ledger;
+pub mod process;
+pub mod random;
+pub mod worker;
+pub mod workload;

@@ -1,6 +1,14 @@
 //! The commands of the long runs; each does one kind of fault as often as it is told, and says what came out.
 
+use std::error::Error;
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
+use relive_faults::effects::{self, EffectsArguments};
+use relive_faults::kill::{self, KillArguments};
+use relive_faults::worker::{self, VerifyArguments, WorkerArguments};
+
+mod damage_command;
 
 #[derive(Parser)]
 #[command(about = "Holds relive against its promises under faults")]
@@ -10,8 +18,33 @@ struct Arguments {
 }
 
 #[derive(Subcommand)]
-enum Command {}
+enum Command {
+    Worker(WorkerArguments),
+    Verify(VerifyArguments),
+    Effects(EffectsArguments),
+    Kill(KillArguments),
+    /// Damages the files of stores, and holds what opens against what was stored.
+    Damage(damage_command::Damage),
+    /// A process of `damage`, which does some of its cases.
+    #[command(hide = true)]
+    DamageChild(damage_command::DamageChild),
+}
 
-fn main() {
-    match Arguments::parse().command {}
+fn main() -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
+    match Arguments::parse().command {
+        Command::Worker(arguments) => worker::run(&arguments)?,
+        Command::Verify(arguments) => worker::verify(&arguments)?,
+        Command::Effects(arguments) => effects::run(&arguments)?,
+        Command::Kill(arguments) => return kill(&arguments),
+        Command::Damage(arguments) => return arguments.run(),
+        Command::DamageChild(arguments) => return arguments.run(),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[expect(clippy::print_stdout, reason = "this is what the command is for")]
+fn kill(arguments: &KillArguments) -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
+    let table = kill::run(arguments, &std::env::current_exe()?)?;
+    println!("{table}");
+    Ok(if table.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use relive_storage::limits::PAYLOAD_BYTES_MAX;
+use relive_storage::limits::{PAYLOAD_BYTES_MAX, POSITION_MAX};
+use relive_storage::record::Sender;
 use relive_storage::{
     ActorId, Checkpoint, CheckpointHeader, CheckpointNumber, Name, Rsn, Ssn, StoreId, check_name,
 };
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::channels::Channels;
 use crate::payload::{CodecError, decode, encode};
+use crate::quarantine::Quarantined;
 use crate::step::guarded;
 use crate::{Instance, Kind, Outgoing};
 
@@ -23,6 +25,8 @@ struct Body {
     from_actors: BTreeMap<String, u64>,
     to_actors: BTreeMap<String, u64>,
     outbox: Vec<OwedMessage>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    quarantine: Vec<LeftOut>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -32,6 +36,24 @@ struct OwedMessage {
     message: String,
     #[serde(with = "bytes_as_binary")]
     payload: Vec<u8>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct LeftOut {
+    rsn: u64,
+    sender: SentBy,
+    message: String,
+    #[serde(with = "bytes_as_binary")]
+    payload: Vec<u8>,
+    tries: u32,
+    reason: String,
+}
+
+#[derive(Serialize, Deserialize)]
+enum SentBy {
+    Outside,
+    Producer { name: String, ssn: u64 },
+    Actor { id: String, ssn: u64 },
 }
 
 /// Makes a checkpoint of an instance between two deliveries, with the messages that it still owes.
@@ -58,13 +80,14 @@ pub fn capture(
         from_actors: numbers(&channels.from_actors),
         to_actors: numbers(&channels.to_actors),
         outbox: outbox.iter().map(owed).collect(),
+        quarantine: instance.quarantined().map(LeftOut::of).collect(),
     };
     let header = CheckpointHeader {
         actor: instance.id.clone(),
         number,
         rsn: instance.handled,
         state_version: instance.kind.version(),
-        owes: !outbox.is_empty(),
+        owes: !outbox.is_empty() || !body.quarantine.is_empty(),
     };
     Ok(Checkpoint { header, body: encode(&body)?.into() })
 }
@@ -83,13 +106,16 @@ pub fn revive(
         from_producers: body
             .from_producers
             .iter()
-            .map(|(n, ssn)| (Name::from(n.as_str()), Ssn::new(*ssn)))
-            .collect(),
+            .map(|(n, ssn)| Ok((Name::from(n.as_str()), number(*ssn)?)))
+            .collect::<Result<_, CodecError>>()?,
         from_actors: positions(&body.from_actors)?,
         to_actors: positions(&body.to_actors)?,
     };
     let outbox = body.outbox.into_iter().map(OwedMessage::outgoing).collect::<Result<_, _>>()?;
     let rsn: Rsn = checkpoint.header.rsn;
+    let actor = &checkpoint.header.actor;
+    let quarantine = body.quarantine.into_iter().map(|left_out| left_out.quarantined(actor, rsn));
+    let quarantine = quarantine.map(|entry| entry.map(|entry| (entry.rsn, entry)));
     let instance = Instance {
         id: checkpoint.header.actor.clone(),
         store,
@@ -98,6 +124,7 @@ pub fn revive(
         handled: rsn,
         received: rsn,
         channels,
+        quarantine: quarantine.collect::<Result<_, _>>()?,
     };
     Ok((instance, outbox))
 }
@@ -123,9 +150,55 @@ impl OwedMessage {
         }
         Ok(Outgoing {
             to: parse(&self.to)?,
-            ssn: Ssn::new(self.ssn),
+            ssn: number(self.ssn)?,
             message: self.message.into(),
             payload: Bytes::from(self.payload),
+        })
+    }
+}
+
+impl LeftOut {
+    fn of(entry: &Quarantined) -> Self {
+        let sender = match &entry.sender {
+            Sender::Outside => SentBy::Outside,
+            Sender::Producer { name, ssn } => SentBy::Producer { name: name.to_string(), ssn: ssn.get() },
+            Sender::Actor { id, ssn } => SentBy::Actor { id: id.to_string(), ssn: ssn.get() },
+        };
+        Self {
+            rsn: entry.rsn.get(),
+            sender,
+            message: entry.message.to_string(),
+            payload: entry.payload.to_vec(),
+            tries: entry.tries,
+            reason: entry.reason.clone(),
+        }
+    }
+
+    /// The delivery, when it is one that could have been logged by an actor that has come as far as `handled`.
+    fn quarantined(self, actor: &ActorId, handled: Rsn) -> Result<Quarantined, CodecError> {
+        check_name("message type", &self.message).map_err(|error| CodecError(error.to_string()))?;
+        if self.rsn == 0 || self.rsn > handled.get() || self.payload.len() > PAYLOAD_BYTES_MAX {
+            let (bytes, rsn) = (self.payload.len(), self.rsn);
+            return Err(CodecError(format!(
+                "a delivery {rsn} of {bytes} bytes is in quarantine at {handled}"
+            )));
+        }
+        let sender = match self.sender {
+            SentBy::Outside => Sender::Outside,
+            SentBy::Producer { name, ssn } => {
+                check_name("producer name", &name).map_err(|error| CodecError(error.to_string()))?;
+                Sender::Producer { name: name.into(), ssn: number(ssn)? }
+            }
+            SentBy::Actor { id, ssn } => Sender::Actor { id: parse(&id)?, ssn: number(ssn)? },
+        };
+        Ok(Quarantined {
+            actor: actor.clone(),
+            rsn: Rsn::new(self.rsn),
+            sender,
+            message: self.message.into(),
+            payload: Bytes::from(self.payload),
+            tries: self.tries,
+            reason: self.reason,
         })
     }
 }
@@ -135,7 +208,15 @@ fn numbers(table: &BTreeMap<ActorId, Ssn>) -> BTreeMap<String, u64> {
 }
 
 fn positions(table: &BTreeMap<String, u64>) -> Result<BTreeMap<ActorId, Ssn>, CodecError> {
-    table.iter().map(|(id, ssn)| Ok((parse(id)?, Ssn::new(*ssn)))).collect()
+    table.iter().map(|(id, ssn)| Ok((parse(id)?, number(*ssn)?))).collect()
+}
+
+/// The number of a message, when counting on from it can't run out of its range.
+fn number(ssn: u64) -> Result<Ssn, CodecError> {
+    if ssn > POSITION_MAX {
+        return Err(CodecError(format!("the message number {ssn} is out of range")));
+    }
+    Ok(Ssn::new(ssn))
 }
 
 fn parse(id: &str) -> Result<ActorId, CodecError> {

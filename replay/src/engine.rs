@@ -86,11 +86,18 @@ fn attempt(
             break;
         };
         admit(&mut instance, &delivery.sender, delivery.rsn)?;
+        replayed += 1;
+        if let Some(decision) = tape.left_out(delivery.rsn) {
+            instance.skip(&delivery, decision);
+            continue;
+        }
         let effects = now_or_never(step(&mut instance, &delivery, &mut TapeOnly(tape)), || {
             Halt::ForeignAwait { actor: id.clone(), rsn: delivery.rsn, message: delivery.message.to_string() }
         })?;
         outbox.extend(effects.sends);
-        replayed += 1;
+    }
+    for rsn in tape.discharged() {
+        instance.discharge(rsn);
     }
     let unfinished = (tape.remaining() > 0).then(|| instance.received().next());
     Ok(Restored { instance, outbox, replayed, unfinished })

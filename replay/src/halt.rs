@@ -35,6 +35,18 @@ pub enum Halt {
         /// The panic's message.
         panic: String,
     },
+    /// The process ended again and again while the actor tried this delivery.
+    #[error("the process ended {tries} times while {actor} tried {message} at {rsn}")]
+    ProcessEnded {
+        /// Which actor.
+        actor: ActorId,
+        /// Which delivery.
+        rsn: Rsn,
+        /// Its message type.
+        message: String,
+        /// How often it was tried, as the log tells.
+        tries: u32,
+    },
     /// The handler asked for an outcome that the tape no longer has: the original run ended here.
     #[error("the recorded determinants of {actor} end in the middle of {rsn}")]
     EndOfTape {
@@ -109,6 +121,7 @@ impl Halt {
             Self::Divergence(divergence) => divergence.rsn,
             Self::ForeignAwait { rsn, .. }
             | Self::Panicked { rsn, .. }
+            | Self::ProcessEnded { rsn, .. }
             | Self::EndOfTape { rsn, .. }
             | Self::Unhandled { rsn, .. }
             | Self::Codec { rsn, .. }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use relive_storage::record::Sender;
+use relive_storage::record::{Delivery, Quarantine, Sender};
 use relive_storage::{ActorId, Name, Rsn, Ssn, StoreId};
 
 use crate::Kind;
 use crate::channels::Channels;
 use crate::kind::State;
+use crate::quarantine::{Quarantined, Quarantines};
 
 /// An actor in memory.
 pub struct Instance {
@@ -18,6 +19,7 @@ pub struct Instance {
     pub(crate) handled: Rsn,
     pub(crate) received: Rsn,
     pub(crate) channels: Channels,
+    pub(crate) quarantine: Quarantines,
 }
 
 /// What the duplicate table says of a message.
@@ -41,8 +43,16 @@ impl Instance {
     #[must_use]
     pub fn create(kind: Arc<dyn Kind>, id: ActorId, store: StoreId) -> Self {
         let state = kind.create(id.key());
-        let channels = Channels::default();
-        Self { id, store, kind, state, handled: Rsn::NONE, received: Rsn::NONE, channels }
+        Self {
+            id,
+            store,
+            kind,
+            state,
+            handled: Rsn::NONE,
+            received: Rsn::NONE,
+            channels: Channels::default(),
+            quarantine: Quarantines::default(),
+        }
     }
 
     /// Its name.
@@ -91,6 +101,28 @@ impl Instance {
         }
         self.received = self.received.next();
         Admission::Fresh(self.received)
+    }
+
+    /// Leaves the next delivery out, and keeps it in quarantine.
+    ///
+    /// # Panics
+    /// When it is not the next, or the decision is about another one.
+    pub fn skip(&mut self, delivery: &Delivery, decision: &Quarantine) {
+        assert_eq!(delivery.rsn, decision.rsn, "a decision of {} about another delivery", self.id);
+        assert_eq!(delivery.rsn, self.handled.next(), "deliveries of {} are left out in order", self.id);
+        assert!(delivery.rsn <= self.received, "{} of {} was never taken in", delivery.rsn, self.id);
+        self.quarantine.insert(delivery.rsn, Quarantined::new(&self.id, delivery, decision));
+        self.handled = delivery.rsn;
+    }
+
+    /// Takes a delivery out of quarantine; `None` when it is not there.
+    pub fn discharge(&mut self, rsn: Rsn) -> Option<Quarantined> {
+        self.quarantine.remove(&rsn)
+    }
+
+    /// The deliveries in quarantine, in their order.
+    pub fn quarantined(&self) -> impl ExactSizeIterator<Item = &Quarantined> {
+        self.quarantine.values()
     }
 
     /// The actors that it received from, with the last number of each.

@@ -13,6 +13,7 @@
 //! | [`determinants`] | where outcomes come from: the one difference between live and replay |
 //! | [`instance`], `channels` | an actor in memory: state, sequence numbers, duplicate table |
 //! | [`checkpoint_body`] | an instance as the bytes of a checkpoint |
+//! | [`quarantine`] | deliveries that an actor left out |
 //! | [`tape`] | the recorded determinants of one actor |
 //! | [`mod@step`] | the one function that applies a delivery |
 //! | [`engine`] | checkpoint and tape to state |
@@ -30,6 +31,7 @@ pub mod halt;
 pub mod instance;
 pub mod kind;
 pub mod payload;
+pub mod quarantine;
 pub mod step;
 pub mod tape;
 
@@ -41,5 +43,6 @@ pub use engine::{Restored, restore};
 pub use halt::{Divergence, Halt};
 pub use instance::{Admission, Instance};
 pub use kind::{Kind, KindBuilder};
+pub use quarantine::Quarantined;
 pub use step::step;
 pub use tape::{Tape, TapeOnly};

@@ -1,9 +1,9 @@
 //! The recorded determinants of one actor: its deliveries, the events that it met, the digests of what it did.
 //! Filled from the frames of the log in their order; read by replay.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use relive_storage::record::{Delivery, EffectDigest, Event, Record};
+use relive_storage::record::{Delivery, EffectDigest, Event, Quarantine, Record};
 use relive_storage::{ActorId, Frame, Rsn};
 
 use crate::determinants::{Determinants, Recorded, Stable};
@@ -17,6 +17,9 @@ pub struct Tape {
     at: usize,
     events: BTreeMap<(Rsn, u32), Event>,
     digests: BTreeMap<Rsn, u64>,
+    left_out: BTreeMap<Rsn, Quarantine>,
+    discharged: BTreeSet<Rsn>,
+    attempts: BTreeMap<Rsn, u32>,
     /// Deliveries (after, up to] of which it is known what they did, in order.
     covered: Vec<(Rsn, Rsn)>,
     /// The original run had certainly done everything up to here.
@@ -66,10 +69,36 @@ impl Tape {
                     }
                 }
                 Record::CheckpointMark(mark) => self.handled = self.handled.max(mark.rsn),
-                _ => {}
+                Record::Discharge(rsn) => drop(self.discharged.insert(rsn)),
+                record => self.decided(actor, record)?,
             }
         }
         Ok(())
+    }
+
+    /// Adds an attempt, or the decision to leave a delivery out.
+    fn decided(&mut self, actor: &ActorId, record: Record) -> Result<(), Halt> {
+        let (rsn, decision) = match record {
+            Record::Attempt(rsn) => (rsn, None),
+            Record::Quarantine(decision) => (decision.rsn, Some(decision)),
+            _ => return Ok(()),
+        };
+        let corrupt = |what: &str| Halt::Corrupt { actor: actor.clone(), rsn, what: what.to_owned() };
+        if rsn > self.last() {
+            return Err(corrupt("it is tried or left out before it is delivered"));
+        }
+        if rsn <= self.after {
+            return Ok(());
+        }
+        let Some(decision) = decision else {
+            *self.attempts.entry(rsn).or_default() += 1;
+            return Ok(());
+        };
+        self.handled = self.handled.max(rsn);
+        match self.left_out.insert(rsn, decision) {
+            None => Ok(()),
+            Some(_) => Err(corrupt("it is left out twice")),
+        }
     }
 
     fn cover(&mut self, frame: &Frame) {
@@ -100,6 +129,35 @@ impl Tape {
     #[must_use]
     pub fn deliveries(&self) -> &[Delivery] {
         &self.deliveries
+    }
+
+    /// Up to where the original run had certainly handled its deliveries: the process may have ended in one of those after
+    /// it.
+    #[must_use]
+    pub fn certain(&self) -> Rsn {
+        self.handled.max(self.after)
+    }
+
+    /// How often a delivery was tried with care since it was last known to be ahead.
+    #[must_use]
+    pub fn attempts(&self, rsn: Rsn) -> u32 {
+        self.attempts.get(&rsn).copied().unwrap_or_default()
+    }
+
+    /// Takes back all attempts: the process has survived them.
+    pub fn forgive(&mut self) {
+        self.attempts.clear();
+    }
+
+    /// The decision to leave a delivery out, if there is one.
+    #[must_use]
+    pub fn left_out(&self, rsn: Rsn) -> Option<&Quarantine> {
+        self.left_out.get(&rsn)
+    }
+
+    /// The deliveries that have left the quarantine.
+    pub fn discharged(&self) -> impl Iterator<Item = Rsn> {
+        self.discharged.iter().copied()
     }
 
     /// How many deliveries are still to be taken.
@@ -136,6 +194,9 @@ impl Tape {
         self.at = 0;
         self.events = self.events.split_off(&(handled.next(), 0));
         self.digests = self.digests.split_off(&handled.next());
+        self.left_out = self.left_out.split_off(&handled.next());
+        self.attempts = self.attempts.split_off(&handled.next());
+        self.discharged.clear();
         self.covered = vec![(covered, covered)];
         self.after = handled;
         self.handled = self.handled.min(handled);

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 
-use crate::limits::CHECKPOINT_BYTES_MAX;
+use crate::limits::{CHECKPOINT_BYTES_MAX, POSITION_MAX};
 use crate::position::{CheckpointNumber, Lsn};
 use crate::{BlockHeader, Checkpoint, StoreError};
 
@@ -26,7 +26,8 @@ impl Tail {
         stored_end: impl FnOnce(Lsn) -> Result<Lsn, StoreError>,
     ) -> Result<Lsn, StoreError> {
         let first = header.first;
-        let Some(next) = first.checked_plus(u64::from(header.records)) else {
+        let next = first.checked_plus(u64::from(header.records));
+        let Some(next) = next.filter(|next| next.get() <= POSITION_MAX) else {
             return misuse(format!("a block of {} records at {first}", header.records));
         };
         if first < acknowledged {
@@ -73,6 +74,9 @@ pub(crate) fn admit_checkpoints(
         let header = &checkpoint.header;
         admit_number(header.number, highest)?;
         highest = header.number;
+        if header.rsn.get() > POSITION_MAX {
+            return misuse(format!("a checkpoint of {} at {}", header.actor, header.rsn));
+        }
         if !actors.insert(&header.actor) {
             return misuse(format!("{} has two checkpoints among those put together", header.actor));
         }
@@ -87,7 +91,7 @@ pub(crate) fn admit_checkpoints(
 
 /// Refuses a checkpoint number that is not above the highest so far, or that leaves none for the next.
 fn admit_number(number: CheckpointNumber, highest: CheckpointNumber) -> Result<(), StoreError> {
-    if number > highest && number.get() < u64::MAX {
+    if number > highest && number.get() < POSITION_MAX {
         return Ok(());
     }
     misuse(format!("{number} is put where the highest so far is {highest}"))

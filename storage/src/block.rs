@@ -103,10 +103,10 @@ impl Block {
             return Err(Malformed("a block has an unknown version"));
         }
         let header = BlockHeader {
-            first: Lsn::new(reader.u64()?),
+            first: Lsn::new(reader.wide_counter()?),
             records: reader.u32()?,
-            durable: Lsn::new(reader.u64()?),
-            epoch: Epoch::new(reader.u64()?),
+            durable: Lsn::new(reader.wide_counter()?),
+            epoch: Epoch::new(reader.wide_counter()?),
             clock: Timestamp::from_micros(reader.u64()?),
             seed: reader.u64()?,
         };
@@ -228,8 +228,9 @@ mod tests {
         Block::reserve_header(&mut buffer);
         writer.finish(None, crate::Rsn::NONE, crate::Rsn::NONE, &[], &mut buffer);
         let header = BlockHeader { first: Lsn::new(u64::MAX - 1), records: 1, ..sample().header() };
-        let block = Block::decode(Block::seal(header, buffer).bytes().clone()).unwrap();
+        let block = Block::seal(header, buffer);
         assert!(block.frames().all(|frame| frame.is_err()));
+        assert!(Block::decode(block.bytes().clone()).is_err());
     }
 
     #[test]

@@ -31,8 +31,8 @@ pub struct CheckpointHeader {
     pub rsn: Rsn,
     /// The schema version of the actor's state.
     pub state_version: u32,
-    /// Whether it holds messages that their receivers may not have yet, so that the actor must be restored at open
-    /// even when nobody sends to it.
+    /// Whether it holds messages that their receivers may not have yet, or deliveries in quarantine, so that the actor
+    /// must be restored at open even when nobody sends to it.
     pub owes: bool,
 }
 
@@ -92,8 +92,8 @@ impl Checkpoint {
             return Err(Malformed("the checksum of a checkpoint does not match"));
         }
         let mut reader = Reader::new(content.clone());
-        let number = CheckpointNumber::new(reader.varint()?);
-        let rsn = Rsn::new(reader.varint()?);
+        let number = CheckpointNumber::new(reader.counter()?);
+        let rsn = Rsn::new(reader.counter()?);
         let state_version =
             u32::try_from(reader.varint()?).map_err(|_| Malformed("a state version is out of range"))?;
         let flags = reader.u8()?;

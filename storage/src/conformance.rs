@@ -5,9 +5,11 @@
 
 mod cases_checkpoints;
 mod cases_log;
+mod content;
 mod data;
 mod medium;
 
+pub use content::Content;
 pub use data::{block, block_of, checkpoint, id};
 pub use medium::Medium;
 

@@ -17,9 +17,11 @@
 use bytes::Bytes;
 
 use crate::actor_id::ACTOR_ID_BYTES_MAX;
-use crate::limits::{FRAME_BYTES_MAX, FRAME_RECORDS_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX};
+use crate::limits::{
+    FRAME_BYTES_MAX, FRAME_RECORDS_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX, QUARANTINE_REASON_BYTES_MAX,
+};
 use crate::position::{CheckpointNumber, Epoch, Rsn, Ssn, Timestamp};
-use crate::record::{CheckpointMark, Delivery, EffectDigest, Event, Positioned, Record, Sender};
+use crate::record::{CheckpointMark, Delivery, EffectDigest, Event, Positioned, Quarantine, Record, Sender};
 use crate::wire::{Malformed, Reader, put_bytes, put_varint};
 use crate::{ActorId, Lsn, Name};
 
@@ -32,6 +34,10 @@ const TAG_DELIVERY: u8 = 0;
 const TAG_EVENT: u8 = 1;
 const TAG_CHECKPOINT_MARK: u8 = 2;
 const TAG_INCARNATION: u8 = 3;
+const TAG_SETTLED: u8 = 4;
+const TAG_ATTEMPT: u8 = 5;
+const TAG_QUARANTINE: u8 = 6;
+const TAG_DISCHARGE: u8 = 7;
 const TAG_MASK: u8 = 0b0000_0111;
 const SAME_MESSAGE: u8 = 0b0000_1000;
 const SENDER_OUTSIDE: u8 = 0b0000_0000;
@@ -198,8 +204,45 @@ impl FrameWriter {
 
     /// Adds the beginning of an incarnation.
     pub fn put_incarnation(&mut self, epoch: Epoch) {
-        self.records.push(TAG_INCARNATION);
-        put_varint(&mut self.records, epoch.get());
+        self.put_number(TAG_INCARNATION, epoch.get());
+    }
+
+    /// Says that an incarnation has handled what it found.
+    pub fn put_settled(&mut self, epoch: Epoch) {
+        self.put_number(TAG_SETTLED, epoch.get());
+    }
+
+    /// Says that a delivery is about to be tried.
+    pub fn put_attempt(&mut self, rsn: Rsn) {
+        self.put_number(TAG_ATTEMPT, rsn.get());
+    }
+
+    /// Adds the decision to leave a delivery out.
+    ///
+    /// # Panics
+    /// When the reason is over its limit: the caller has shortened it.
+    pub fn put_quarantine(&mut self, quarantine: &Quarantine) {
+        let reason = quarantine.reason.as_bytes();
+        assert!(
+            reason.len() <= QUARANTINE_REASON_BYTES_MAX,
+            "a reason of {} bytes came to the log",
+            reason.len()
+        );
+        self.records.push(TAG_QUARANTINE);
+        put_varint(&mut self.records, quarantine.rsn.get());
+        put_varint(&mut self.records, u64::from(quarantine.tries));
+        put_bytes(&mut self.records, reason);
+        self.count += 1;
+    }
+
+    /// Says that a delivery has left the quarantine.
+    pub fn put_discharge(&mut self, rsn: Rsn) {
+        self.put_number(TAG_DISCHARGE, rsn.get());
+    }
+
+    fn put_number(&mut self, tag: u8, number: u64) {
+        self.records.push(tag);
+        put_varint(&mut self.records, number);
         self.count += 1;
     }
 
@@ -290,8 +333,8 @@ impl Frame {
             if text.is_empty() { Ok(None) } else { ActorId::parse(text).map(Some) }
         })?;
         let actor = actor.map_err(|_| Malformed("an actor has an impossible name"))?;
-        let first_rsn = Rsn::new(reader.varint()?);
-        let handled = Rsn::new(reader.varint()?);
+        let first_rsn = Rsn::new(reader.counter()?);
+        let handled = Rsn::new(reader.counter()?);
         let since = handled.get().checked_sub(reader.varint()?);
         let since = Rsn::new(since.ok_or(Malformed("a frame covers more than was handled"))?);
         let digests = decode_digests(&mut reader, since, handled)?;
@@ -308,8 +351,9 @@ impl Frame {
         if !records.reader.is_empty() {
             return Err(Malformed("a frame has bytes after its last record"));
         }
-        let of_store = decoded.iter().all(|p| matches!(p.record, Record::Incarnation(_)));
-        let of_actor = decoded.iter().all(|p| !matches!(p.record, Record::Incarnation(_)));
+        let is_of_store = |p: &Positioned| matches!(p.record, Record::Incarnation(_) | Record::Settled(_));
+        let of_store = decoded.iter().all(is_of_store);
+        let of_actor = !decoded.iter().any(is_of_store);
         if (actor.is_none() && !of_store) || (actor.is_some() && !of_actor) {
             return Err(Malformed("a record stands in a frame of the wrong owner"));
         }
@@ -349,12 +393,30 @@ impl RecordReader {
             TAG_DELIVERY => self.delivery(tag, lsn).map(Record::Delivery),
             TAG_EVENT => self.event().map(Record::Event),
             TAG_CHECKPOINT_MARK => Ok(Record::CheckpointMark(CheckpointMark {
-                number: CheckpointNumber::new(self.reader.varint()?),
-                rsn: Rsn::new(self.reader.varint()?),
+                number: CheckpointNumber::new(self.reader.counter()?),
+                rsn: Rsn::new(self.reader.counter()?),
             })),
-            TAG_INCARNATION => Ok(Record::Incarnation(Epoch::new(self.reader.varint()?))),
+            TAG_INCARNATION => Ok(Record::Incarnation(Epoch::new(self.reader.counter()?))),
+            TAG_SETTLED => Ok(Record::Settled(Epoch::new(self.reader.counter()?))),
+            TAG_ATTEMPT => self.tried().map(Record::Attempt),
+            TAG_QUARANTINE => self.quarantine().map(Record::Quarantine),
+            TAG_DISCHARGE => self.tried().map(Record::Discharge),
             _ => Err(Malformed("a record has an unknown kind")),
         }
+    }
+
+    /// The number of a delivery of which the record says something.
+    fn tried(&mut self) -> Result<Rsn, Malformed> {
+        let rsn = Rsn::new(self.reader.counter()?);
+        if rsn == Rsn::NONE { Err(Malformed("a delivery has the number 0")) } else { Ok(rsn) }
+    }
+
+    fn quarantine(&mut self) -> Result<Quarantine, Malformed> {
+        let rsn = self.tried()?;
+        let tries = self.reader.varint()?;
+        let tries = u32::try_from(tries).map_err(|_| Malformed("a number of tries is out of range"))?;
+        let reason = self.reader.text(QUARANTINE_REASON_BYTES_MAX, str::to_owned)?;
+        Ok(Quarantine { rsn, tries, reason })
     }
 
     fn delivery(&mut self, tag: u8, lsn: Lsn) -> Result<Delivery, Malformed> {
@@ -400,12 +462,12 @@ impl RecordReader {
     }
 
     fn ssn(&mut self) -> Result<Ssn, Malformed> {
-        let ssn = Ssn::new(self.reader.varint()?);
+        let ssn = Ssn::new(self.reader.counter()?);
         if ssn == Ssn::NONE { Err(Malformed("a message has the number 0")) } else { Ok(ssn) }
     }
 
     fn event(&mut self) -> Result<Event, Malformed> {
-        let rsn = Rsn::new(self.reader.varint()?);
+        let rsn = Rsn::new(self.reader.counter()?);
         let index =
             u32::try_from(self.reader.varint()?).map_err(|_| Malformed("an event index is out of range"))?;
         let name = self.name()?;

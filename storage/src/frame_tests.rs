@@ -69,6 +69,39 @@ proptest! {
     }
 }
 
+#[test]
+fn records_of_tries_and_decisions_come_back() {
+    let actor = ActorId::new("account", "alice").unwrap();
+    let reason = "x".repeat(QUARANTINE_REASON_BYTES_MAX);
+    let decision = Quarantine { rsn: Rsn::new(7), tries: 3, reason };
+    let mut writer = FrameWriter::new();
+    writer.put_attempt(Rsn::new(7));
+    writer.put_quarantine(&decision);
+    writer.put_discharge(Rsn::new(7));
+    let mut out = Vec::new();
+    writer.finish(Some(&actor), Rsn::new(6), Rsn::new(6), &[], &mut out);
+    let (frame, _) = Frame::decode(&out.into(), context()).unwrap();
+    let records: Vec<_> = frame.records.into_iter().map(|positioned| positioned.record).collect();
+    let rsn = Rsn::new(7);
+    assert_eq!(records, [Record::Attempt(rsn), Record::Quarantine(decision), Record::Discharge(rsn)]);
+}
+
+#[test]
+fn records_stand_in_frames_of_their_owner() {
+    let actor = ActorId::new("account", "alice").unwrap();
+    for (owner, right) in [(None, true), (Some(&actor), false)] {
+        let mut writer = FrameWriter::new();
+        writer.put_settled(Epoch::new(3));
+        let mut out = Vec::new();
+        writer.finish(owner, Rsn::NONE, Rsn::NONE, &[], &mut out);
+        assert_eq!(Frame::decode(&out.into(), context()).is_ok(), right);
+        writer.put_attempt(Rsn::new(3));
+        let mut out = Vec::new();
+        writer.finish(owner, Rsn::NONE, Rsn::NONE, &[], &mut out);
+        assert_eq!(Frame::decode(&out.into(), context()).is_ok(), !right);
+    }
+}
+
 fn sample() -> Vec<u8> {
     let mut writer = FrameWriter::new();
     let actor = ActorId::new("account", "alice").unwrap();

@@ -14,11 +14,13 @@
 //! | [`sled_store`], [`memory_store`] | the backends |
 //! | `conformance`, `simulated_store` | with feature `test-support`: the executable contract of a backend; a device that crashes and fails as planned |
 //! | `admission` | what a backend may take next |
+//! | [`boundary`] | the phases of a store as trace events |
 //! | `durability`, `error`, `wire`, `random` | the tiers; what can go wrong; primitive shapes; fresh ids |
 
 mod actor_id;
 mod admission;
 pub mod block;
+pub mod boundary;
 pub mod checkpoint;
 pub mod checkpoint_store;
 mod durability;

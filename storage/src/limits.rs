@@ -12,6 +12,13 @@ pub const KEY_BYTES_MAX: usize = 256;
 /// The largest payload of one delivery or one event.
 pub const PAYLOAD_BYTES_MAX: usize = 1 << 20;
 
+/// The longest reason of a quarantine; a longer one is shortened.
+pub const QUARANTINE_REASON_BYTES_MAX: usize = 512;
+
+/// The largest position, number of a message or epoch. No store comes near it, so that one beyond is damage, and counting
+/// on from any that was read can't run past the end of its 64 bits.
+pub const POSITION_MAX: u64 = u64::MAX >> 2;
+
 /// The most records that one frame carries.
 pub const FRAME_RECORDS_MAX: usize = 4096;
 

@@ -26,6 +26,15 @@ pub enum Record {
     CheckpointMark(CheckpointMark),
     /// The store was opened for writing once more; stands in a frame of its own, of no actor.
     Incarnation(Epoch),
+    /// The incarnation has handled all that it found unhandled when it began; stands in a frame of no actor.
+    Settled(Epoch),
+    /// The actor is about to try this delivery, and perhaps those after it, although the process may have ended in them
+    /// before.
+    Attempt(Rsn),
+    /// The actor was to leave out a delivery on which it kept failing.
+    Quarantine(Quarantine),
+    /// A delivery has left the quarantine: it was delivered anew, or given up.
+    Discharge(Rsn),
 }
 
 /// An actor took a message in, as the `rsn`-th of its life.
@@ -88,6 +97,18 @@ pub struct CheckpointMark {
     pub number: CheckpointNumber,
     /// The last delivery that it contains.
     pub rsn: Rsn,
+}
+
+/// The decision to leave out a delivery: whoever replays leaves it out too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantine {
+    /// The delivery that is left out.
+    pub rsn: Rsn,
+    /// How often it was tried.
+    pub tries: u32,
+    /// How it failed the last time; at most [`QUARANTINE_REASON_BYTES_MAX`](crate::limits::QUARANTINE_REASON_BYTES_MAX)
+    /// bytes.
+    pub reason: String,
 }
 
 /// What a delivery asked for, as a hash: compared on replay.

@@ -4,6 +4,8 @@
 
 use bytes::Bytes;
 
+use crate::limits::POSITION_MAX;
+
 /// Bytes that are not what the format says. Where they lie is added by the caller, who knows.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -101,6 +103,16 @@ impl Reader {
         Err(Malformed("a number does not fit into 64 bits"))
     }
 
+    /// A number that counts on: a position, the number of a message, an epoch.
+    pub(crate) fn counter(&mut self) -> Result<u64, Malformed> {
+        self.varint().and_then(within_range)
+    }
+
+    /// The same, in eight bytes.
+    pub(crate) fn wide_counter(&mut self) -> Result<u64, Malformed> {
+        self.u64().and_then(within_range)
+    }
+
     /// A length or count of at most `limit`.
     pub(crate) fn length(&mut self, limit: usize) -> Result<usize, Malformed> {
         let length = usize::try_from(self.varint()?).map_err(|_| Malformed("a length is over its limit"))?;
@@ -119,6 +131,10 @@ impl Reader {
         let text = std::str::from_utf8(&bytes).map_err(|_| Malformed("a text is not UTF-8"))?;
         Ok(make(text))
     }
+}
+
+fn within_range(position: u64) -> Result<u64, Malformed> {
+    if position > POSITION_MAX { Err(Malformed("a position is out of range")) } else { Ok(position) }
 }
 
 #[cfg(test)]

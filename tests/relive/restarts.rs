@@ -1,10 +1,10 @@
 //! One actor that goes wrong: it alone is restarted, or fails visibly; the others never notice.
 
 use relive::storage::MemoryStore;
-use relive::{AskError, Halt, Refused, Rsn};
+use relive::{AskError, Halt, Refused, RestartPolicy, Rsn, Runtime, WhenExhausted};
 
 use crate::actors::{
-    AwaitForeign, Deposit, Flood, Panic, Waver, account, crash_and_reopen, happened, open_on, show,
+    AwaitForeign, Deposit, Flood, Panic, Waver, account, builder, crash_and_reopen, happened, open_on, show,
 };
 
 /// A panic restarts the actor from its log; the delivery is tried again, its effects leave once.
@@ -26,12 +26,17 @@ async fn a_panic_restarts_the_actor_alone() {
     runtime.shutdown().await.unwrap();
 }
 
-/// An actor that keeps panicking on a delivery fails with a typed error to all its callers, and does not loop.
+/// When no delivery may be left out, an actor that keeps panicking on one fails with a typed error to all its callers,
+/// and does not loop.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_actor_that_keeps_panicking_fails_visibly() {
+    async fn open_strictly(store: &MemoryStore) -> Runtime {
+        let restarts = RestartPolicy::default().when_exhausted(WhenExhausted::Fail);
+        builder().restarts(restarts).open_on(std::sync::Arc::new(store.clone())).await.unwrap()
+    }
     let what = "an_actor_that_keeps_panicking_fails_visibly";
     let mut store = MemoryStore::new();
-    let mut runtime = open_on(store.clone()).await;
+    let mut runtime = open_strictly(&store).await;
     let alice = account(&runtime, "alice");
     alice.ask(Deposit { cents: 5 }).await.unwrap();
     let poison = Panic { what: what.to_owned(), times: u64::MAX };
@@ -51,7 +56,10 @@ async fn an_actor_that_keeps_panicking_fails_visibly() {
         account(&runtime, "bob").ask(Deposit { cents: 1 }).await.unwrap();
         assert_eq!(runtime.failed_actors().len(), 1);
         assert!(runtime.failed().is_none(), "the runtime goes on");
-        (runtime, store) = crash_and_reopen(runtime, &store).await;
+        store.crash();
+        runtime.crash().await;
+        store = store.reopen();
+        runtime = open_strictly(&store).await;
         // After a reopening it gets its tries again.
         while runtime.failed_actors().is_empty() {
             tokio::task::yield_now().await;

@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use arbitrary::{Result, Unstructured};
 use bytes::Bytes;
 use relive_storage::frame::FrameContext;
-use relive_storage::record::{CheckpointMark, Delivery, EffectDigest, Event, Positioned, Record, Sender};
+use relive_storage::limits::POSITION_MAX;
+use relive_storage::record::{
+    CheckpointMark, Delivery, EffectDigest, Event, Positioned, Quarantine, Record, Sender,
+};
 use relive_storage::{
     ActorId, Block, BlockHeader, CheckpointNumber, Epoch, Frame, Lsn, Name, Rsn, Ssn, Timestamp,
 };
@@ -52,7 +55,7 @@ struct Plan {
 impl Plan {
     fn take(input: &mut Unstructured<'_>) -> Result<Self> {
         let first = match input.arbitrary::<u8>()? {
-            255 => input.arbitrary::<u64>()?.min(u64::MAX - 4096),
+            255 => position(input)?,
             small => u64::from(small),
         };
         let mut plan =
@@ -84,7 +87,9 @@ impl Plan {
         let key = match owner % 4 {
             0 => {
                 for _ in 0..count {
-                    let record = Record::Incarnation(Epoch::new(input.arbitrary()?));
+                    let epoch = Epoch::new(position(input)?);
+                    let settled = owner & 0x80 != 0;
+                    let record = if settled { Record::Settled(epoch) } else { Record::Incarnation(epoch) };
                     frame.records.push(Positioned { lsn: state.advance(), record });
                 }
                 return Ok(frame);
@@ -96,7 +101,7 @@ impl Plan {
         let id = ActorId::new(model::KIND, key).expect("the keys are valid");
         let actor = state.actors.entry(key).or_default();
         if owner & 0x80 != 0 {
-            actor.last = Rsn::new(input.arbitrary::<u64>()?.min(u64::MAX - 4096));
+            actor.last = Rsn::new(position(input)?);
         }
         frame.actor = Some(id);
         frame.since = actor.told.min(actor.last);
@@ -147,7 +152,7 @@ impl Life {
         let choice = input.arbitrary::<u8>()?;
         match choice % 8 {
             0 => Ok(Record::CheckpointMark(CheckpointMark {
-                number: CheckpointNumber::new(input.arbitrary()?),
+                number: CheckpointNumber::new(position(input)?),
                 rsn: Rsn::new(self.last.get() - u64::from(choice >> 4).min(self.last.get())),
             })),
             1 => {
@@ -159,6 +164,19 @@ impl Life {
                 let index = self.events;
                 self.events += 1;
                 Ok(Record::Event(Event { rsn: self.last, index, name: Name::from_static(name), outcome }))
+            }
+            2 => {
+                // About the last delivery, or another one.
+                let rsn = Rsn::new(self.last.get().max(1).wrapping_sub(u64::from(choice >> 7)).max(1));
+                Ok(match (choice >> 3) % 4 {
+                    0 | 1 => Record::Attempt(rsn),
+                    2 => Record::Discharge(rsn),
+                    _ => Record::Quarantine(Quarantine {
+                        rsn,
+                        tries: input.arbitrary()?,
+                        reason: "it panicked".into(),
+                    }),
+                })
             }
             _ => self.delivery(choice, input, context).map(Record::Delivery),
         }
@@ -198,6 +216,11 @@ impl Life {
             seed: context.seed_at(context.first),
         })
     }
+}
+
+/// A number that the format takes, with room behind it for some more.
+fn position(input: &mut Unstructured<'_>) -> Result<u64> {
+    Ok(input.arbitrary::<u64>()?.min(POSITION_MAX - 4096))
 }
 
 fn bytes(input: &mut Unstructured<'_>) -> Result<Bytes> {

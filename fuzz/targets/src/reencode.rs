@@ -1,7 +1,9 @@
 //! Writes a decoded frame again and compares: what was understood is what can be written.
 
 use relive_storage::frame::FrameContext;
-use relive_storage::limits::{FRAME_RECORDS_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX};
+use relive_storage::limits::{
+    FRAME_RECORDS_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX, QUARANTINE_REASON_BYTES_MAX,
+};
 use relive_storage::record::{Record, Sender};
 use relive_storage::{Frame, FrameWriter, Rsn, Ssn};
 
@@ -27,6 +29,10 @@ pub(crate) fn encode(frame: &Frame) -> Vec<u8> {
             Record::Event(event) => writer.put_event(event),
             Record::CheckpointMark(mark) => writer.put_checkpoint_mark(*mark),
             Record::Incarnation(epoch) => writer.put_incarnation(*epoch),
+            Record::Settled(epoch) => writer.put_settled(*epoch),
+            Record::Attempt(rsn) => writer.put_attempt(*rsn),
+            Record::Quarantine(decision) => writer.put_quarantine(decision),
+            Record::Discharge(rsn) => writer.put_discharge(*rsn),
             other => panic!("a kind of record that no target knows: {other:?}"),
         }
     }
@@ -50,6 +56,9 @@ fn check_limits(frame: &Frame) {
                     Sender::Actor { ssn, .. } => assert!(*ssn > Ssn::NONE),
                     Sender::Outside => {}
                 }
+            }
+            Record::Quarantine(decision) => {
+                assert!(decision.rsn > Rsn::NONE && decision.reason.len() <= QUARANTINE_REASON_BYTES_MAX);
             }
             Record::Event(event) => {
                 check_name(&event.name);

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::data::{block, checkpoint, id};
 use super::medium::Medium;
+use crate::limits::POSITION_MAX;
 use crate::position::Lsn;
 use crate::{ActorId, CheckpointHeader, Generation, Store, StoreError};
 
@@ -74,9 +75,10 @@ fn numbers_only_grow(medium: &mut dyn Medium) {
     let store = medium.open();
     expect_misuse(&*store, &actor, 9);
     expect_two(&*store, &actor, Some(7), None);
-    let high = u64::MAX - 1;
+    let high = POSITION_MAX - 1;
     put(&*store, &actor, high, 1);
     expect_misuse(&*store, &actor, high);
+    expect_misuse(&*store, &actor, POSITION_MAX);
     expect_misuse(&*store, &actor, u64::MAX);
     expect_two(&*store, &actor, Some(high), Some(7));
 }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::limits::POSITION_MAX;
 use crate::position::{CheckpointNumber, Epoch, Lsn, Rsn, Timestamp};
 use crate::record::Event;
 use crate::{ActorId, Block, BlockHeader, Checkpoint, CheckpointHeader, FrameWriter};
@@ -68,7 +69,7 @@ pub fn checkpoint(actor: &ActorId, number: u64, bytes: usize) -> Checkpoint {
         header: CheckpointHeader {
             actor: actor.clone(),
             number: CheckpointNumber::new(number),
-            rsn: Rsn::new(number.wrapping_mul(10)),
+            rsn: Rsn::new(number.saturating_mul(10).min(POSITION_MAX)),
             state_version: 3,
             owes: number % 2 == 1,
         },

@@ -75,11 +75,12 @@ impl Entry {
         if reader.u32()? != VERSION {
             return Err(Malformed("it has an unknown version"));
         }
-        let number = CheckpointNumber::new(reader.u64()?);
-        let rsn = Rsn::new(reader.u64()?);
+        let number = CheckpointNumber::new(reader.wide_counter()?);
+        let rsn = Rsn::new(reader.wide_counter()?);
         let state_version = reader.u32()?;
         let owes = reader.u32()?;
-        let [previous, sealed, doomed] = [reader.u64()?, reader.u64()?, reader.u64()?];
+        let [previous, sealed, doomed] =
+            [reader.wide_counter()?, reader.wide_counter()?, reader.wide_counter()?];
         let whole = value.get(..reader.position()).unwrap_or_default();
         if reader.u32()? != checksum(key, whole) || !reader.is_empty() {
             return Err(Malformed("its checksum does not match"));

@@ -7,9 +7,9 @@
 //!         seal latest crc:u32
 //! seal := number:u64 count:u64 sum:u128                                    latest likewise
 //! ```
-//! The slots are written in turn, so that a torn write leaves the other. A commit writes one and does not sync it:
-//! the page cache is enough to notice data files that were truncated or replaced, and after a loss of power an older
-//! mark promises less than there is, never more.
+//! The slots are written one after the other, so that a torn write leaves one, and both at each commit, so that damage
+//! to one of them forgets nothing. A commit does not sync them: the page cache is enough to notice data files that were
+//! truncated or replaced, and after a loss of power an older mark promises less than there is, never more.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -124,7 +124,7 @@ impl MarkFile {
     }
 
     /// Writes one slot, into the page cache.
-    pub(super) fn write(&mut self, mark: &Mark) -> Result<(), StoreError> {
+    fn write(&mut self, mark: &Mark) -> Result<(), StoreError> {
         // A sequence of one a nanosecond would last for five centuries.
         self.sequence = self.sequence.saturating_add(1);
         let slot = encode(self.store, self.sequence, mark);
@@ -195,9 +195,9 @@ fn decode_slot(bytes: &Bytes) -> Result<Option<Slot>, Malformed> {
     let store = StoreId::new(reader.u128()?);
     let sequence = reader.u64()?;
     let mark = Mark {
-        acknowledged: Lsn::new(reader.u64()?),
-        start: Lsn::new(reader.u64()?),
-        epoch: Epoch::new(reader.u64()?),
+        acknowledged: Lsn::new(reader.wide_counter()?),
+        start: Lsn::new(reader.wide_counter()?),
+        epoch: Epoch::new(reader.wide_counter()?),
         seal: decode_seal(&mut reader)?,
         latest: decode_seal(&mut reader)?,
     };
@@ -212,7 +212,11 @@ fn decode_slot(bytes: &Bytes) -> Result<Option<Slot>, Malformed> {
 }
 
 fn decode_seal(reader: &mut Reader) -> Result<Seal, Malformed> {
-    Ok(Seal { highest: CheckpointNumber::new(reader.u64()?), count: reader.u64()?, sum: reader.u128()? })
+    Ok(Seal {
+        highest: CheckpointNumber::new(reader.wide_counter()?),
+        count: reader.u64()?,
+        sum: reader.u128()?,
+    })
 }
 
 const MAGIC: u32 = u32::from_le_bytes(*b"RLVM");

@@ -11,7 +11,7 @@ use sled::Db;
 
 use super::engine::backend;
 use super::files::{BLOBS, DATA, io_error, sync_directory};
-use crate::{Durability, StoreError};
+use crate::{Durability, StoreError, boundary};
 
 /// Syncs through a descriptor of its own. It is opened before the first write and kept, because the system reports a
 /// failed write only to descriptors that were open when it failed, and only once.
@@ -39,10 +39,12 @@ impl Stable {
     /// an error: the system may have dropped the pages that it failed to write.
     pub(super) fn flush(&mut self, db: &Db) -> Result<(), StoreError> {
         db.flush().map_err(backend("flush"))?;
+        boundary!("stable.flushed");
         if self.tier == Durability::PowerLoss {
             self.data.sync_data().map_err(io_error("sync", &self.path))?;
             self.sync_blobs()?;
         }
+        boundary!("stable.synced");
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use super::writer::{Status, Writer};
 use crate::admission::Tail;
 use crate::log::{Extent, Log, StoredBlock};
 use crate::position::{Lsn, StoreId};
-use crate::{Block, Durability, StoreError};
+use crate::{Block, Durability, StoreError, boundary};
 
 /// A store in a directory, on sled 0.34.
 ///
@@ -197,6 +197,7 @@ impl Log for SledStore {
         let seal = self.count(&mut counted)?;
         let start = self.writer.call("cut", move |writer| writer.begin_cut(below, seal))?;
         while self.writer.call("cut", Writer::cut_step)? {}
+        boundary!("cut.end");
         Ok(start)
     }
 }

@@ -15,7 +15,7 @@ use super::writer::Listed;
 use crate::admission::admit_checkpoints;
 use crate::checkpoint_store::{CheckpointStore, Generation};
 use crate::position::CheckpointNumber;
-use crate::{ActorId, Checkpoint, CheckpointHeader, StoreError};
+use crate::{ActorId, Checkpoint, CheckpointHeader, StoreError, boundary};
 
 impl CheckpointStore for SledStore {
     fn put(&self, checkpoints: &[Checkpoint]) -> Result<(), StoreError> {
@@ -29,6 +29,7 @@ impl CheckpointStore for SledStore {
             while self.writer.call("put", move |writer| writer.clear_step(highest))? {}
             counted.cleared = true;
         }
+        boundary!("checkpoint.begin");
         let numbers = checkpoints.iter().map(|checkpoint| checkpoint.header.number);
         self.write_values(
             numbers.zip(&encoded).flat_map(|(number, bytes)| checkpoints::split(number, bytes)),
@@ -39,8 +40,11 @@ impl CheckpointStore for SledStore {
         for (entry, bytes) in entries.iter().zip(&encoded) {
             self.verify(entry, bytes)?;
         }
+        boundary!("checkpoint.verified");
         counted.seal = Some(seal);
-        self.remove(doomed)
+        self.remove(doomed)?;
+        boundary!("checkpoint.removed");
+        Ok(())
     }
 
     fn get(&self, actor: &ActorId, generation: Generation) -> Result<Option<Checkpoint>, StoreError> {

@@ -21,7 +21,7 @@ use super::stable::Stable;
 use crate::admission::Tail;
 use crate::position::{CheckpointNumber, Lsn, StoreId};
 use crate::random::random_u128;
-use crate::{Block, CheckpointHeader, Durability, StoreError};
+use crate::{Block, CheckpointHeader, Durability, StoreError, boundary};
 
 /// What the store says of itself, shared with its handle, which answers without waiting for a commit.
 #[derive(Clone, Debug)]
@@ -72,6 +72,7 @@ impl Writer {
             identity::make_directory(directory)?;
         }
         let lock = Arc::new(Lock::acquire(directory)?);
+        boundary!("open.locked");
         // Once more, because the one who had the lock until now may have created the store.
         let store = match identity::survey(directory)? {
             Found::Store(store) => store,
@@ -88,14 +89,17 @@ impl Writer {
         }
         warn_if_not_private(directory);
         let (mut mark_file, mark) = MarkFile::open(directory, store)?;
+        boundary!("open.mark");
         let mut stable = Stable::open(directory, tier)?;
         let engine = Engine::open(directory, store, lock)?;
+        boundary!("open.data");
         // What was recovered may be in the page cache only; from here on things are built on it.
         stable.flush(&engine.db)?;
         if tier == Durability::PowerLoss {
             // An older mark would call damage what a cut of a weaker tier removed.
             mark_file.write_both(&mark, true)?;
         }
+        boundary!("open.stable");
         Ok(Self {
             store,
             tier,
@@ -118,11 +122,15 @@ impl Writer {
     ) -> Result<Self, StoreError> {
         identity::make_directory(directory)?;
         identity::begin(directory)?;
+        boundary!("create.begun");
         let store = StoreId::new(random_u128());
         let mark_file = MarkFile::create(directory, store)?;
+        boundary!("create.mark");
         let engine = Engine::create(directory, store, Arc::clone(lock))?;
+        boundary!("create.data");
         // The file that makes the directory a store comes when all the rest is stable.
         identity::write(directory, store)?;
+        boundary!("create.named");
         lock.remember(store)?;
         identity::finish(directory)?;
         Ok(Self {
@@ -165,11 +173,13 @@ impl Writer {
     /// Writes a block that was admitted.
     pub(super) fn append(&mut self, block: &Block) -> Result<(), StoreError> {
         self.poison.check()?;
+        boundary!("commit.begin");
         let header = block.header();
         if self.tail.is_fresh() {
             blocks::remove_from(&self.log, header.first)?;
         }
         blocks::insert(&mut self.log, block)?;
+        boundary!("commit.written");
         self.tail.advance(header.next());
         let mut status = self.status.lock();
         status.epoch = status.epoch.max(header.epoch);
@@ -179,10 +189,12 @@ impl Writer {
     /// Makes stable what was written, and acknowledges what was appended.
     pub(super) fn sync(&mut self) -> Result<(), StoreError> {
         self.poison.check()?;
+        boundary!("commit.flush");
         self.stable.flush(&self.engine.db)?;
         let mut mark = self.status.get();
         mark.acknowledged = self.tail.acknowledges(mark.acknowledged);
-        self.mark.write(&mark)?;
+        self.mark.write_both(&mark, false)?;
+        boundary!("commit.acknowledged");
         *self.status.lock() = mark;
         Ok(())
     }
@@ -190,6 +202,7 @@ impl Writer {
     /// Decides where the log begins from now on, and makes that stable together with the catalog's seal.
     pub(super) fn begin_cut(&mut self, below: Lsn, seal: Seal) -> Result<Lsn, StoreError> {
         self.poison.check()?;
+        boundary!("cut.begin");
         let mut mark = self.status.get();
         // Only a stable block may become the first, and the last stable one stays.
         let last = mark.acknowledged.get().saturating_sub(1);
@@ -199,6 +212,7 @@ impl Writer {
         if start > mark.start {
             mark.start = start;
             self.write_mark(mark.sealed(seal))?;
+            boundary!("cut.marked");
         }
         Ok(start)
     }
@@ -206,7 +220,9 @@ impl Writer {
     /// Removes some of what was cut. Returns whether there may be more.
     pub(super) fn cut_step(&mut self) -> Result<bool, StoreError> {
         self.poison.check()?;
-        blocks::remove_below_step(&self.log, self.status.get().start)
+        let more = blocks::remove_below_step(&self.log, self.status.get().start)?;
+        boundary!("cut.step");
+        Ok(more)
     }
 
     /// Removes some of the checkpoints above the highest that counts. Returns whether there may be more.
@@ -218,7 +234,9 @@ impl Writer {
     /// Writes some values of a checkpoint that does not count yet.
     pub(super) fn put_step(&mut self, values: Vec<(Key, Vec<u8>)>) -> Result<(), StoreError> {
         self.poison.check()?;
-        checkpoints::insert(&mut self.checkpoints, values)
+        checkpoints::insert(&mut self.checkpoints, values)?;
+        boundary!("checkpoint.values");
+        Ok(())
     }
 
     /// Makes the checkpoints count whose values were written, and makes them stable by one sync. `seal` counts those
@@ -240,9 +258,11 @@ impl Writer {
             doomed.extend([before.map_or(NO_CHECKPOINT, |before| before.doomed), entry.doomed]);
             entries.push(entry);
         }
+        boundary!("checkpoint.listed");
         self.stable.flush(&self.engine.db)?;
         mark.latest = seal;
-        self.mark.write(&mark)?;
+        self.mark.write_both(&mark, false)?;
+        boundary!("checkpoint.stable");
         *self.status.lock() = mark;
         doomed.retain(|number| *number != NO_CHECKPOINT);
         Ok(Listed { seal, entries, doomed })
@@ -267,9 +287,12 @@ impl Writer {
     /// The last job of an opening: makes all stable once more, with the catalog's seal when it is known.
     pub(super) fn close(&mut self, seal: Option<Seal>) -> Result<(), StoreError> {
         self.poison.check()?;
+        boundary!("close.begin");
         self.stable.flush(&self.engine.db)?;
         let mark = self.status.get();
-        self.write_mark(seal.map_or(mark, |seal| mark.sealed(seal)))
+        self.write_mark(seal.map_or(mark, |seal| mark.sealed(seal)))?;
+        boundary!("close.end");
+        Ok(())
     }
 
     fn write_mark(&mut self, mark: Mark) -> Result<(), StoreError> {

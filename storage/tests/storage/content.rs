@@ -1,22 +1,10 @@
-//! A small real store, and all that can be read from one. Used by the tests of damage and of opening.
+//! A small real store, and all that can be read from one. Used by the tests of opening, of killing and of the tiers.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use bytes::Bytes;
-use relive_storage::conformance::{block, block_of, checkpoint, id};
-use relive_storage::{
-    Block, Checkpoint, CheckpointStore, Generation, Log, Lsn, SledOptions, SledStore, Store, StoreError, scan,
-};
-
-/// Everything that a store gives back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Content {
-    pub(crate) start: Lsn,
-    pub(crate) blocks: Vec<(Lsn, Bytes)>,
-    pub(crate) checkpoints: BTreeMap<String, (Option<Checkpoint>, Option<Checkpoint>)>,
-}
+use relive_storage::conformance::{Content, block, block_of, checkpoint, id};
+use relive_storage::{Block, Lsn, SledOptions, SledStore, Store, StoreError, scan};
 
 pub(crate) fn options() -> SledOptions {
     let timeout = Duration::from_secs(5);
@@ -55,32 +43,9 @@ pub(crate) fn next_block(next: u64, step: u64) -> Block {
 /// Opens a store and reads everything, with all the checks that a runtime makes.
 pub(crate) fn read_all(path: &Path) -> Result<Content, StoreError> {
     let store = SledStore::open(path, &options())?;
-    let mut blocks = Vec::new();
-    let mut frames = 0_u64;
-    let scanned = scan(&store, &mut |_, _| {
-        frames += 1;
-        Ok(())
-    })?;
-    let mut from = scanned.start;
-    while from < scanned.next {
-        let found = store.read(from)?.and_then(|found| found.block.ok());
-        let block = found.expect("a block that was scanned is there");
-        blocks.push((from, block.bytes().clone()));
-        from = block.header().next();
-    }
-    let mut actors = Vec::new();
-    store.list(&mut |header| {
-        actors.push(header.actor);
-        Ok(())
-    })?;
-    let mut checkpoints = BTreeMap::new();
-    for actor in actors {
-        let newest = store.get(&actor, Generation::Newest)?;
-        let previous = store.get(&actor, Generation::Previous)?;
-        checkpoints.insert(actor.to_string(), (newest, previous));
-    }
+    let content = Content::read(&store)?;
     store.close()?;
-    Ok(Content { start: scanned.start, blocks, checkpoints })
+    Ok(content)
 }
 
 /// Copies the files of a directory; `blobs` and the like come along, deeper directories don't occur.

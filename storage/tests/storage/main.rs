@@ -8,8 +8,7 @@
 
 mod conformance;
 mod content;
-mod damage;
-mod damage_case;
+mod golden;
 mod killing;
 mod opening;
 mod power;

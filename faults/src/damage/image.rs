@@ -1,0 +1,60 @@
+//! The files of a store, in memory, so that damage is a function from bytes to bytes. Read from a directory, written
+//! to another.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+/// Contents by name. A directory has a name that ends in a slash, and no content; nothing stands in it, because the
+/// only directory of a store is the one for sled's large values, which are never made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Image(pub(super) BTreeMap<String, Vec<u8>>);
+
+impl Image {
+    /// Reads a directory.
+    pub(super) fn read(directory: &Path) -> io::Result<Self> {
+        let mut files = BTreeMap::new();
+        for entry in fs::read_dir(directory)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if entry.file_type()?.is_dir() {
+                assert_eq!(fs::read_dir(entry.path())?.count(), 0, "{name} holds files");
+                files.insert(format!("{name}/"), Vec::new());
+            } else {
+                files.insert(name, fs::read(entry.path())?);
+            }
+        }
+        Ok(Self(files))
+    }
+
+    /// Writes a new directory.
+    pub(super) fn write(&self, directory: &Path) -> io::Result<()> {
+        fs::create_dir_all(directory)?;
+        for (name, content) in &self.0 {
+            let path = directory.join(name);
+            if name.ends_with('/') { fs::create_dir(path)? } else { fs::write(path, content)? }
+        }
+        Ok(())
+    }
+
+    /// The content of a file; nothing when there is none.
+    pub(super) fn content(&self, name: &str) -> &[u8] {
+        self.0.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// The file of another image that is the same one: of the same name, or sled's snapshot, of which there is one
+    /// under a name that changes.
+    pub(super) fn counterpart(&self, name: &str) -> Option<&String> {
+        let snapshot = name.starts_with(SNAPSHOT);
+        self.0.keys().find(|found| *found == name || (snapshot && found.starts_with(SNAPSHOT)))
+    }
+}
+
+/// What a file is called in a histogram.
+pub(super) fn class(name: &str) -> &str {
+    if name.starts_with(SNAPSHOT) { "snap.*" } else { name }
+}
+
+/// How sled's snapshots begin.
+const SNAPSHOT: &str = "snap.";

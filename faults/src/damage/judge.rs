@@ -1,0 +1,143 @@
+//! What may come of a damaged store, at the level of the store.
+
+use std::path::Path;
+use std::time::Duration;
+
+use relive::storage::conformance::{Content, block, checkpoint, id};
+use relive::storage::{Checkpoint, CheckpointStore, Log, SledOptions, SledStore, StoreError, scan};
+
+use super::specimens::{Known, Stored};
+
+/// The beginning of an outcome that must not be.
+pub(super) const SILENT: &str = "SILENT LOSS";
+/// The beginning of the outcome of a call that came to no end: its thread is left behind, so the process is given up.
+pub(super) const HUNG_CALL: &str = "error: Hung";
+
+/// Opens a store and reads everything, as a runtime would.
+pub(super) fn read(directory: &Path) -> Result<Content, StoreError> {
+    let store = SledStore::open(directory, &options())?;
+    let content = Content::read(&store)?;
+    store.close()?;
+    Ok(content)
+}
+
+/// Opens a damaged store and says what came of it; a store that opens also takes something new, if that is wanted.
+pub(super) fn outcome(directory: &Path, expected: &Stored, older_mark: bool, goes_on: bool) -> String {
+    let found = match read(directory) {
+        Ok(found) => found,
+        Err(error) => return typed(&error),
+    };
+    let outcome = compare(&found, expected, older_mark);
+    if goes_on && !outcome.starts_with(SILENT) {
+        match go_on(directory, &found) {
+            Ok(true) => {}
+            Ok(false) => {
+                return format!("{SILENT} after {outcome}: what was written on top is not all there");
+            }
+            Err(error) => return format!("{outcome}, then {}", typed(&error)),
+        }
+    }
+    outcome
+}
+
+/// How an error is counted.
+pub(super) fn typed(error: &StoreError) -> String {
+    let debug = format!("{error:?}");
+    let variant = debug.split([' ', '(', '{']).next().unwrap_or_default();
+    match error {
+        StoreError::Backend { action, reason } if reason.starts_with("it panicked") => {
+            format!("error: {variant} (a panic of sled, to {action})")
+        }
+        StoreError::Backend { action, .. }
+        | StoreError::Hung { action, .. }
+        | StoreError::Io { action, .. } => {
+            format!("error: {variant} (to {action})")
+        }
+        _ => format!("error: {variant}"),
+    }
+}
+
+fn compare(found: &Content, expected: &Stored, older_mark: bool) -> String {
+    let (now, before) = (&expected.now.content, &expected.before.content);
+    if found == now {
+        return "identical".to_owned();
+    }
+    // A log that begins earlier, because a cut is not known, has lost nothing.
+    let mut from_start: Vec<_> = found.blocks.iter().filter(|(first, _)| *first >= now.start).collect();
+    let whole = expected.half.as_ref().map(|half| (half.header().first, half.bytes().clone()));
+    if whole.is_some() && from_start.last().copied() == whole.as_ref() {
+        from_start.pop();
+    }
+    let is_prefix = now.blocks.iter().zip(&from_start).all(|(expected, found)| expected == *found)
+        && from_start.len() <= now.blocks.len();
+    let reaches = |known: &Known| {
+        let lost = now.blocks.iter().skip(from_start.len());
+        lost.map(|(first, _)| *first).all(|first| first >= known.acknowledged)
+    };
+    if is_prefix && found.checkpoints == now.checkpoints && reaches(&expected.now) {
+        let all = from_start.len() == now.blocks.len();
+        return if all { "identical, and some that was cut" } else { "tail cut that was not acknowledged" }
+            .to_owned();
+    }
+    if older_mark && is_prefix && reaches(&expected.before) && genuine(found, now, before) {
+        return "older, as its mark says".to_owned();
+    }
+    format!(
+        "{SILENT}: {} blocks of {}, from {} for {}, checkpoints {:?} for {:?}",
+        from_start.len(),
+        now.blocks.len(),
+        found.start,
+        now.start,
+        numbers(found),
+        numbers(now)
+    )
+}
+
+/// Whether there is no checkpoint that never was one, and each actor that had one by the older copy has one.
+fn genuine(found: &Content, now: &Content, before: &Content) -> bool {
+    let written = |found: &Option<Checkpoint>| {
+        found.as_ref().is_none_or(|found| {
+            *found == checkpoint(&found.header.actor, found.header.number.get(), found.body.len())
+        })
+    };
+    let known = |actor: &String| now.checkpoints.contains_key(actor);
+    before.checkpoints.keys().all(|actor| found.checkpoints.contains_key(actor))
+        && found.checkpoints.iter().all(|(actor, (newest, previous))| {
+            known(actor) && newest.is_some() && written(newest) && written(previous)
+        })
+}
+
+fn numbers(content: &Content) -> Vec<(Option<u64>, Option<u64>)> {
+    let number = |checkpoint: &Option<Checkpoint>| checkpoint.as_ref().map(|found| found.header.number.get());
+    content.checkpoints.values().map(|(newest, previous)| (number(newest), number(previous))).collect()
+}
+
+/// Writes on top of what was found, and reads all again in a new opening.
+fn go_on(directory: &Path, found: &Content) -> Result<bool, StoreError> {
+    let store = SledStore::open(directory, &options())?;
+    let next = scan(&store, &mut |_, _| Ok(()))?.next;
+    let mut highest = 0;
+    store.list(&mut |header| {
+        highest = highest.max(header.number.get());
+        Ok(())
+    })?;
+    let new = block(next.get(), 2, next.get(), 9);
+    store.append(&new)?;
+    store.sync()?;
+    let newest = checkpoint(&id("actor 0"), highest + 1, 500);
+    store.put(std::slice::from_ref(&newest))?;
+    store.close()?;
+    let again = read(directory)?;
+    let mut expected = found.clone();
+    expected.blocks.push((next, new.bytes().clone()));
+    let entry = expected.checkpoints.entry(id("actor 0").to_string()).or_default();
+    *entry = (Some(newest), entry.0.take());
+    Ok(again == expected)
+}
+
+pub(super) fn options() -> SledOptions {
+    SledOptions::default().call_timeout(CALL_TIMEOUT).open_timeout(CALL_TIMEOUT)
+}
+
+/// Far above what a small store takes, on a machine that does much else.
+pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(15);

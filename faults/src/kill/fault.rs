@@ -1,0 +1,225 @@
+//! How a worker is to die: drawn from a seed, the same for the same seed.
+
+use crate::failpoint::KillAt;
+use crate::random::Random;
+use crate::worker::Tier;
+
+/// What the process under test is in the middle of when it dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Making a new store.
+    Create,
+    /// Opening: before the log is read.
+    Open,
+    /// Recovery: from the reading of the log to the first record of the new incarnation.
+    Recovery,
+    /// Either of these two, after a death in either of them.
+    RecoveryAgain,
+    /// A commit.
+    Commit,
+    /// The writing of checkpoints.
+    Checkpoint,
+    /// After a checkpoint is stable, before the cut that it allows.
+    BetweenCheckpointAndCut,
+    /// The cut.
+    Cut,
+    /// After something was done outside, before its outcome is logged.
+    Effect,
+    /// The closing.
+    Close,
+    /// Wherever it was after so many acknowledgements.
+    AfterAcknowledgements,
+    /// Wherever it was some time after it began to open.
+    SomeTimeAfterStart,
+    /// A system call.
+    SystemCall,
+}
+
+impl Phase {
+    /// Its name in tables.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Open => "open",
+            Self::Recovery => "recovery",
+            Self::RecoveryAgain => "open or recovery after such a kill",
+            Self::Commit => "commit",
+            Self::Checkpoint => "checkpoint",
+            Self::BetweenCheckpointAndCut => "between checkpoint and cut",
+            Self::Cut => "cut",
+            Self::Effect => "effect done, not logged",
+            Self::Close => "close",
+            Self::AfterAcknowledgements => "after k acknowledgements",
+            Self::SomeTimeAfterStart => "at a random moment",
+            Self::SystemCall => "at a system call (strace)",
+        }
+    }
+
+    fn is_before_work(self) -> bool {
+        matches!(self, Self::Create | Self::Open | Self::Recovery | Self::RecoveryAgain)
+    }
+}
+
+/// How a worker is to die.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Death {
+    /// By itself, at a boundary.
+    AtBoundary(KillAt),
+    /// By the supervisor, after so many acknowledgements.
+    AfterAcknowledgements(u64),
+    /// By the supervisor, so many microseconds after the opening began.
+    AfterMicroseconds(u64),
+    /// By `strace`, at the entry of a system call.
+    AtSystemCall {
+        /// Which call.
+        call: &'static str,
+        /// Which of its occurrences in a thread.
+        occurrence: u64,
+    },
+}
+
+/// A death, and what it is to hit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// What it is to hit.
+    pub phase: Phase,
+    /// How it comes about.
+    pub death: Death,
+    /// How many messages the worker sends, should it live so long.
+    pub limit: u64,
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}, ", self.phase.name())?;
+        match &self.death {
+            Death::AtBoundary(kill_at) => write!(f, "{kill_at}"),
+            Death::AfterAcknowledgements(count) => write!(f, "{count} of them"),
+            Death::AfterMicroseconds(time) => write!(f, "{time} us after the opening began"),
+            Death::AtSystemCall { call, occurrence } => write!(f, "{call} number {occurrence}"),
+        }
+    }
+}
+
+/// What faults are drawn from.
+#[derive(Clone, Copy, Debug)]
+pub struct Conditions {
+    /// The durability tier.
+    pub tier: Tier,
+    /// Whether there is a store yet.
+    pub fresh: bool,
+    /// What the worker before died in, if it died.
+    pub before: Option<Phase>,
+    /// Whether `strace` is there.
+    pub strace: bool,
+}
+
+/// How many messages a worker sends at most.
+const LIMIT: u64 = 300;
+
+/// Draws the next fault.
+pub fn draw(random: &mut Random, conditions: Conditions) -> Fault {
+    let Conditions { tier, fresh, before, strace } = conditions;
+    if fresh && random.one_in(2) {
+        return at_boundary(random, Phase::Create, CREATE);
+    }
+    // A recovery that was killed is often killed again.
+    let again = before.is_some_and(Phase::is_before_work) && !fresh;
+    if again && random.one_in(2) {
+        let boundaries = [OPEN, RECOVERY].concat();
+        return at_boundary(random, Phase::RecoveryAgain, &boundaries);
+    }
+    match random.below(20) {
+        0..=1 if !fresh => at_boundary(random, Phase::Open, OPEN),
+        2..=4 if !fresh => at_boundary(random, Phase::Recovery, RECOVERY),
+        0..=7 => at_boundary(random, Phase::Commit, COMMIT),
+        8..=10 => at_boundary(random, Phase::Checkpoint, CHECKPOINT),
+        11 => at_boundary(random, Phase::BetweenCheckpointAndCut, BETWEEN),
+        12..=13 => at_boundary(random, Phase::Cut, CUT),
+        14 => at_boundary(random, Phase::Effect, EFFECT),
+        15 => Fault { limit: 1 + random.below(60), ..at_boundary(random, Phase::Close, CLOSE) },
+        16 if strace => at_system_call(random, tier),
+        17 => {
+            let death = Death::AfterMicroseconds(random.below(30_000));
+            Fault { phase: Phase::SomeTimeAfterStart, death, limit: LIMIT }
+        }
+        _ => {
+            let death = Death::AfterAcknowledgements(1 + random.below(LIMIT - 50));
+            Fault { phase: Phase::AfterAcknowledgements, death, limit: LIMIT }
+        }
+    }
+}
+
+fn at_boundary(random: &mut Random, phase: Phase, boundaries: &[(&str, u64)]) -> Fault {
+    let (name, last) = *random.pick(boundaries);
+    let kill_at = KillAt { boundary: name.to_owned(), occurrence: 1 + random.below(last) };
+    Fault { phase, death: Death::AtBoundary(kill_at), limit: LIMIT }
+}
+
+fn at_system_call(random: &mut Random, tier: Tier) -> Fault {
+    let (call, last) = match tier {
+        Tier::PowerLoss => *random.pick(&[("fdatasync", 100), ("pwrite64", 200)]),
+        Tier::ProcessCrash => ("pwrite64", 200),
+    };
+    let death = Death::AtSystemCall { call, occurrence: 1 + random.below(last) };
+    Fault { phase: Phase::SystemCall, death, limit: LIMIT }
+}
+
+/// Boundaries, each with how often it is reached at least in most runs of [`LIMIT`] messages.
+type Boundaries = &'static [(&'static str, u64)];
+
+const CREATE: Boundaries =
+    &[("create.begun", 1), ("create.mark", 1), ("create.data", 1), ("create.named", 1)];
+const OPEN: Boundaries = &[("open.locked", 1), ("open.mark", 1), ("open.data", 1), ("open.stable", 1)];
+const RECOVERY: Boundaries = &[
+    ("recovery.listed", 1),
+    ("recovery.read", 1),
+    ("recovery.actor", 8),
+    ("recovery.restored", 1),
+    ("recovery.announced", 1),
+    // The record of the new incarnation is the first commit of an opening.
+    ("commit.written", 1),
+    ("commit.acknowledged", 1),
+];
+const COMMIT: Boundaries = &[
+    ("commit.begin", 80),
+    ("commit.written", 80),
+    ("commit.flush", 80),
+    ("stable.flushed", 100),
+    ("stable.synced", 100),
+    ("commit.acknowledged", 80),
+];
+const CHECKPOINT: Boundaries = &[
+    ("checkpoint.begin", 15),
+    ("checkpoint.values", 15),
+    ("checkpoint.listed", 15),
+    ("checkpoint.stable", 15),
+    ("checkpoint.verified", 15),
+];
+const BETWEEN: Boundaries = &[("checkpoint.removed", 15), ("cut.begin", 3)];
+const CUT: Boundaries = &[("cut.marked", 3), ("cut.step", 3), ("cut.end", 3)];
+const EFFECT: Boundaries = &[("effect.performed", 40)];
+const CLOSE: Boundaries = &[("close.begin", 1), ("close.end", 1)];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_draws_the_same_faults() {
+        let draws = |seed| {
+            let mut random = Random::new(seed);
+            let (tier, mut before) = (Tier::PowerLoss, None);
+            let faults = (0..50).map(|cycle| {
+                let conditions = Conditions { tier, fresh: cycle == 0, before, strace: true };
+                let fault = draw(&mut random, conditions);
+                before = Some(fault.phase);
+                fault
+            });
+            faults.collect::<Vec<_>>()
+        };
+        assert_eq!(draws(7), draws(7));
+        assert_ne!(draws(7), draws(8));
+    }
+}

@@ -1,0 +1,338 @@
+//! The life of one store through many deaths of its workers, and what is held against each that comes after.
+
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use super::fault::{Conditions, Death, Fault, Phase, draw};
+use super::table::Table;
+use crate::ledger;
+use crate::process::Process;
+use crate::random::Random;
+use crate::worker::{Sabotage, Tier};
+use crate::workload::plan::{ACCOUNTS, share};
+use crate::workload::{Line, Plan, Survey, Witness, judge};
+
+/// How a store and its workers are set up.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The program that has the commands `worker`, `verify` and `effects`.
+    pub program: PathBuf,
+    /// Where the store and the ledger are.
+    pub directory: PathBuf,
+    /// The durability tier.
+    pub tier: Tier,
+    /// What everything about this store is drawn from.
+    pub seed: u64,
+    /// Whether `strace` may be used.
+    pub strace: bool,
+    /// A mistake that the workers are to make.
+    pub sabotage: Option<Sabotage>,
+}
+
+/// A store that lives through the deaths of its workers.
+pub struct Life {
+    setup: Setup,
+    random: Random,
+    plan: Plan,
+    witness: Witness,
+    effects: Process,
+    /// The highest epoch of any opening.
+    epoch: u64,
+    /// What came back last time, by account.
+    recovered: Vec<u64>,
+    /// Whether anything was sent since.
+    sent: bool,
+    /// What the last worker died in.
+    before: Option<Phase>,
+    /// How it was to die.
+    fault: Option<Fault>,
+    log_bytes: u64,
+    checkpoint_records: u64,
+}
+
+/// Why a cycle can't be counted: what was found, and what the worker wrote to its standard error.
+pub struct Broken {
+    /// What was found.
+    pub what: String,
+    /// The worker's standard error.
+    pub errors: String,
+}
+
+impl<E: std::error::Error> From<E> for Broken {
+    fn from(error: E) -> Self {
+        Self { what: error.to_string(), errors: String::new() }
+    }
+}
+
+fn broken(what: impl Into<String>) -> Broken {
+    Broken { what: what.into(), errors: String::new() }
+}
+
+impl Life {
+    /// Begins the life of a store: starts its ledger of effects.
+    ///
+    /// # Errors
+    /// The ledger did not start.
+    pub fn begin(setup: Setup) -> Result<Self, Broken> {
+        let mut random = Random::new(setup.seed);
+        let mut command = Command::new(&setup.program);
+        command.arg("effects").arg("--socket").arg(setup.directory.join("socket"));
+        command.arg("--file").arg(setup.directory.join("effects"));
+        let effects = Process::start(&mut command)?;
+        match effects.line("starting the ledger of effects")? {
+            Some(line) if line == "listening" => {}
+            _ => return Err(broken("the ledger of effects did not start")),
+        }
+        // A log that is never cut can be replayed from its very start at the end.
+        let log_bytes = if setup.seed.is_multiple_of(4) {
+            1 << 40
+        } else {
+            *random.pick(&[16 << 10, 64 << 10, 256 << 10])
+        };
+        Ok(Self {
+            plan: Plan::new(setup.seed),
+            log_bytes,
+            checkpoint_records: 10 + random.below(40),
+            setup,
+            random,
+            witness: Witness { effects: Some(Default::default()), ..Witness::default() },
+            effects,
+            epoch: 0,
+            recovered: vec![0; usize::try_from(ACCOUNTS).unwrap_or_default()],
+            sent: false,
+            before: None,
+            fault: None,
+        })
+    }
+
+    /// How the last worker was to die.
+    #[must_use]
+    pub fn last_fault(&self) -> String {
+        self.fault.as_ref().map_or_else(|| "nothing".to_owned(), ToString::to_string)
+    }
+
+    /// Starts a worker, which says what came back of the ones before, and lets it die.
+    ///
+    /// # Errors
+    /// A broken promise.
+    pub fn cycle(&mut self, table: &mut Table) -> Result<(), Broken> {
+        let (tier, strace) = (self.setup.tier, self.setup.strace);
+        let fresh = !self.setup.directory.join("store/relive.store").exists();
+        let fault = draw(&mut self.random, Conditions { tier, fresh, before: self.before, strace });
+        if self.random.one_in(6) && !fresh {
+            self.leave_a_half_written_snapshot()?;
+            table.leftovers += 1;
+        }
+        self.mark_effects()?;
+        let mut command = self.worker(&fault);
+        let acknowledged = self.witness.acknowledged;
+        let mut process = Process::start(&mut command)?;
+        let ended = self.listen(&mut process, &fault, table);
+        table.acknowledged += self.witness.acknowledged - acknowledged;
+        let (status, errors) = process.end()?;
+        let closed = ended.map_err(|Broken { what, .. }| Broken { what, errors: errors.clone() })?;
+        self.witness.epoch = self.epoch;
+        match status.signal() {
+            Some(9) => {
+                *table.kills.entry(fault.phase).or_default() += 1;
+                self.before = Some(fault.phase);
+            }
+            None if status.success() && closed => {
+                table.not_hit += 1;
+                self.before = None;
+            }
+            _ => return Err(Broken { what: format!("the worker ended by itself: {status}"), errors }),
+        }
+        self.fault = Some(fault);
+        Ok(())
+    }
+
+    /// Opens the store twice more without killing anybody, and judges it.
+    ///
+    /// # Errors
+    /// A broken promise.
+    pub fn end(mut self, table: &mut Table) -> Result<(), Broken> {
+        for _ in 0..2 {
+            self.mark_effects()?;
+            let mut command = Command::new(&self.setup.program);
+            command.arg("verify");
+            self.with_store(&mut command);
+            if self.log_bytes > 1 << 32 {
+                command.arg("--replay-from-start");
+            }
+            let process = Process::start(&mut command)?;
+            let mut heard = Ok(());
+            let mut surveyed = false;
+            while let Some(line) = process.line("verifying")? {
+                match line.parse().map_err(broken)? {
+                    Line::Survey(survey) => {
+                        surveyed = true;
+                        heard = heard.and(self.came_back(&survey, table));
+                        self.epoch = survey.epoch;
+                        self.witness.epoch = survey.epoch;
+                    }
+                    Line::Replayed { deliveries } => {
+                        table.replayed_from_start += 1;
+                        table.replayed += deliveries;
+                    }
+                    other => return Err(broken(format!("verify said {other}"))),
+                }
+            }
+            let (status, errors) = process.end()?;
+            heard.map_err(|Broken { what, .. }| Broken { what, errors: errors.clone() })?;
+            if !status.success() || !surveyed {
+                return Err(Broken { what: format!("verify ended with {status}"), errors });
+            }
+        }
+        for effect in self.witness.effects.iter().flat_map(|effects| effects.values()) {
+            table.effects += 1;
+            table.effects_repeated += effect.times - 1;
+        }
+        self.effects.kill();
+        Ok(())
+    }
+
+    /// Listens to a worker until it says nothing any more; kills it when the fault says so. Gives whether it closed.
+    fn listen(&mut self, process: &mut Process, fault: &Fault, table: &mut Table) -> Result<bool, Broken> {
+        let (mut acknowledged, mut closed, mut doing) = (0, false, "starting");
+        while let Some(line) = process.line(doing)? {
+            let line: Line = line.parse().map_err(broken)?;
+            self.witness.hear(&line).map_err(broken)?;
+            doing = "working";
+            match line {
+                Line::Opening => {
+                    doing = "opening";
+                    if let Death::AfterMicroseconds(time) = fault.death {
+                        // A moment is what is drawn here; nothing is expected to have happened by then.
+                        let since = Instant::now();
+                        while since.elapsed() < Duration::from_micros(time) {
+                            std::hint::spin_loop();
+                        }
+                        process.kill();
+                    }
+                }
+                Line::Opened { epoch, replayed } => {
+                    if epoch <= self.epoch {
+                        return Err(broken(format!("single writer: epoch {epoch} follows {}", self.epoch)));
+                    }
+                    self.epoch = epoch;
+                    table.replayed += replayed;
+                    doing = "answering what came back";
+                }
+                Line::Survey(survey) => self.came_back(&survey, table)?,
+                Line::Send(_) => self.sent = true,
+                Line::Ack { .. } => {
+                    acknowledged += 1;
+                    if fault.death == Death::AfterAcknowledgements(acknowledged) {
+                        process.kill();
+                    }
+                }
+                Line::Failed(error) => {
+                    return Err(broken(format!("the worker was refused something: {error}")));
+                }
+                Line::Closed => closed = true,
+                Line::Answer { .. } | Line::Boundaries(_) | Line::Replayed { .. } => {}
+            }
+        }
+        Ok(closed)
+    }
+
+    /// Judges what came back.
+    fn came_back(&mut self, survey: &Survey, table: &mut Table) -> Result<(), Broken> {
+        self.read_effects()?;
+        let outcome = judge(&self.plan, &self.witness, survey)?;
+        table.judged(&outcome);
+        table.tails_cut += u64::from(survey.torn_tail.is_some());
+        for ((account, before), key) in survey.accounts.iter().zip(&mut self.recovered).zip(0..) {
+            let found = account.posted.count;
+            let known = share(key, self.witness.acknowledged).max(*before);
+            table.unknown_came_back += found.saturating_sub(known);
+            if self.sent {
+                table.unknown_did_not += share(key, self.witness.issued) - found;
+            }
+            *before = found;
+        }
+        table.with_care += u64::from(survey.with_care);
+        self.sent = false;
+        self.witness.remember(survey);
+        Ok(())
+    }
+
+    /// Reads the ledger while a worker lives, whose own effects are in it too.
+    fn read_effects(&mut self) -> Result<(), Broken> {
+        let mut effects = ledger::read(&self.setup.directory.join("effects"))?;
+        if let Some(known) = &self.witness.effects {
+            for (key, effect) in &mut effects {
+                effect.before_opening = known.get(key).is_some_and(|known| known.before_opening);
+            }
+        }
+        self.witness.effects = Some(effects);
+        Ok(())
+    }
+
+    /// Reads the ledger while no worker lives: what is in it was done before the next opening.
+    fn mark_effects(&mut self) -> Result<(), Broken> {
+        self.read_effects()?;
+        let effects = self.witness.effects.iter_mut().flat_map(|effects| effects.values_mut());
+        effects.for_each(|effect| effect.before_opening = true);
+        Ok(())
+    }
+
+    fn worker(&mut self, fault: &Fault) -> Command {
+        let mut command = match &fault.death {
+            Death::AtSystemCall { call, occurrence } => {
+                let mut command = Command::new("strace");
+                command.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}")]);
+                command.args(["-e", &format!("inject={call}:signal=SIGKILL:when={occurrence}")]);
+                command.arg(&self.setup.program);
+                command
+            }
+            _ => Command::new(&self.setup.program),
+        };
+        command.arg("worker");
+        self.with_store(&mut command);
+        // What was acknowledged may be sent again; it must be known as received.
+        let back = if self.random.one_in(3) { self.random.below(40) } else { 0 };
+        let from = (self.witness.acknowledged + 1).saturating_sub(back).max(1);
+        let window = 1 + self.random.below(64);
+        let numbers =
+            [("--seed", self.setup.seed), ("--from", from), ("--limit", fault.limit), ("--window", window)];
+        for (name, number) in numbers {
+            command.args([name, &number.to_string()]);
+        }
+        if let Death::AtBoundary(kill_at) = &fault.death {
+            command.args(["--kill-at", &kill_at.to_string()]);
+        }
+        if let Some(sabotage) = self.setup.sabotage {
+            command.args(["--sabotage", &sabotage.to_string()]);
+        }
+        command
+    }
+
+    fn with_store(&self, command: &mut Command) {
+        command.arg("--store").arg(self.setup.directory.join("store"));
+        command.arg("--effects").arg(self.setup.directory.join("socket"));
+        command.args(["--tier", &self.setup.tier.to_string()]);
+        command.args(["--log-bytes", &self.log_bytes.to_string()]);
+        command.args(["--checkpoint-records", &self.checkpoint_records.to_string()]);
+    }
+
+    /// What is left of a snapshot of sled when its writing was interrupted.
+    fn leave_a_half_written_snapshot(&mut self) -> io::Result<()> {
+        let store = self.setup.directory.join("store");
+        let content: Vec<u8> =
+            (0..self.random.below(400)).map(|_| self.random.bits().to_le_bytes()[0]).collect();
+        let name = format!("snap.{:016X}.generating", self.random.bits());
+        std::fs::write(store.join(name), content)
+    }
+}
+
+/// A directory for a store, which stays when something was found in it.
+pub fn directory(root: &Path, number: u64) -> io::Result<PathBuf> {
+    let directory = root.join(format!("store-{number}"));
+    std::fs::create_dir_all(&directory)?;
+    Ok(directory)
+}

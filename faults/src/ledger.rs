@@ -1,0 +1,121 @@
+//! The ledger of effects: which effect came with which payload, under its idempotency key, and what was answered. A file
+//! that is synced before each answer; the answer is the ledger's own, nobody else could compute it.
+//!
+//! | line of the file | meaning |
+//! | --- | --- |
+//! | `new KEY PAYLOAD ANSWER` | an effect came for the first time |
+//! | `again KEY` | it came again with the same payload: an effect happens *at least* once |
+//! | `conflict KEY PAYLOAD` | it came again with another payload: a violation |
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::path::Path;
+
+use crate::workload::plan::fold;
+use crate::workload::{Effect, EffectKey};
+
+/// What came, by idempotency key.
+pub type Effects = BTreeMap<EffectKey, Effect>;
+
+/// The ledger, for the one process that writes it.
+#[derive(Debug)]
+pub struct Ledger {
+    file: File,
+    effects: Effects,
+}
+
+impl Ledger {
+    /// Opens the ledger of a file, which is made when it is not there.
+    ///
+    /// # Errors
+    /// The file can't be opened, or is not a ledger.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        Ok(Self { file, effects: read(path)? })
+    }
+
+    /// Takes an effect; what it gives is the answer, always the same for a key. On stable storage when this returns.
+    ///
+    /// # Errors
+    /// The key is none, or the file can't be written.
+    pub fn take(&mut self, key: &str, payload: u64) -> io::Result<u64> {
+        let parsed = EffectKey::parse(key).ok_or_else(|| malformed(key))?;
+        let line = match self.effects.get(&parsed) {
+            None => format!("new {key} {payload} {}\n", fold(payload, self.effects.len() as u64)),
+            Some(effect) if effect.payload == payload => format!("again {key}\n"),
+            Some(_) => format!("conflict {key} {payload}\n"),
+        };
+        self.file.write_all(line.as_bytes())?;
+        self.file.sync_data()?;
+        apply(&mut self.effects, line.trim_end())?;
+        Ok(self.effects.get(&parsed).map_or(0, |effect| effect.answer))
+    }
+}
+
+/// Reads what a ledger's file holds. A line without an end is not there yet.
+///
+/// # Errors
+/// The file can't be read, or is not a ledger.
+pub fn read(path: &Path) -> io::Result<Effects> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Effects::new()),
+        Err(error) => return Err(error),
+    };
+    let mut effects = Effects::new();
+    for line in text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
+        apply(&mut effects, line)?;
+    }
+    Ok(effects)
+}
+
+fn apply(effects: &mut Effects, line: &str) -> io::Result<()> {
+    let words: Vec<&str> = line.split(' ').collect();
+    let key = words.get(1).and_then(|key| EffectKey::parse(key)).ok_or_else(|| malformed(line))?;
+    let number = |at: usize| words.get(at).and_then(|word| word.parse().ok()).ok_or_else(|| malformed(line));
+    if words[0] == "new" {
+        let (payload, answer) = (number(2)?, number(3)?);
+        effects.insert(key, Effect { payload, answer, times: 1, ..Effect::default() });
+        return Ok(());
+    }
+    let effect = effects.get_mut(&key).ok_or_else(|| malformed(line))?;
+    effect.times += 1;
+    match words[0] {
+        "again" => Ok(()),
+        "conflict" => {
+            effect.conflict = Some(number(2)?);
+            Ok(())
+        }
+        _ => Err(malformed(line)),
+    }
+}
+
+fn malformed(what: &str) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, format!("not of a ledger: {what:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the ledger answers and holds is the same for the one who wrote it and for who reads its file.
+    #[test]
+    fn effects_are_known_by_their_keys() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("effects");
+        let mut ledger = Ledger::open(&path).unwrap();
+        let first = ledger.take("ab/account/1/7/0", 10).unwrap();
+        let other = ledger.take("ab/account/1/7/1", 10).unwrap();
+        assert_ne!(first, other);
+        assert_eq!(ledger.take("ab/account/1/7/0", 10).unwrap(), first);
+        assert_eq!(ledger.take("ab/account/1/7/0", 11).unwrap(), first);
+        assert!(ledger.take("7", 11).is_err());
+        let effects = read(&path).unwrap();
+        assert_eq!(effects, ledger.effects);
+        let effect = &effects[&EffectKey::parse("ab/account/1/7/0").unwrap()];
+        assert_eq!((effect.payload, effect.times, effect.conflict), (10, 3, Some(11)));
+        let mut again = Ledger::open(&path).unwrap();
+        assert_eq!(again.take("ab/account/1/7/1", 10).unwrap(), other);
+    }
+}

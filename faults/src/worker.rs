@@ -1,0 +1,294 @@
+//! The process under test: it opens the store, says what came back, sends, and tells what it is promised. It is killed at
+//! any time, so each line leaves it whole, by one write, before anything that follows from it.
+//! The lines are those of [`crate::workload::line`].
+
+use std::collections::VecDeque;
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Parser;
+use relive::{ActorRef, CheckpointPolicy, Durability, Producer, ProducerReceipt, Receipted, Runtime, Ssn};
+
+use crate::failpoint::Boundaries;
+use crate::workload::actors::{Account, Peek, Post, builder};
+use crate::workload::outside::{self, Outside};
+use crate::workload::plan::{ACCOUNTS, PRODUCER, Plan, account_of, share};
+use crate::workload::{Line, from_start, survey};
+
+/// A durability tier that is on a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Tier {
+    /// Survives the loss of power.
+    PowerLoss,
+    /// Survives the death of the process.
+    ProcessCrash,
+}
+
+impl From<Tier> for Durability {
+    fn from(tier: Tier) -> Self {
+        match tier {
+            Tier::PowerLoss => Self::PowerLoss,
+            Tier::ProcessCrash => Self::ProcessCrash,
+        }
+    }
+}
+
+impl std::fmt::Display for Tier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::PowerLoss => "power-loss",
+            Self::ProcessCrash => "process-crash",
+        })
+    }
+}
+
+/// How a store is opened.
+#[derive(Clone, Debug, clap::Args)]
+pub struct StoreArguments {
+    /// The directory of the store.
+    #[arg(long)]
+    pub store: PathBuf,
+    /// What the store survives.
+    #[arg(long, default_value_t = Tier::ProcessCrash)]
+    pub tier: Tier,
+    /// The socket of the ledger of effects; without one effects go to a function.
+    #[arg(long)]
+    pub effects: Option<PathBuf>,
+    /// The budget of the log in bytes.
+    #[arg(long, default_value_t = 64 << 10)]
+    pub log_bytes: u64,
+    /// After how many records an actor is checkpointed.
+    #[arg(long, default_value_t = 20)]
+    pub checkpoint_records: u64,
+}
+
+/// A mistake that the worker makes on purpose, to show that it is noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Sabotage {
+    /// Tells of an acknowledgement before it has come.
+    AckEarly,
+    /// Gives effects another payload in each process.
+    UnkeyedEffect,
+}
+
+/// What the worker is told.
+#[derive(Clone, Debug, Parser)]
+#[command(about = "The process under test: opens a store, sends messages, tells what it is promised")]
+pub struct WorkerArguments {
+    #[command(flatten)]
+    store: StoreArguments,
+    /// What the messages are drawn from.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// The number of the first message to send. Those before it are known to have arrived.
+    #[arg(long, default_value_t = 1)]
+    from: u64,
+    /// How many messages to send; 0 for as long as it lives.
+    #[arg(long, default_value_t = 0)]
+    limit: u64,
+    /// How many messages are on their way at once.
+    #[arg(long, default_value_t = 32)]
+    window: usize,
+    /// Ask an account after each so many messages; 0 for never.
+    #[arg(long, default_value_t = 16)]
+    ask_every: u64,
+    /// Leave out the survey after the opening.
+    #[arg(long)]
+    no_survey: bool,
+    /// Count boundaries, and tell at the end.
+    #[arg(long)]
+    count_boundaries: bool,
+    /// Die at a boundary, as `commit.written:3`.
+    #[arg(long)]
+    kill_at: Option<crate::failpoint::KillAt>,
+    /// Make a mistake that must be noticed.
+    #[arg(long)]
+    sabotage: Option<Sabotage>,
+}
+
+impl std::fmt::Display for Sabotage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::AckEarly => "ack-early",
+            Self::UnkeyedEffect => "unkeyed-effect",
+        })
+    }
+}
+
+/// Runs the process under test. Gives what was refused, if anything was.
+///
+/// # Errors
+/// What was refused, as a line to print.
+pub fn run(arguments: &WorkerArguments) -> Result<(), String> {
+    let boundaries = watch_boundaries(arguments);
+    let unkeyed = arguments.sabotage == Some(Sabotage::UnkeyedEffect);
+    outside::set(Outside { ledger: arguments.store.effects.clone(), unkeyed });
+    let outcome = on_tokio(work(arguments));
+    if let Some(boundaries) = boundaries.filter(|_| arguments.count_boundaries) {
+        let counts = serde_json::to_string(&boundaries.counts()).map_err(|error| error.to_string())?;
+        say(&Line::Boundaries(counts));
+    }
+    match &outcome {
+        Ok(()) => say(&Line::Closed),
+        Err(error) => say(&Line::Failed(error.clone())),
+    }
+    outcome
+}
+
+/// What `verify` is told.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    about = "Opens a store, lets everything that is owed arrive, and prints what came back: `survey` and one line of JSON"
+)]
+pub struct VerifyArguments {
+    #[command(flatten)]
+    store: StoreArguments,
+    /// Replay all actors from the start of the log as well, without checkpoints. The log must never have been cut.
+    #[arg(long)]
+    replay_from_start: bool,
+}
+
+/// Opens a store, prints its survey, and closes it.
+///
+/// # Errors
+/// What was refused.
+pub fn verify(arguments: &VerifyArguments) -> Result<(), String> {
+    outside::set(Outside { ledger: arguments.store.effects.clone(), unkeyed: false });
+    on_tokio(async {
+        let runtime = open(&arguments.store).await?;
+        let found = survey(&runtime).await?;
+        say(&Line::Survey(Box::new(found.clone())));
+        runtime.shutdown().await.map_err(|error| error.to_string())?;
+        if arguments.replay_from_start {
+            let deliveries = from_start::replay(&arguments.store.store, &found)?;
+            say(&Line::Replayed { deliveries });
+        }
+        Ok(())
+    })
+}
+
+fn watch_boundaries(arguments: &WorkerArguments) -> Option<Boundaries> {
+    use tracing_subscriber::layer::SubscriberExt;
+
+    if arguments.kill_at.is_none() && !arguments.count_boundaries {
+        return None;
+    }
+    let boundaries = Boundaries::new(arguments.kill_at.clone());
+    let subscriber = tracing_subscriber::registry().with(boundaries.clone());
+    tracing::subscriber::set_global_default(subscriber).expect("nobody else set one");
+    Some(boundaries)
+}
+
+fn on_tokio(work: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+    let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    tokio.map_err(|error| error.to_string())?.block_on(work)
+}
+
+async fn open(arguments: &StoreArguments) -> Result<Runtime, String> {
+    let opening = builder()
+        .durability(arguments.tier.into())
+        .checkpoints(CheckpointPolicy::default().records(arguments.checkpoint_records))
+        .log_bytes(arguments.log_bytes)
+        .open(&arguments.store);
+    opening.await.map_err(|error| format!("open {:?}: {error}", error.kind()))
+}
+
+async fn work(arguments: &WorkerArguments) -> Result<(), String> {
+    say(&Line::Opening);
+    let runtime = open(&arguments.store).await?;
+    let report = runtime.recovery();
+    say(&Line::Opened { epoch: report.epoch.get(), replayed: report.replayed });
+    if !arguments.no_survey {
+        say(&Line::Survey(Box::new(survey(&runtime).await?)));
+    }
+    let mut till = Till::new(arguments, &runtime)?;
+    let end = if arguments.limit == 0 { u64::MAX } else { arguments.from + arguments.limit };
+    for number in arguments.from..end {
+        till.send(number).await?;
+        if arguments.ask_every > 0 && number % arguments.ask_every == 0 {
+            till.ask(number / arguments.ask_every % ACCOUNTS).await?;
+        }
+    }
+    till.finish().await?;
+    runtime.shutdown().await.map_err(|error| format!("shutdown: {error}"))
+}
+
+/// Sends the numbered messages, with some of them on their way at once.
+struct Till {
+    plan: Plan,
+    window: usize,
+    ack_early: bool,
+    producer: Producer,
+    accounts: Vec<ActorRef<Account>>,
+    receipts: VecDeque<(u64, ProducerReceipt)>,
+}
+
+impl Till {
+    fn new(arguments: &WorkerArguments, runtime: &Runtime) -> Result<Self, String> {
+        let mut producer = runtime.producer(PRODUCER).map_err(|error| error.to_string())?;
+        let mut accounts = Vec::new();
+        for key in 0..ACCOUNTS {
+            let account = runtime.actor::<Account>(&key.to_string()).map_err(|error| error.to_string())?;
+            producer.resume(&account, Ssn::new(share(key, arguments.from.saturating_sub(1))));
+            accounts.push(account);
+        }
+        Ok(Self {
+            plan: Plan::new(arguments.seed),
+            window: arguments.window.max(1),
+            ack_early: arguments.sabotage == Some(Sabotage::AckEarly),
+            producer,
+            accounts,
+            receipts: VecDeque::new(),
+        })
+    }
+
+    async fn send(&mut self, number: u64) -> Result<(), String> {
+        let post = Post { number, steps: self.plan.steps(number), filler: self.plan.filler(number) };
+        let account = &self.accounts[usize::try_from(account_of(number)).unwrap_or_default()];
+        say(&Line::Send(number));
+        let receipt = self.producer.tell(account, post).await;
+        let receipt = receipt.map_err(|error| format!("send {number}: {}", error.reason))?;
+        if self.ack_early {
+            say(&Line::Ack { number, duplicate: false });
+        }
+        self.receipts.push_back((number, receipt));
+        while self.receipts.len() >= self.window {
+            self.receive().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the oldest receipt, so that acknowledgements are told in the order sent.
+    async fn receive(&mut self) -> Result<(), String> {
+        let Some((number, receipt)) = self.receipts.pop_front() else { return Ok(()) };
+        let receipted = receipt.durable().await.map_err(|error| format!("receipt {number}: {error}"))?;
+        if !self.ack_early {
+            say(&Line::Ack { number, duplicate: receipted == Receipted::Duplicate });
+        }
+        Ok(())
+    }
+
+    async fn ask(&mut self, account: u64) -> Result<(), String> {
+        let account = &self.accounts[usize::try_from(account).unwrap_or_default()];
+        let (rsn, chain) =
+            account.ask(Peek {}).await.map_err(|error| format!("ask {}: {error}", account.id()))?;
+        say(&Line::Answer { actor: account.id().to_string(), rsn, chain });
+        Ok(())
+    }
+
+    async fn finish(&mut self) -> Result<(), String> {
+        while !self.receipts.is_empty() {
+            self.receive().await?;
+        }
+        Ok(())
+    }
+}
+
+/// Prints a line with one write. A process that nobody listens to any more has nothing left to do.
+fn say(line: &Line) {
+    let mut out = std::io::stdout().lock();
+    let whole = format!("{line}\n");
+    if out.write_all(whole.as_bytes()).and_then(|()| out.flush()).is_err() {
+        std::process::exit(1);
+    }
+}

@@ -1,0 +1,250 @@
+//! The actors of the workload. They do what the message says, and write down all that they met.
+
+use std::collections::BTreeMap;
+
+use relive::{Actor, Builder, Context, Handle, KindBuilder, Message, Runtime};
+use serde::{Deserialize, Serialize};
+
+use super::journal::{Entry, Journal, What};
+use super::outside::perform;
+use super::plan::{Steps, audit_of, content, fold};
+
+/// What an actor has of one account.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// How many messages.
+    pub count: u64,
+    /// The number of the last one.
+    pub last: u64,
+    /// The digest of all numbers.
+    pub digest: u64,
+}
+
+impl Tally {
+    /// One more.
+    pub fn add(&mut self, number: u64, content: u64) {
+        self.count += 1;
+        self.last = number;
+        self.digest = fold(fold(self.digest, number), content);
+    }
+}
+
+/// Takes the messages of the till.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// Which one it is.
+    pub account: u64,
+    /// What the till sent.
+    pub posted: Tally,
+    /// What came back from the summary.
+    pub confirmed: Tally,
+    /// Its life.
+    pub journal: Journal,
+}
+
+/// Takes what accounts, or audits, tell of accounts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Audit {
+    /// By account.
+    pub tallies: BTreeMap<u64, Tally>,
+    /// Its life.
+    pub journal: Journal,
+}
+
+/// Takes what audits pass on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// By account.
+    pub tallies: BTreeMap<u64, Tally>,
+    /// Its life.
+    pub journal: Journal,
+}
+
+impl Actor for Account {
+    const KIND: &'static str = "account";
+
+    fn create(key: &str) -> Self {
+        let account = key.parse().unwrap_or(u64::MAX);
+        Self { account, posted: Tally::default(), confirmed: Tally::default(), journal: Journal::default() }
+    }
+}
+
+impl Actor for Audit {
+    const KIND: &'static str = "audit";
+
+    fn create(_key: &str) -> Self {
+        Self::default()
+    }
+}
+
+impl Actor for Summary {
+    const KIND: &'static str = "summary";
+
+    fn create(_key: &str) -> Self {
+        Self::default()
+    }
+}
+
+/// A numbered message of the till.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Post {
+    /// Its number.
+    pub number: u64,
+    /// What to do.
+    pub steps: Steps,
+    /// What takes room.
+    pub filler: String,
+}
+
+/// An account tells an audit, or an audit the summary.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Noted {
+    /// The account.
+    pub account: u64,
+    /// The number of the message.
+    pub number: u64,
+    /// What it carried.
+    pub content: u64,
+    /// What else is to be done.
+    pub steps: Steps,
+}
+
+/// The summary tells an account that its message has come through.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Confirm {
+    /// The number of the message.
+    pub number: u64,
+    /// What it carried.
+    pub content: u64,
+}
+
+/// Asks how far an actor has come. The answer is output: what it says must never be unsaid.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Peek {}
+
+/// Asks for all that an account knows.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct ShowAccount {}
+
+/// Asks for all that an audit knows.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct ShowAudit {}
+
+/// Asks for all that the summary knows.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct ShowSummary {}
+
+macro_rules! message {
+    ($type:ty, $name:literal, $reply:ty) => {
+        impl Message for $type {
+            const NAME: &'static str = $name;
+            type Reply = $reply;
+        }
+    };
+}
+
+message!(Post, "post", ());
+message!(Noted, "noted", ());
+message!(Confirm, "confirm", ());
+message!(Peek, "peek", (u64, u64));
+message!(ShowAccount, "show-account", Account);
+message!(ShowAudit, "show-audit", Audit);
+message!(ShowSummary, "show-summary", Summary);
+
+impl Handle<Post> for Account {
+    async fn handle(&mut self, message: Post, cx: &mut Context<'_>) {
+        let Post { number, steps, filler } = message;
+        let rsn = cx.rsn().get();
+        let content = content(number, steps, &filler);
+        let mut entry = Entry::new(What::Posted, self.account, number, content);
+        entry.random = steps.random.then(|| cx.random());
+        entry.now = steps.now.then(|| cx.now().as_micros());
+        for _ in 0..steps.effects {
+            let (key, payload) = (cx.idempotency_key(), entry.payload(self.journal.chain, rsn));
+            let answer = cx.side_effect("outside", || perform(key, payload)).await;
+            entry.answers.push(answer);
+        }
+        self.posted.add(number, content);
+        self.journal.add(rsn, entry);
+        if steps.tell {
+            let noted = Noted { account: self.account, number, content, steps };
+            cx.send::<Audit, _>(&audit_of(self.account).to_string(), noted).expect("it is small");
+        }
+    }
+}
+
+impl Handle<Confirm> for Account {
+    async fn handle(&mut self, message: Confirm, cx: &mut Context<'_>) {
+        let Confirm { number, content } = message;
+        self.confirmed.add(number, content);
+        self.journal.add(cx.rsn().get(), Entry::new(What::Confirmed, self.account, number, content));
+    }
+}
+
+impl Handle<Noted> for Audit {
+    async fn handle(&mut self, message: Noted, cx: &mut Context<'_>) {
+        let Noted { account, number, content, steps } = message;
+        self.tallies.entry(account).or_default().add(number, content);
+        let mut entry = Entry::new(What::Noted, account, number, content);
+        entry.random = steps.random.then(|| cx.random());
+        self.journal.add(cx.rsn().get(), entry);
+        if steps.pass {
+            cx.send::<Summary, _>("all", message).expect("it is small");
+        }
+    }
+}
+
+impl Handle<Noted> for Summary {
+    async fn handle(&mut self, message: Noted, cx: &mut Context<'_>) {
+        let Noted { account, number, content, steps } = message;
+        self.tallies.entry(account).or_default().add(number, content);
+        self.journal.add(cx.rsn().get(), Entry::new(What::Passed, account, number, content));
+        if steps.confirm {
+            cx.send::<Account, _>(&account.to_string(), Confirm { number, content }).expect("it is small");
+        }
+    }
+}
+
+macro_rules! answers {
+    ($($actor:ty, $show:ty;)*) => {$(
+        impl Handle<Peek> for $actor {
+            async fn handle(&mut self, _message: Peek, cx: &mut Context<'_>) -> (u64, u64) {
+                self.journal.add(cx.rsn().get(), Entry::new(What::Asked, 0, 0, 0));
+                (self.journal.rsn, self.journal.chain)
+            }
+        }
+
+        impl Handle<$show> for $actor {
+            async fn handle(&mut self, _message: $show, cx: &mut Context<'_>) -> Self {
+                self.journal.add(cx.rsn().get(), Entry::new(What::Asked, 0, 0, 0));
+                self.clone()
+            }
+        }
+    )*};
+}
+
+answers! { Account, ShowAccount; Audit, ShowAudit; Summary, ShowSummary; }
+
+/// Registers the actors of the workload.
+pub fn builder() -> Builder {
+    let builder = Runtime::builder().actor::<Account>(register_account);
+    builder.actor::<Audit>(register_audit).actor::<Summary>(register_summary)
+}
+
+/// Registers what an account handles.
+#[must_use]
+pub fn register_account(kind: KindBuilder<Account>) -> KindBuilder<Account> {
+    kind.handles::<Post>().handles::<Confirm>().handles::<Peek>().handles::<ShowAccount>()
+}
+
+/// Registers what an audit handles.
+#[must_use]
+pub fn register_audit(kind: KindBuilder<Audit>) -> KindBuilder<Audit> {
+    kind.handles::<Noted>().handles::<Peek>().handles::<ShowAudit>()
+}
+
+/// Registers what the summary handles.
+#[must_use]
+pub fn register_summary(kind: KindBuilder<Summary>) -> KindBuilder<Summary> {
+    kind.handles::<Noted>().handles::<Peek>().handles::<ShowSummary>()
+}

@@ -1,0 +1,84 @@
+//! The actors of a closed store, computed from the very start of its log without any checkpoint: what they are must not
+//! depend on where they were checkpointed. Only for a store whose log was never cut.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use relive::replay::{Instance, Kind, KindBuilder, Tape, restore};
+use relive::storage::{Log, Lsn, SledOptions, SledStore};
+use relive::{ActorId, Durability};
+
+use super::actors::{Account, Audit, Summary, register_account, register_audit, register_summary};
+use super::survey::Survey;
+
+/// Replays all actors of a closed store, and compares each with what it was found to be. Gives how many deliveries were
+/// replayed.
+///
+/// # Errors
+/// What is not the same, or can't be read.
+pub fn replay(store: &Path, found: &Survey) -> Result<u64, String> {
+    let options = SledOptions::default().durability(Durability::ProcessCrash);
+    let store = SledStore::open(store, &options).map_err(|error| error.to_string())?;
+    let extent = store.extent().map_err(|error| error.to_string())?;
+    if extent.start != Lsn::FIRST {
+        return Err(format!("the log begins at {}: it was cut", extent.start));
+    }
+    let mut deliveries = 0;
+    for (actor, mut tape) in tapes(&store)? {
+        let kind = kind_of(&actor)?;
+        let restored = restore(&kind, &actor, extent.store, None, &mut tape, None);
+        let restored = restored.map_err(|halt| format!("{actor}, from the start of the log: {halt}"))?;
+        if let Some(rsn) = restored.unfinished {
+            return Err(format!("{actor}, from the start of the log: {rsn} is not complete"));
+        }
+        deliveries += restored.replayed;
+        if !is_as_found(&actor, &restored.instance, found) {
+            return Err(format!(
+                "{actor} is not what its log makes of it from the start, without checkpoints"
+            ));
+        }
+    }
+    store.close().map_err(|error| error.to_string())?;
+    Ok(deliveries)
+}
+
+/// The records of each actor.
+fn tapes(store: &SledStore) -> Result<BTreeMap<ActorId, Tape>, String> {
+    let mut tapes: BTreeMap<ActorId, Tape> = BTreeMap::new();
+    let mut at = Lsn::FIRST;
+    while let Some(stored) = store.read(at).map_err(|error| error.to_string())? {
+        let block = stored.block.map_err(|what| format!("the block at {}: {what}", stored.first))?;
+        for frame in block.frames() {
+            let frame = frame.map_err(|malformed| format!("the block at {}: {malformed}", stored.first))?;
+            let Some(actor) = frame.actor.clone() else { continue };
+            let tape = tapes.entry(actor.clone()).or_default();
+            tape.push(&actor, frame).map_err(|halt| halt.to_string())?;
+        }
+        at = block.header().next();
+    }
+    Ok(tapes)
+}
+
+fn kind_of(actor: &ActorId) -> Result<Arc<dyn Kind>, String> {
+    let kind = match actor.kind() {
+        "account" => register_account(KindBuilder::new()).build(),
+        "audit" => register_audit(KindBuilder::new()).build(),
+        "summary" => register_summary(KindBuilder::new()).build(),
+        other => return Err(format!("{other} is no kind of the workload")),
+    };
+    kind.map_err(|error| error.to_string())
+}
+
+fn is_as_found(actor: &ActorId, instance: &Instance, found: &Survey) -> bool {
+    let key = actor.key().parse::<usize>().unwrap_or(usize::MAX);
+    match actor.kind() {
+        "account" => same(instance.state::<Account>(), found.accounts.get(key)),
+        "audit" => same(instance.state::<Audit>(), found.audits.get(key)),
+        _ => same(instance.state::<Summary>(), Some(&found.summary)),
+    }
+}
+
+fn same<T: PartialEq>(computed: Option<&T>, found: Option<&T>) -> bool {
+    computed.is_some() && computed == found
+}

@@ -1,0 +1,155 @@
+//! What the process under test says, a line each: written by it, read by whoever outlives it.
+//!
+//! | line | meaning |
+//! | --- | --- |
+//! | `opening` | the store is about to be opened |
+//! | `opened EPOCH REPLAYED` | it is open |
+//! | `survey JSON` | what came back |
+//! | `send N` | message N is about to be sent |
+//! | `ack N fresh`, `ack N duplicate` | its receipt is durable |
+//! | `answer ACTOR RSN DIGEST` | an actor's answer, the digest in hexadecimal digits |
+//! | `boundaries JSON` | how often each boundary was reached, when that was asked for |
+//! | `replayed N` | the actors were replayed from the very start of the log, by N deliveries, to the state that they have |
+//! | `failed ERROR` | something was refused; the process ends |
+//! | `closed` | it has shut down |
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::survey::Survey;
+
+/// What the process under test says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// The store is about to be opened.
+    Opening,
+    /// It is open.
+    Opened {
+        /// How often it has been.
+        epoch: u64,
+        /// Deliveries replayed.
+        replayed: u64,
+    },
+    /// What came back.
+    Survey(Box<Survey>),
+    /// A message is about to be sent.
+    Send(u64),
+    /// Its receipt is durable.
+    Ack {
+        /// Which.
+        number: u64,
+        /// Whether it had been received before.
+        duplicate: bool,
+    },
+    /// An actor's answer.
+    Answer {
+        /// The actor.
+        actor: String,
+        /// The position of the question.
+        rsn: u64,
+        /// The digest of its life.
+        chain: u64,
+    },
+    /// How often each boundary was reached, as JSON.
+    Boundaries(String),
+    /// The actors were replayed from the very start of the log, and came to the state that they have.
+    Replayed {
+        /// How many deliveries.
+        deliveries: u64,
+    },
+    /// Something was refused.
+    Failed(String),
+    /// It has shut down.
+    Closed,
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Opening => f.write_str("opening"),
+            Self::Opened { epoch, replayed } => write!(f, "opened {epoch} {replayed}"),
+            Self::Survey(survey) => {
+                let json = serde_json::to_string(survey).map_err(|_| fmt::Error)?;
+                write!(f, "survey {json}")
+            }
+            Self::Send(number) => write!(f, "send {number}"),
+            Self::Ack { number, duplicate: false } => write!(f, "ack {number} fresh"),
+            Self::Ack { number, duplicate: true } => write!(f, "ack {number} duplicate"),
+            Self::Answer { actor, rsn, chain } => write!(f, "answer {actor} {rsn} {chain:016x}"),
+            Self::Boundaries(json) => write!(f, "boundaries {json}"),
+            Self::Replayed { deliveries } => write!(f, "replayed {deliveries}"),
+            Self::Failed(error) => write!(f, "failed {}", error.replace('\n', " ")),
+            Self::Closed => f.write_str("closed"),
+        }
+    }
+}
+
+impl FromStr for Line {
+    type Err = String;
+
+    fn from_str(line: &str) -> Result<Self, String> {
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        parse(word, rest).ok_or_else(|| {
+            let begin: String = line.chars().take(200).collect();
+            format!("not a line of a worker: {begin:?}")
+        })
+    }
+}
+
+fn parse(word: &str, rest: &str) -> Option<Line> {
+    let mut words = rest.split(' ');
+    let line = match word {
+        "opening" => Line::Opening,
+        "opened" => {
+            Line::Opened { epoch: words.next()?.parse().ok()?, replayed: words.next()?.parse().ok()? }
+        }
+        "survey" => Line::Survey(serde_json::from_str(rest).ok()?),
+        "send" => Line::Send(rest.parse().ok()?),
+        "ack" => {
+            let number = words.next()?.parse().ok()?;
+            match words.next()? {
+                "fresh" => Line::Ack { number, duplicate: false },
+                "duplicate" => Line::Ack { number, duplicate: true },
+                _ => return None,
+            }
+        }
+        "answer" => {
+            let (actor, rsn) = (words.next()?.to_owned(), words.next()?.parse().ok()?);
+            Line::Answer { actor, rsn, chain: u64::from_str_radix(words.next()?, 16).ok()? }
+        }
+        "boundaries" => Line::Boundaries(rest.to_owned()),
+        "replayed" => Line::Replayed { deliveries: rest.parse().ok()? },
+        "failed" => Line::Failed(rest.to_owned()),
+        "closed" => Line::Closed,
+        _ => return None,
+    };
+    Some(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_is_understood() {
+        let lines = [
+            Line::Opening,
+            Line::Opened { epoch: 3, replayed: 40 },
+            Line::Survey(Box::default()),
+            Line::Send(7),
+            Line::Ack { number: 7, duplicate: false },
+            Line::Ack { number: 8, duplicate: true },
+            Line::Answer { actor: "account/3".to_owned(), rsn: 12, chain: u64::MAX },
+            Line::Boundaries("{}".to_owned()),
+            Line::Failed("open Retry: it is locked".to_owned()),
+            Line::Replayed { deliveries: 12 },
+            Line::Closed,
+        ];
+        for line in lines {
+            assert_eq!(line.to_string().parse::<Line>().unwrap(), line);
+        }
+        for broken in ["", "ack", "ack 7", "ack 7 fre", "survey {", "opened 1", "sen"] {
+            assert!(broken.parse::<Line>().is_err(), "{broken}");
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! The boundaries between what has happened to the medium and what has not, as trace events: for whoever wants to see the
+//! phases of a store go by, or to stop a process at an exact one. Nothing in the project listens to them but tests.
+//!
+//! Each is an event of level `TRACE` and target [`TARGET`], whose *name* says what has just happened or is about to
+//! happen. Without a subscriber that wants them they cost a comparison. Names, in the order in which they occur:
+//!
+//! | name | when |
+//! | --- | --- |
+//! | `create.begun` | the directory is marked as one in which a store is being made |
+//! | `create.mark` | the side file stands |
+//! | `create.data` | sled's files stand, and are synced |
+//! | `create.named` | the file that makes the directory a store is there |
+//! | `open.locked` | the lock is held, nothing else is touched |
+//! | `open.mark` | the side file is read |
+//! | `open.data` | sled is open: its own recovery is over |
+//! | `open.stable` | what sled recovered is synced |
+//! | `recovery.listed` | all checkpoints are listed |
+//! | `recovery.read` | the log is read and judged |
+//! | `recovery.announced` | the new incarnation is stable in the log |
+//! | `recovery.actor` | an actor is restored in memory; once for each |
+//! | `recovery.restored` | all actors are restored, none has begun to handle anything |
+//! | `commit.begin` | a block is about to be handed to sled |
+//! | `commit.written` | sled has the block |
+//! | `commit.flush` | the block is about to be made stable |
+//! | `stable.flushed` | sled has handed its data to the operating system: for a commit, a checkpoint, or a closing |
+//! | `stable.synced` | they are synced, in the tier that syncs |
+//! | `commit.acknowledged` | the side file says that the block is acknowledged; nobody was told yet |
+//! | `checkpoint.begin` | checkpoints are about to be written |
+//! | `checkpoint.values` | some of their values are with sled; once for each step |
+//! | `checkpoint.listed` | the catalog names them, sled has all of it, nothing is synced |
+//! | `checkpoint.stable` | they are synced, and the side file counts them |
+//! | `checkpoint.verified` | they have been read back |
+//! | `checkpoint.removed` | those that count no more are gone |
+//! | `cut.begin` | a cut was asked for |
+//! | `cut.marked` | the side file says where the log begins from now on |
+//! | `cut.step` | some of what was cut is removed; once for each step |
+//! | `cut.end` | all of it is removed |
+//! | `close.begin` | the last job of an opening begins |
+//! | `close.end` | it is over; sled itself closes after it |
+
+/// The target of all boundary events.
+pub const TARGET: &str = "relive::boundary";
+
+/// Tells that a boundary is reached.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! boundary {
+    ($name:literal) => {
+        ::tracing::trace!(name: $name, target: "relive::boundary", $name)
+    };
+}

@@ -1,0 +1,316 @@
+//! Classes 11 and 12: messages on which an actor keeps failing, also by ending the process: it aborts, its stack overflows,
+//! or it never ends and is killed. They are left out by a decision in the log, and stay where they can be seen, tried
+//! again and dropped; nobody else is touched.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use relive::storage::MemoryStore;
+use relive::{
+    Actor, AskError, Context, Durability, ErrorKind, Handle, Message, Quarantined, Refused, Rsn, Runtime,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::actors::{ChargeTwice, Deposit, Panic, account, crash_and_reopen, happened, open_on, show};
+
+async fn refused_into_quarantine(runtime: &Runtime, key: &str, poison: Panic) -> Arc<Quarantined> {
+    let error = account(runtime, key).ask(poison).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Input);
+    match error {
+        AskError::Unknown { reason: Refused::Quarantined(entry) } => entry,
+        error => panic!("{error}"),
+    }
+}
+
+/// The decision holds through crashes, checkpoints and cuts, and so does what was left out.
+#[tokio::test(flavor = "multi_thread")]
+async fn class_12_a_delivery_that_keeps_panicking_is_left_out_for_good() {
+    let what = "class_12_a_delivery_that_keeps_panicking_is_left_out_for_good";
+    let store = MemoryStore::new();
+    let runtime = open_on(store.clone()).await;
+    let alice = account(&runtime, "alice");
+    alice.ask(Deposit { cents: 5 }).await.unwrap();
+    let poison = Panic { what: what.to_owned(), times: u64::MAX };
+    let entry = refused_into_quarantine(&runtime, "alice", poison).await;
+    assert_eq!((entry.actor.as_str(), entry.rsn, entry.tries), ("account/alice", Rsn::new(2), 3));
+    assert!(entry.reason.contains("told to panic"), "{}", entry.reason);
+    alice.ask(Deposit { cents: 7 }).await.unwrap();
+    assert_eq!(show(&runtime, "alice").await.history, [5, 7]);
+    assert_eq!(runtime.stats().quarantined, 1);
+    let mut runtime = runtime;
+    let mut store = store;
+    for round in 0..4 {
+        if round % 2 == 1 {
+            // Once the decision is on its way back from the log, once from a checkpoint.
+            account(&runtime, "alice").checkpoint().await.unwrap();
+            account(&runtime, "alice").checkpoint().await.unwrap();
+            runtime.cut_log().await.unwrap();
+        }
+        (runtime, store) = crash_and_reopen(runtime, &store).await;
+        assert_eq!(runtime.quarantined(), [Arc::clone(&entry)], "round {round}");
+        assert_eq!(show(&runtime, "alice").await.history, [5, 7]);
+    }
+    assert_eq!(happened(what), 3, "it is not tried again");
+    assert!(runtime.failed_actors().is_empty());
+    assert_eq!(show(&runtime, "bystander").await.history, [0; 0], "nothing of it was released");
+    runtime.shutdown().await.unwrap();
+}
+
+/// What is tried again is a new delivery; what left the quarantine stays out of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn class_12_what_is_in_quarantine_can_be_tried_again_or_dropped() {
+    let store = MemoryStore::new();
+    let mut runtime = open_on(store.clone()).await;
+    let mut store = store;
+    let mut entries = Vec::new();
+    for name in ["retried", "dropped", "poison still"] {
+        let what = format!("class_12_what_is_in_quarantine {name}");
+        let times = if name == "retried" { 3 } else { u64::MAX };
+        entries.push(refused_into_quarantine(&runtime, "alice", Panic { what, times }).await);
+    }
+    // Other actors have places of their own in the list.
+    let what = "class_12_what_is_in_quarantine bob".to_owned();
+    entries.push(refused_into_quarantine(&runtime, "bob", Panic { what, times: u64::MAX }).await);
+    assert_eq!(runtime.quarantined(), entries);
+
+    assert_eq!(runtime.retry_quarantined(&entries[0]).await.unwrap(), Rsn::new(4));
+    runtime.drop_quarantined(&entries[1]).await.unwrap();
+    let delivered = runtime.retry_quarantined(&entries[2]).await.unwrap();
+    for entry in &entries[..3] {
+        let again = runtime.retry_quarantined(entry).await.unwrap_err();
+        assert!(matches!(&again, Refused::NotQuarantined { rsn, .. } if *rsn == entry.rsn), "{again}");
+    }
+    assert_eq!(show(&runtime, "alice").await.history, [1]);
+    for round in 0..3 {
+        let left: Vec<_> =
+            runtime.quarantined().iter().map(|entry| (entry.actor.to_string(), entry.rsn)).collect();
+        let expected = [("account/alice".to_owned(), delivered), ("account/bob".to_owned(), Rsn::new(1))];
+        assert_eq!(left, expected, "round {round}");
+        if round == 1 {
+            account(&runtime, "alice").checkpoint().await.unwrap();
+        }
+        (runtime, store) = crash_and_reopen(runtime, &store).await;
+        assert_eq!(show(&runtime, "alice").await.history, [1]);
+    }
+    assert_eq!(show(&runtime, "bystander").await.cents, 1);
+    runtime.shutdown().await.unwrap();
+}
+
+/// A checkpoint that is older than the discharge does not bring it back.
+#[tokio::test(flavor = "multi_thread")]
+async fn class_12_a_discharge_after_the_checkpoint_is_not_forgotten() {
+    let store = MemoryStore::new();
+    let runtime = open_on(store.clone()).await;
+    let what = "class_12_a_discharge_after_the_checkpoint".to_owned();
+    let entry = refused_into_quarantine(&runtime, "alice", Panic { what, times: u64::MAX }).await;
+    account(&runtime, "alice").checkpoint().await.unwrap();
+    runtime.drop_quarantined(&entry).await.unwrap();
+    account(&runtime, "bob").ask(Deposit { cents: 1 }).await.unwrap();
+    runtime.cut_log().await.unwrap();
+    let (runtime, _store) = crash_and_reopen(runtime, &store).await;
+    assert!(runtime.quarantined().is_empty());
+    let gone = runtime.drop_quarantined(&entry).await.unwrap_err();
+    assert!(matches!(gone, Refused::NotQuarantined { .. }), "{gone}");
+    runtime.shutdown().await.unwrap();
+}
+
+/// A handler that waits long for something outside is not what ends the process, however often that ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn class_12_a_handler_that_waits_is_not_blamed() {
+    let what = "stuck class_12_a_handler_that_waits";
+    let mut store = MemoryStore::new();
+    let mut runtime = open_on(store.clone()).await;
+    // The second side effect never ends the first time.
+    let alice = account(&runtime, "alice");
+    let mut asks = vec![tokio::spawn(async move { alice.ask(ChargeTwice { what: what.to_owned() }).await })];
+    while happened(&format!("{what}-second")) == 0 {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..8 {
+        // Others are stuck in the same way, so that each opening has something to get through.
+        let name = format!("stuck {} of {what}", asks.len());
+        let actor = account(&runtime, &format!("other-{}", asks.len()));
+        let message = ChargeTwice { what: name.clone() };
+        asks.push(tokio::spawn(async move { actor.ask(message).await }));
+        while happened(&format!("{name}-second")) == 0 {
+            tokio::task::yield_now().await;
+        }
+        (runtime, store) = crash_and_reopen(runtime, &store).await;
+    }
+    account(&runtime, "alice").ask(Deposit { cents: 1 }).await.unwrap();
+    assert!(runtime.quarantined().is_empty());
+    for ask in asks {
+        assert!(ask.await.unwrap().is_err(), "its runtime has ended");
+    }
+    runtime.shutdown().await.unwrap();
+}
+
+#[derive(Serialize, Deserialize, Default)]
+struct Fragile {
+    handled: Vec<u64>,
+}
+
+impl Actor for Fragile {
+    const KIND: &'static str = "fragile";
+    fn create(_key: &str) -> Self {
+        Self::default()
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Carry {
+    number: u64,
+    how: String,
+}
+
+impl Message for Carry {
+    const NAME: &'static str = "carry";
+    type Reply = u64;
+}
+
+#[derive(Serialize, Deserialize)]
+struct Handled {}
+
+impl Message for Handled {
+    const NAME: &'static str = "handled";
+    type Reply = Vec<u64>;
+}
+
+impl Handle<Carry> for Fragile {
+    async fn handle(&mut self, message: Carry, cx: &mut Context<'_>) -> u64 {
+        match message.how.as_str() {
+            "abort" => std::process::abort(),
+            "overflow" => {
+                overflow(message.number);
+            }
+            "loop" => {
+                println!("{LOOPING}");
+                loop {
+                    std::thread::park();
+                }
+            }
+            "abort in a side effect" => cx.side_effect("break", || async { std::process::abort() }).await,
+            _ => {}
+        }
+        self.handled.push(message.number);
+        message.number
+    }
+}
+
+impl Handle<Handled> for Fragile {
+    async fn handle(&mut self, _message: Handled, _cx: &mut Context<'_>) -> Vec<u64> {
+        self.handled.clone()
+    }
+}
+
+/// Uses up the stack, whatever the optimizer does.
+fn overflow(depth: u64) -> u64 {
+    let room = std::hint::black_box([depth; 1024]);
+    if depth == u64::MAX { 0 } else { overflow(depth + 1) + std::hint::black_box(room)[3] }
+}
+
+const CHILD: &str = "RELIVE_POISON_CHILD";
+/// By this its parent knows that a child hangs.
+const LOOPING: &str = "it never ends";
+const ACTORS: u64 = 6;
+
+/// The process that is ended: sends once, then only opens; prints what the actors have handled when all is done.
+#[test]
+fn child() {
+    let Ok(path) = std::env::var(CHILD) else { return };
+    let how = std::env::var("RELIVE_POISON_HOW").unwrap();
+    let first = std::env::var("RELIVE_POISON_FIRST").is_ok();
+    let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    tokio.block_on(async {
+        let builder = Runtime::builder().actor::<Fragile>(|a| a.handles::<Carry>().handles::<Handled>());
+        let runtime = builder.durability(Durability::ProcessCrash).open(path).await.unwrap();
+        println!("opened with care {}", runtime.recovery().with_care);
+        if first {
+            // All is on stable storage before any actor handles the poison: it stands in the middle.
+            let tells = (0..60).map(|number| {
+                let actor = runtime.actor::<Fragile>(&(number % ACTORS).to_string()).unwrap();
+                let how = if number == 27 { how.clone() } else { String::new() };
+                async move { actor.tell(Carry { number, how }).await.map(|receipt| (receipt, actor)) }
+            });
+            let mut receipts = Vec::new();
+            for tell in tells {
+                receipts.push(tell.await.unwrap());
+            }
+            for (receipt, _) in receipts {
+                receipt.durable().await.unwrap();
+                println!("acknowledged");
+            }
+        }
+        for actor in 0..ACTORS {
+            let actor = runtime.actor::<Fragile>(&actor.to_string()).unwrap();
+            println!("handled {:?}", actor.ask(Handled {}).await.unwrap());
+        }
+        for entry in runtime.quarantined() {
+            println!("quarantined {} {} {}", entry.actor, entry.tries, entry.reason);
+        }
+        runtime.shutdown().await.unwrap();
+        println!("done");
+    });
+}
+
+fn run_child(path: &Path, how: &str, first: bool) -> (bool, String) {
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["poison::child", "--exact", "--nocapture"]).env(CHILD, path).env("RELIVE_POISON_HOW", how);
+    if first {
+        child.env("RELIVE_POISON_FIRST", "1");
+    }
+    let mut child = child.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut output = String::new();
+    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+        let line = line.unwrap();
+        if line.contains(LOOPING) {
+            child.kill().unwrap();
+        }
+        output.push_str(&line);
+        output.push('\n');
+    }
+    (child.wait().unwrap().success(), output)
+}
+
+/// Invariant: bounded. The loop of ends is broken after the tries that the policy gives, exactly the poison is left out, and everything else
+/// that was acknowledged is handled once.
+#[test]
+fn class_12_a_delivery_that_ends_the_process_is_left_out() {
+    for how in ["abort", "overflow", "abort in a side effect", "loop"] {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("data");
+        let mut ends = 0;
+        let mut acknowledged = 0;
+        let last = loop {
+            let (survived, output) = run_child(&path, how, ends == 0);
+            acknowledged += output.matches("acknowledged").count();
+            if survived {
+                break output;
+            }
+            ends += 1;
+            assert!(ends <= 6, "{how}: it goes on after {ends} ends: {output}");
+        };
+        println!("{how}: {ends} ends, {acknowledged} acknowledged of 60\n{last}");
+        assert!(last.contains("done"), "{how}: {last}");
+        let quarantined: Vec<_> = last.lines().filter(|line| line.contains("quarantined fragile")).collect();
+        assert_eq!(quarantined.len(), 1, "{how}: {last}");
+        assert!(quarantined[0].starts_with("quarantined fragile/3 3 the process ended 3 times"), "{last}");
+        let handled: Vec<u64> = last
+            .lines()
+            .filter_map(|line| line.split_once("handled [")?.1.strip_suffix(']'))
+            .flat_map(|numbers| numbers.split(", ").filter_map(|number| number.parse().ok()))
+            .collect();
+        let mut sorted = handled.clone();
+        sorted.sort_unstable();
+        sorted.dedup();
+        assert_eq!(sorted.len(), handled.len(), "{how}: nothing is handled twice");
+        assert!(!handled.contains(&27), "{how}");
+        assert!(handled.len() + 1 >= acknowledged, "{how}: {acknowledged} acknowledged, {handled:?}");
+        // Opened once more, it is as calm as any other store.
+        let (survived, output) = run_child(&path, how, false);
+        assert!(survived && output.contains("with care false"), "{how}: {output}");
+        assert!(output.contains("quarantined fragile/3 3"), "{how}: {output}");
+    }
+}
