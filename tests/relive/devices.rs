@@ -247,6 +247,28 @@ async fn class_20_a_stalled_device_acknowledges_nothing_and_a_shutdown_ends_afte
     }
 }
 
+/// Class 9. The last commit of a shutdown carries what nobody waits for, here the mark of a checkpoint; when it fails,
+/// the shutdown says so.
+#[tokio::test]
+async fn class_9_a_shutdown_whose_last_commit_fails_says_so() {
+    let disk = SimulatedDisk::new(1);
+    let runtime = open_on(disk.open()).await;
+    account(&runtime, "alice").ask(Deposit { cents: 1 }).await.unwrap();
+    disk.plan_next(Fault::Hang, Call::Append);
+    disk.plan_next(Fault::FailForGood, Call::Sync);
+    account(&runtime, "alice").checkpoint().await.unwrap();
+    stalled(&disk).await;
+    let ending = tokio::spawn(runtime.shutdown());
+    // On this thread it goes on as long as it has something to do, which is until it waits for the commit.
+    for _ in 0..16 {
+        tokio::task::yield_now().await;
+    }
+    disk.release();
+    let ended = ending.await.unwrap();
+    assert!(matches!(ended, Err(Refused::Failed(_))), "{ended:?}");
+    expect_after_reopening(&disk, (1, 0)).await;
+}
+
 /// Class 20. What gathers while the device stalls is bounded.
 #[tokio::test(flavor = "multi_thread")]
 async fn class_20_senders_wait_while_the_device_stalls() {
