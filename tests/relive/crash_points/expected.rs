@@ -50,6 +50,16 @@ impl Expected {
         matches!(self.issued.last(), Some((Op::Pass(_) | Op::Charge(_) | Op::Stumble(_), ..)))
     }
 
+    /// The actors, one that was checkpointed before the other: it may be passive, and sent again what it has received
+    /// already, for which it comes into memory by itself.
+    pub(crate) fn passive_first(&self) -> [Who; 2] {
+        let checkpoint = |(op, ..): &&(Op, u32, Told)| matches!(op, Op::Checkpoint(_));
+        match self.issued.iter().rev().find(checkpoint) {
+            Some((Op::Checkpoint(who), ..)) => [*who, who.other()],
+            _ => Who::BOTH,
+        }
+    }
+
     /// The senders whose channel was used, or may have been: `a` when none was.
     pub(crate) fn channels(&self) -> Vec<Who> {
         let passed = |who: &Who| self.issued.iter().any(|(op, ..)| *op == Op::Pass(*who));

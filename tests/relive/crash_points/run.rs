@@ -188,7 +188,7 @@ impl Run {
     pub(crate) async fn recover(&mut self) -> Result<(), End> {
         self.look_at_the_device()?;
         self.open().await?;
-        if self.expected.may_have_more_to_do() {
+        if self.expected.may_have_more_to_do() || self.runtime().recovery().with_care {
             // Lets it be done before anything else happens, so that the calls do not depend on who is faster.
             self.shut_down().await?;
             self.open().await?;
@@ -232,7 +232,7 @@ impl Run {
 
     async fn compare(&mut self) -> Result<(), End> {
         let mut found = BTreeMap::new();
-        for who in Who::BOTH {
+        for who in self.expected.passive_first() {
             let state = self.node(who).ask(Look {}).await.map_err(|error| self.ended(&error))?;
             found.insert(who, state.entries);
         }
