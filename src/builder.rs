@@ -227,11 +227,12 @@ async fn recover(
         torn_tail: scanned.torn.clone(),
         took: Duration::ZERO,
     };
-    let (store_id, tried) = (extent.store, last_tried.clone());
+    let (store_id, tried, kinds) = (extent.store, last_tried.clone(), core.kinds.clone());
     let recovered = blocking(move || {
-        let (store, last_tried, progress) = (&*store, tried.as_ref(), &*progress);
+        let (store, last_tried, progress, kinds) = (&*store, tried.as_ref(), &*progress, &kinds);
+        let scanned = &scanned;
         let recovery =
-            Recovery { store, store_id, scanned: &scanned, progress, with_care: unsettled, last_tried };
+            Recovery { store, store_id, scanned, progress, kinds, with_care: unsettled, last_tried };
         recovery.restore_all(actors)
     });
     let recovered = recovered.await?;

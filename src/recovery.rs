@@ -5,10 +5,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use relive_replay::checkpoint_body::revive;
 use relive_replay::{Halt, Instance};
-use relive_storage::{ActorId, Rsn, Scanned, Store, StoreId, boundary};
+use relive_storage::{ActorId, Rsn, Scanned, Ssn, Store, StoreId, boundary};
 
 use crate::activation::{Activated, Source, Unrestored, newest_whole};
+use crate::active::Active;
+use crate::core::Kinds;
 use crate::envelope::Debtor;
 use crate::error::{ActorFailure, OpenError};
 use crate::pins::Pins;
@@ -32,6 +35,7 @@ pub(crate) struct Recovery<'a> {
     pub(crate) store_id: StoreId,
     pub(crate) scanned: &'a Scanned,
     pub(crate) progress: &'a Progress,
+    pub(crate) kinds: &'a Kinds,
     /// Nothing that may have ended the process is run here: it is left to be tried with care.
     pub(crate) with_care: bool,
     /// The actor that was tried when the process ended.
@@ -134,7 +138,7 @@ impl Recovery<'_> {
 
     /// Compares the two ends of all channels between restored actors, then puts the actors into memory.
     fn install(&self, done: Vec<Done>) -> Result<Installed, OpenError> {
-        let mut restored = BTreeMap::new();
+        let mut restored = Restored::new();
         let mut failed = Vec::new();
         for (slot, outcome) in done {
             match outcome? {
@@ -160,16 +164,55 @@ impl Recovery<'_> {
                 sender_slot.settle(receiver, received);
             }
         }
+        let mut heard = self.heard(&restored)?;
         let mut unhandled = Vec::new();
         for (slot, mut active) in restored.into_values() {
             if let Some(last) = active.backlog.back() {
-                let (suspects, watched) = Suspects::new(last.rsn, self.care_for(&slot.id));
+                let heard =
+                    if self.last_tried == Some(&slot.id) { std::mem::take(&mut heard) } else { Vec::new() };
+                let (suspects, watched) = Suspects::new(last.rsn, self.care_for(&slot.id), heard);
                 active.suspects = Some(suspects);
                 unhandled.push((Arc::clone(&slot), watched));
             }
             slot.install(Box::new(active));
         }
         Ok((failed, unhandled))
+    }
+
+    /// What receivers have of the actor that was tried last beyond what it knows to have sent. Looks at all actors, also
+    /// those that are passive: rare enough.
+    fn heard(&self, restored: &Restored) -> Result<Vec<(ActorId, Ssn)>, OpenError> {
+        let mut heard = Vec::new();
+        let Some((sender, (_, sending))) = self.last_tried.and_then(|sender| restored.get_key_value(sender))
+        else {
+            return Ok(heard);
+        };
+        if !self.with_care || sending.backlog.is_empty() {
+            return Ok(heard);
+        }
+        let mut add = |receiver: &Instance| {
+            let of_it = receiver.received_from().find(|(from, _)| *from == sender);
+            if let Some((_, received)) =
+                of_it.filter(|(_, ssn)| *ssn > sending.instance.sent_to(receiver.id()))
+            {
+                heard.push((receiver.id().clone(), received));
+            }
+        };
+        restored.values().for_each(|(_, active)| add(&active.instance));
+        let mut passive = Vec::new();
+        self.store.list(&mut |header| {
+            passive.extend((!restored.contains_key(&header.actor)).then_some(header.actor));
+            Ok(())
+        })?;
+        for actor in passive {
+            let (Some(checkpoint), _) = newest_whole(self.store, &actor)? else { continue };
+            let Some(kind) = self.kinds.get(actor.kind()) else { continue };
+            // One that can't be read has failed, or will when it is needed.
+            if let Ok((receiver, _)) = revive(kind, &checkpoint, self.store_id) {
+                add(&receiver);
+            }
+        }
+        Ok(heard)
     }
 
     fn care_for(&self, actor: &ActorId) -> Care {
@@ -188,6 +231,9 @@ fn threads(tokio: Option<&tokio::runtime::Handle>) -> usize {
         _ => std::thread::available_parallelism().map_or(1, usize::from),
     }
 }
+
+/// The actors that were restored, before they are in memory.
+type Restored = BTreeMap<ActorId, (Arc<Slot>, Active)>;
 
 /// The actors that failed, and those that still have something to handle.
 type Installed = (Vec<Arc<ActorFailure>>, Vec<(Arc<Slot>, Watched)>);

@@ -189,7 +189,9 @@ impl Found<'_> {
             self.note_opening(&frame);
             return Ok(());
         };
-        if frame.records.iter().any(|positioned| matches!(positioned.record, Record::Attempt(_))) {
+        // A frame that knows the delivery as handled tells of a try that is over.
+        let tried = |record: &Record| matches!(record, Record::Attempt(rsn) if *rsn > frame.handled);
+        if frame.records.iter().any(|positioned| tried(&positioned.record)) {
             self.last_opening.last_tried = Some(actor.clone());
         }
         let opening = self.last_opening.number;

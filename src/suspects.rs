@@ -1,7 +1,8 @@
 //! What an opening found an actor to have ahead, in any of which the process before may have ended. Carried by the
 //! actor's turns; watched by `settling`.
 
-use relive_storage::Rsn;
+use relive_replay::Instance;
+use relive_storage::{ActorId, Rsn, Ssn};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
@@ -24,6 +25,9 @@ pub(crate) struct Suspects {
     until: Rsn,
     care: Care,
     noted: bool,
+    /// What receivers have of the actor beyond what it knows to have sent: a delivery that is ahead sent it before the
+    /// process ended, and with it all before that one were through.
+    heard: Vec<(ActorId, Ssn)>,
     go: Option<oneshot::Receiver<()>>,
     /// Whether the handler waits for something, so that it is not its code that runs. Gone when all is handled.
     waits: watch::Sender<bool>,
@@ -38,10 +42,10 @@ pub(crate) struct Watched {
 
 impl Suspects {
     /// The deliveries of an actor up to `until`.
-    pub(crate) fn new(until: Rsn, care: Care) -> (Self, Watched) {
+    pub(crate) fn new(until: Rsn, care: Care, heard: Vec<(ActorId, Ssn)>) -> (Self, Watched) {
         let (permit, go) = oneshot::channel();
         let (waits, watching) = watch::channel(false);
-        let suspects = Self { until, care, noted: false, go: Some(go), waits };
+        let suspects = Self { until, care, noted: false, heard, go: Some(go), waits };
         let watched = Watched { care, go: Some(permit), waits: watching };
         (suspects, watched)
     }
@@ -65,6 +69,12 @@ impl Suspects {
     /// Whether the tries of this delivery, as the log tells, count against it.
     pub(crate) fn blames(&self, rsn: Rsn) -> bool {
         rsn <= self.until && self.care == Care::Delivery
+    }
+
+    /// Whether the next delivery was through once, as its receivers tell. It must not be left out: what it sent can't
+    /// be taken back.
+    pub(crate) fn was_through(&self, instance: &Instance) -> bool {
+        self.heard.iter().any(|(receiver, ssn)| instance.sent_to(receiver) < *ssn)
     }
 
     /// Whether there is nothing left.

@@ -283,6 +283,7 @@ impl Turn<'_> {
                 self.leave_out(&delivery, &decision);
             } else {
                 let effects = self.step(&delivery).await?;
+                self.after_try(&delivery).await?;
                 self.release(&delivery, effects)?;
             }
             let handled = self.active.instance.handled();
@@ -306,7 +307,8 @@ impl Turn<'_> {
         }
         let Some(suspects) = &mut active.suspects else { return Ok(None) };
         let tries = active.tape.attempts(rsn);
-        if suspects.blames(rsn) && tries >= self.core.config.restarts.tries {
+        let exhausted = suspects.blames(rsn) && tries >= self.core.config.restarts.tries;
+        if exhausted && !suspects.was_through(&active.instance) {
             let (actor, message) = (self.slot.id.clone(), delivery.message.to_string());
             return Err(Broken::Halted(Halt::ProcessEnded { actor, rsn, message, tries }));
         }
@@ -315,6 +317,17 @@ impl Turn<'_> {
             self.append_and_wait(&mut Logged::default()).await?;
         }
         Ok(None)
+    }
+
+    /// Tells the log that a try that was noted is over, before anything of it is released: so that a process that ends
+    /// later does not count against it, and what others have seen of it is never left out.
+    async fn after_try(&mut self, delivery: &Delivery) -> Result<(), Broken> {
+        let suspects = self.active.suspects.as_ref();
+        if suspects.is_some_and(|suspects| suspects.blames(delivery.rsn)) {
+            self.writer.put_attempt(delivery.rsn);
+            self.append_and_wait(&mut Logged::default()).await?;
+        }
+        Ok(())
     }
 
     async fn append_and_wait(&mut self, logged: &mut Logged) -> Result<(), Broken> {

@@ -7,7 +7,9 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Parser;
-use relive::{ActorRef, CheckpointPolicy, Durability, Producer, ProducerReceipt, Receipted, Runtime, Ssn};
+use relive::{
+    ActorRef, CheckpointPolicy, Durability, Producer, ProducerReceipt, Receipted, RestartPolicy, Runtime, Ssn,
+};
 
 use crate::failpoint::Boundaries;
 use crate::workload::actors::{Account, Peek, Post, builder};
@@ -60,6 +62,9 @@ pub struct StoreArguments {
     /// After how many records an actor is checkpointed.
     #[arg(long, default_value_t = 20)]
     pub checkpoint_records: u64,
+    /// How often a delivery is tried in which the process has ended, before it is left out.
+    #[arg(long, default_value_t = RestartPolicy::default().tries)]
+    pub tries: u32,
 }
 
 /// A mistake that the worker makes on purpose, to show that it is noticed.
@@ -188,6 +193,7 @@ async fn open(arguments: &StoreArguments) -> Result<Runtime, String> {
     let opening = builder()
         .durability(arguments.tier.into())
         .checkpoints(CheckpointPolicy::default().records(arguments.checkpoint_records))
+        .restarts(RestartPolicy::default().tries(arguments.tries))
         .log_bytes(arguments.log_bytes)
         .open(&arguments.store);
     opening.await.map_err(|error| format!("open {:?}: {error}", error.kind()))

@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "a test prints the seed that repeats it, and what it counted")]
 
 mod actors;
+mod blame;
 mod crash_points;
 mod devices;
 mod failing;

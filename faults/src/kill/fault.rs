@@ -118,6 +118,30 @@ pub struct Conditions {
 /// How many messages a worker sends at most.
 const LIMIT: u64 = 300;
 
+/// A death at each boundary, in an order in which each is reached.
+#[must_use]
+pub fn each() -> Vec<Fault> {
+    let phases = [
+        (Phase::Create, CREATE, 1, LIMIT),
+        // The first commit is that of the opening.
+        (Phase::Commit, COMMIT, 10, LIMIT),
+        (Phase::Open, OPEN, 1, LIMIT),
+        (Phase::Recovery, RECOVERY, 1, LIMIT),
+        (Phase::Checkpoint, CHECKPOINT, 1, LIMIT),
+        (Phase::BetweenCheckpointAndCut, BETWEEN, 1, LIMIT),
+        (Phase::Cut, CUT, 1, LIMIT),
+        (Phase::Effect, EFFECT, 1, LIMIT),
+        (Phase::Close, CLOSE, 1, 20),
+    ];
+    let faults = phases.into_iter().flat_map(|(phase, boundaries, occurrence, limit)| {
+        boundaries.iter().map(move |(name, _)| {
+            let kill_at = KillAt { boundary: (*name).to_owned(), occurrence };
+            Fault { phase, death: Death::AtBoundary(kill_at), limit }
+        })
+    });
+    faults.collect()
+}
+
 /// Draws the next fault.
 pub fn draw(random: &mut Random, conditions: Conditions) -> Fault {
     let Conditions { tier, fresh, before, strace } = conditions;
@@ -159,8 +183,8 @@ fn at_boundary(random: &mut Random, phase: Phase, boundaries: &[(&str, u64)]) ->
 
 fn at_system_call(random: &mut Random, tier: Tier) -> Fault {
     let (call, last) = match tier {
-        Tier::PowerLoss => *random.pick(&[("fdatasync", 100), ("pwrite64", 200)]),
-        Tier::ProcessCrash => ("pwrite64", 200),
+        Tier::PowerLoss => *random.pick(SYSTEM_CALLS),
+        Tier::ProcessCrash => *random.pick(&SYSTEM_CALLS[1..]),
     };
     let death = Death::AtSystemCall { call, occurrence: 1 + random.below(last) };
     Fault { phase: Phase::SystemCall, death, limit: LIMIT }
@@ -200,6 +224,10 @@ const CHECKPOINT: Boundaries = &[
 const BETWEEN: Boundaries = &[("checkpoint.removed", 15), ("cut.begin", 3)];
 const CUT: Boundaries = &[("cut.marked", 3), ("cut.step", 3), ("cut.end", 3)];
 const EFFECT: Boundaries = &[("effect.performed", 40)];
+/// System calls, the one that only syncing tiers make ahead. They are counted by thread, and sled spreads its writes over
+/// many.
+const SYSTEM_CALLS: Boundaries =
+    &[("fdatasync", 80), ("pwrite64", 8), ("sync_file_range", 8), ("write", 100)];
 const CLOSE: Boundaries = &[("close.begin", 1), ("close.end", 1)];
 
 #[cfg(test)]

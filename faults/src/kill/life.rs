@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,10 @@ pub struct Setup {
     pub tier: Tier,
     /// What everything about this store is drawn from.
     pub seed: u64,
+    /// The budget of the log; drawn when it is not given.
+    pub log_bytes: Option<u64>,
+    /// How often a delivery may be tried in which a worker was killed.
+    pub tries: u32,
     /// Whether `strace` may be used.
     pub strace: bool,
     /// A mistake that the workers are to make.
@@ -86,12 +90,8 @@ impl Life {
             Some(line) if line == "listening" => {}
             _ => return Err(broken("the ledger of effects did not start")),
         }
-        // A log that is never cut can be replayed from its very start at the end.
-        let log_bytes = if setup.seed.is_multiple_of(4) {
-            1 << 40
-        } else {
-            *random.pick(&[16 << 10, 64 << 10, 256 << 10])
-        };
+        let drawn = if setup.seed.is_multiple_of(4) { NEVER_CUT } else { *random.pick(&LOG_BYTES) };
+        let log_bytes = setup.log_bytes.unwrap_or(drawn);
         Ok(Self {
             plan: Plan::new(setup.seed),
             log_bytes,
@@ -114,14 +114,16 @@ impl Life {
         self.fault.as_ref().map_or_else(|| "nothing".to_owned(), ToString::to_string)
     }
 
-    /// Starts a worker, which says what came back of the ones before, and lets it die.
+    /// Starts a worker, which says what came back of the ones before, and lets it die; of a drawn fault when none is
+    /// given.
     ///
     /// # Errors
     /// A broken promise.
-    pub fn cycle(&mut self, table: &mut Table) -> Result<(), Broken> {
+    pub fn cycle(&mut self, fault: Option<Fault>, table: &mut Table) -> Result<(), Broken> {
         let (tier, strace) = (self.setup.tier, self.setup.strace);
         let fresh = !self.setup.directory.join("store/relive.store").exists();
-        let fault = draw(&mut self.random, Conditions { tier, fresh, before: self.before, strace });
+        let conditions = Conditions { tier, fresh, before: self.before, strace };
+        let fault = fault.unwrap_or_else(|| draw(&mut self.random, conditions));
         if self.random.one_in(6) && !fresh {
             self.leave_a_half_written_snapshot()?;
             table.leftovers += 1;
@@ -132,6 +134,9 @@ impl Life {
         let mut process = Process::start(&mut command)?;
         let ended = self.listen(&mut process, &fault, table);
         table.acknowledged += self.witness.acknowledged - acknowledged;
+        if ended.is_err() {
+            process.kill();
+        }
         let (status, errors) = process.end()?;
         let closed = ended.map_err(|Broken { what, .. }| Broken { what, errors: errors.clone() })?;
         self.witness.epoch = self.epoch;
@@ -160,7 +165,7 @@ impl Life {
             let mut command = Command::new(&self.setup.program);
             command.arg("verify");
             self.with_store(&mut command);
-            if self.log_bytes > 1 << 32 {
+            if self.log_bytes == NEVER_CUT {
                 command.arg("--replay-from-start");
             }
             let process = Process::start(&mut command)?;
@@ -316,7 +321,7 @@ impl Life {
         command.arg("--store").arg(self.setup.directory.join("store"));
         command.arg("--effects").arg(self.setup.directory.join("socket"));
         command.args(["--tier", &self.setup.tier.to_string()]);
-        command.args(["--log-bytes", &self.log_bytes.to_string()]);
+        command.args(["--log-bytes", &self.log_bytes.to_string(), "--tries", &self.setup.tries.to_string()]);
         command.args(["--checkpoint-records", &self.checkpoint_records.to_string()]);
     }
 
@@ -330,9 +335,6 @@ impl Life {
     }
 }
 
-/// A directory for a store, which stays when something was found in it.
-pub fn directory(root: &Path, number: u64) -> io::Result<PathBuf> {
-    let directory = root.join(format!("store-{number}"));
-    std::fs::create_dir_all(&directory)?;
-    Ok(directory)
-}
+/// The log of some stores is never cut, so that at their end their actors can be replayed from its very start.
+const NEVER_CUT: u64 = 1 << 40;
+const LOG_BYTES: [u64; 3] = [16 << 10, 64 << 10, 256 << 10];

@@ -11,6 +11,7 @@ use std::process::Command;
 use clap::Parser;
 use relive::storage::frame::split_mix;
 
+use self::fault::Fault;
 use self::life::{Broken, Life, Setup};
 use self::table::{Found, Table};
 use crate::worker::{Sabotage, Tier};
@@ -31,6 +32,13 @@ pub struct KillArguments {
     /// How many cycles a store lives.
     #[arg(long, default_value_t = 50)]
     pub cycles_per_store: u64,
+    /// Kill at each boundary in turn, instead of drawing; a store lives through all of them.
+    #[arg(long)]
+    pub each_boundary: bool,
+    /// How often a delivery may be tried in which a worker was killed, before it is left out. Kills from outside blame
+    /// whatever they hit: with the 3 of relive's own default a harmless delivery is left out now and then, and reported.
+    #[arg(long, default_value_t = 1000)]
+    pub tries: u32,
     /// Begin with this store, as if those before it had been.
     #[arg(long, default_value_t = 0)]
     pub first_store: u64,
@@ -57,56 +65,67 @@ pub fn run(arguments: &KillArguments, program: &Path) -> std::io::Result<Table> 
         None => temporary.tempdir()?,
     };
     let strace = !arguments.no_strace && Command::new("strace").arg("-V").output().is_ok();
+    let faults = if arguments.each_boundary { fault::each() } else { Vec::new() };
+    let per_store =
+        if arguments.each_boundary { faults.len() as u64 } else { arguments.cycles_per_store.max(1) };
     let mut table = Table::default();
-    let mut store = arguments.first_store;
-    while table.cycles < arguments.cycles {
-        let cycles = arguments.cycles_per_store.max(1).min(arguments.cycles - table.cycles);
-        let directory = life::directory(temporary.path(), store)?;
+    let stores = arguments.cycles.div_ceil(per_store);
+    for store in arguments.first_store..arguments.first_store + stores {
+        let cycles = per_store.min(arguments.cycles - (store - arguments.first_store) * per_store);
+        let directory = temporary.path().join(format!("store-{store}"));
+        std::fs::create_dir_all(&directory)?;
         let setup = Setup {
             program: program.to_owned(),
             directory: directory.clone(),
             tier: arguments.tier,
             seed: split_mix(arguments.seed, store),
+            // Little, so that the log is cut while the worker lives.
+            log_bytes: arguments.each_boundary.then_some(16 << 10),
+            tries: arguments.tries,
             strace,
             sabotage: arguments.sabotage,
         };
         table.stores += 1;
-        match live(setup, cycles, &mut table) {
+        let began_at = table.cycles;
+        match live(setup, cycles, &faults, &mut table) {
             Ok(()) => std::fs::remove_dir_all(&directory)?,
             Err((after, Broken { what, errors })) => {
-                let lived = table.cycles % arguments.cycles_per_store.max(1);
-                let kept =
-                    std::env::temp_dir().join(format!("relive-kill-found-{}-{store}", std::process::id()));
-                let kept = std::fs::rename(&directory, &kept).map_or(directory, |()| kept);
-                let what = format!("{what}\n  kept: {}", kept.display());
-                let repeat = repeat(arguments, store, if lived == 0 { cycles } else { lived });
-                let cycle = table.cycles;
-                table.violations.push(Found { cycle, after, what, repeat, errors });
-                // The rest of this store's cycles is left out.
-                table.cycles += (cycles - lived) % cycles.max(1);
+                let cycle = table.cycles - began_at;
+                let repeat = repeat(arguments, store, cycle);
+                let found = Found { store, cycle, after, what, repeat, kept: directory, errors };
+                table.violations.push(found);
             }
         }
-        store += 1;
+    }
+    if !table.violations.is_empty() {
+        // The stores in which something was found are all that is left in it.
+        let _ = temporary.keep();
     }
     Ok(table)
 }
 
-fn live(setup: Setup, cycles: u64, table: &mut Table) -> Result<(), (String, Broken)> {
+/// The life of one store; what was found in it comes with how the worker before was to die.
+fn live(setup: Setup, cycles: u64, faults: &[Fault], table: &mut Table) -> Result<(), (String, Broken)> {
     let mut life = Life::begin(setup).map_err(|broken| ("nothing".to_owned(), broken))?;
+    let mut faults = faults.iter();
     for _ in 0..cycles {
         table.cycles += 1;
-        life.cycle(table).map_err(|broken| (life.last_fault(), broken))?;
+        life.cycle(faults.next().cloned(), table).map_err(|broken| (life.last_fault(), broken))?;
     }
     let after = life.last_fault();
     life.end(table).map_err(|broken| (after, broken))
 }
 
 fn repeat(arguments: &KillArguments, store: u64, cycles: u64) -> String {
-    let KillArguments { seed, tier, cycles_per_store, sabotage, no_strace, .. } = arguments;
+    let KillArguments { seed, tier, cycles_per_store, each_boundary, tries, sabotage, no_strace, .. } =
+        arguments;
     let mut line = format!(
         "cargo run --release -p relive-faults -- kill --seed {seed} --tier {tier} --first-store {store} --cycles {cycles} \
-         --cycles-per-store {cycles_per_store}"
+         --cycles-per-store {cycles_per_store} --tries {tries}"
     );
+    if *each_boundary {
+        line.push_str(" --each-boundary");
+    }
     if *no_strace {
         line.push_str(" --no-strace");
     }

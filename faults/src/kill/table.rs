@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 
 use super::fault::Phase;
 use crate::workload::Outcome;
@@ -9,7 +10,9 @@ use crate::workload::Outcome;
 /// A broken promise, with what repeats it.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// The cycle of the run.
+    /// In which store.
+    pub store: u64,
+    /// In which of its cycles.
     pub cycle: u64,
     /// How the worker before was to die.
     pub after: String,
@@ -17,6 +20,8 @@ pub struct Found {
     pub what: String,
     /// The command that does the same again.
     pub repeat: String,
+    /// Where the store and its ledger of effects stay to be looked at.
+    pub kept: PathBuf,
     /// What the worker wrote to its standard error.
     pub errors: String,
 }
@@ -54,7 +59,7 @@ pub struct Table {
     pub effects_repeated: u64,
     /// Half-written snapshots put into the store's directory.
     pub leftovers: u64,
-    /// Stores whose log was never cut, whose actors were replayed from its very start.
+    /// How often all actors of a store were replayed from the very start of its log, which was never cut.
     pub replayed_from_start: u64,
     /// What was found.
     pub violations: Vec<Found>,
@@ -77,8 +82,12 @@ impl Table {
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for violation in &self.violations {
-            let Found { cycle, after, what, repeat, errors } = violation;
-            writeln!(f, "VIOLATION in cycle {cycle}, after: {after}\n  {what}\n  repeat: {repeat}")?;
+            let Found { store, cycle, after, what, repeat, kept, errors } = violation;
+            writeln!(
+                f,
+                "VIOLATION in store {store}, cycle {cycle}, after: {after}\n  {what}\n  repeat: {repeat}"
+            )?;
+            writeln!(f, "  kept: {}", kept.display())?;
             for line in errors.lines() {
                 writeln!(f, "  | {line}")?;
             }
@@ -102,7 +111,7 @@ impl fmt::Display for Table {
         row("effects", self.effects)?;
         row("effects repeated, with the same payload", self.effects_repeated)?;
         row("half-written snapshots put there", self.leftovers)?;
-        row("stores replayed from the log's very start", self.replayed_from_start)?;
+        row("replays of a store from its log's very start", self.replayed_from_start)?;
         row("violations", self.violations.len() as u64)
     }
 }

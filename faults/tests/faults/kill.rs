@@ -1,0 +1,83 @@
+//! Fault classes 2, 3 and 4: workers that are killed at random moments and at every boundary, and that the supervisor
+//! itself notices what is wrong. The long run is
+//! `cargo run --release -p relive-faults -- kill --cycles 10000 --seed 1 --tier power-loss`.
+
+use std::path::Path;
+
+use relive_faults::kill::fault;
+use relive_faults::kill::table::Table;
+use relive_faults::kill::{self, KillArguments};
+use relive_faults::worker::{Sabotage, Tier};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_relive-faults");
+
+fn arguments(seed: u64) -> KillArguments {
+    KillArguments {
+        cycles: 24,
+        seed,
+        tier: Tier::ProcessCrash,
+        cycles_per_store: 12,
+        each_boundary: false,
+        tries: 1000,
+        first_store: 0,
+        directory: None,
+        no_strace: false,
+        sabotage: None,
+    }
+}
+
+fn run(arguments: &KillArguments) -> Table {
+    kill::run(arguments, Path::new(PROGRAM)).unwrap()
+}
+
+fn nothing_is_broken(tier: Tier, seed: u64) {
+    let table = run(&KillArguments { tier, ..arguments(seed) });
+    assert!(table.violations.is_empty(), "{table}");
+    assert!(table.killed() >= 18 && table.judged >= 10 && table.acknowledged > 200, "{table}");
+    println!("{table}");
+}
+
+#[test]
+fn nothing_is_broken_by_kills_process_crash() {
+    nothing_is_broken(Tier::ProcessCrash, 1);
+}
+
+#[test]
+fn nothing_is_broken_by_kills_power_loss() {
+    nothing_is_broken(Tier::PowerLoss, 2);
+}
+
+/// Every boundary is where it is said to be, and a kill at each breaks nothing: classes 3 and 4.
+#[test]
+fn nothing_is_broken_by_a_kill_at_each_boundary() {
+    let cycles = fault::each().len() as u64;
+    let table = run(&KillArguments { tier: Tier::PowerLoss, each_boundary: true, cycles, ..arguments(4) });
+    assert!(table.violations.is_empty(), "{table}");
+    assert_eq!(table.killed(), cycles, "{table}");
+}
+
+/// What was broken on purpose is found, and kept to be looked at.
+fn is_noticed(sabotage: Sabotage, promise: &str) {
+    let sabotaged = KillArguments { cycles: 12, no_strace: true, sabotage: Some(sabotage), ..arguments(3) };
+    let table = run(&sabotaged);
+    let found = table.violations.first().unwrap_or_else(|| panic!("{sabotage} was not noticed: {table}"));
+    assert!(found.what.contains(promise), "{}", found.what);
+    assert!(
+        found.repeat.contains("--seed 3") && found.repeat.contains(&sabotage.to_string()),
+        "{}",
+        found.repeat
+    );
+    std::fs::remove_dir_all(found.kept.parent().unwrap()).unwrap();
+}
+
+/// Teeth: acknowledge-after-sync. A worker that tells of an acknowledgement before the message is in the log.
+#[test]
+fn an_early_acknowledgement_is_noticed() {
+    is_noticed(Sabotage::AckEarly, "were acknowledged");
+}
+
+/// Teeth: effects once. A worker whose effects differ from process to process under the same key.
+#[test]
+fn effects_that_differ_under_one_key_are_noticed() {
+    is_noticed(Sabotage::UnkeyedEffect, "effects once");
+}
