@@ -121,8 +121,9 @@ pub(crate) fn cases_of(dry: &[Dry]) -> (Vec<Case>, Counted) {
     (cases, counted)
 }
 
-/// Every case that begins as one of these, and loses the power again at a call of the recovery.
-pub(crate) fn cases_of_recoveries(cases: &[Case]) -> (Vec<Case>, Counted) {
+/// Every case that begins as one of these, and loses the power again at a call of the recovery. Unless told so without
+/// those at a call that only reads and follows on another one: they find the device as at the one before.
+pub(crate) fn cases_of_recoveries(cases: &[Case], at_all_reads: bool) -> (Vec<Case>, Counted) {
     let done = for_all(cases, run_case);
     let mut counted = Counted { words: cases.len(), ..Counted::default() };
     let mut longer = Vec::new();
@@ -134,6 +135,10 @@ pub(crate) fn cases_of_recoveries(cases: &[Case]) -> (Vec<Case>, Counted) {
         }
         for at in crashed..back {
             counted.calls += 1;
+            let reads_on = at > crashed && !trace[at].call.writes() && !trace[at - 1].call.writes();
+            if reads_on && !at_all_reads {
+                continue;
+            }
             let again = points(&trace, at).into_iter();
             let again = again.map(|point| [&case.points[..], &[point]].concat());
             longer.extend(again.map(|points| Case { word: case.word.clone(), points }));

@@ -9,9 +9,10 @@ use super::run::Run;
 use super::words::Case;
 
 /// How many cases find a lie out, and how many there are.
-fn found_out(lie: Lie, length_max: usize) -> (usize, usize, Vec<String>) {
+fn found_out(lie: Lie, length_max: usize, which: impl Fn(&Case) -> bool) -> (usize, usize, Vec<String>) {
     let tokio = one_thread();
-    let (cases, _) = cases_of(&all_words(length_max));
+    let (mut cases, _) = cases_of(&all_words(length_max));
+    cases.retain(which);
     let judged = cases.iter().filter_map(|case| judge(&tokio, case, Some(lie)).err());
     let first_line = |what: String| what.lines().next().unwrap_or_default().to_owned();
     let found: Vec<_> = judged.map(first_line).collect();
@@ -22,7 +23,7 @@ fn found_out(lie: Lie, length_max: usize) -> (usize, usize, Vec<String>) {
 /// oracles sees it somewhere: the scan when the mark survived, the comparison with what was acknowledged when it did not.
 #[test]
 fn acknowledging_without_syncing_is_found_out() {
-    let (found, of, what) = found_out(Lie::SyncsNothing, 1);
+    let (found, of, what) = found_out(Lie::SyncsNothing, 1, |_| true);
     println!("{found} of {of} cases found it out");
     for text in ["are lost", "is damaged", "the actors have done", "is in the ledger", "serves after"] {
         assert!(what.iter().any(|line| line.contains(text)), "never {text:?} in {what:#?}");
@@ -32,7 +33,8 @@ fn acknowledging_without_syncing_is_found_out() {
 /// A checkpoint that was read back out of a cache and is gone after a loss of power.
 #[test]
 fn a_put_that_stays_in_the_cache_is_found_out() {
-    let (found, of, what) = found_out(Lie::PutsIntoTheCache, 2);
+    let (found, of, what) =
+        found_out(Lie::PutsIntoTheCache, 2, |case| case.to_string().contains(",checkpoint"));
     println!("{found} of {of} cases found it out");
     assert!(found > 0);
     assert!(what.iter().any(|line| line.contains("was checkpointed at")), "{what:#?}");
