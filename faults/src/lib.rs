@@ -11,6 +11,7 @@
 //! | [`effects`], [`ledger`] | where side effects go: the process, and the file that it keeps |
 //! | [`kill`] | the supervisor that kills workers and judges what comes back |
 //! | [`random`] | choices drawn from a seed |
+//! | [`teeth`] | guards that are taken out of the sources, and the tests that notice |
 
 pub mod damage;
 pub mod effects;
@@ -19,5 +20,6 @@ pub mod kill;
 pub mod ledger;
 pub mod process;
 pub mod random;
+pub mod teeth;
 pub mod worker;
 pub mod workload;

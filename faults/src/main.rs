@@ -9,6 +9,7 @@ use relive_faults::kill::{self, KillArguments};
 use relive_faults::worker::{self, VerifyArguments, WorkerArguments};
 
 mod damage_command;
+mod teeth_command;
 
 #[derive(Parser)]
 #[command(about = "Holds relive against its promises under faults")]
@@ -28,6 +29,8 @@ enum Command {
     /// A process of `damage`, which does some of its cases.
     #[command(hide = true)]
     DamageChild(damage_command::DamageChild),
+    /// Takes guards out of a copy of the sources, and holds that tests notice.
+    Teeth(teeth_command::TeethArguments),
 }
 
 fn main() -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
@@ -38,6 +41,7 @@ fn main() -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
         Command::Kill(arguments) => return kill(&arguments),
         Command::Damage(arguments) => return arguments.run(),
         Command::DamageChild(arguments) => return arguments.run(),
+        Command::Teeth(arguments) => return arguments.run(),
     }
     Ok(ExitCode::SUCCESS)
 }
