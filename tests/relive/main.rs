@@ -5,6 +5,8 @@
 
 mod actors;
 mod blame;
+mod crash_points;
+mod devices;
 mod failing;
 mod golden;
 mod kill;
