@@ -117,7 +117,8 @@ impl Builder {
     /// [`Durability::Volatile`] the directory is not touched.
     ///
     /// # Errors
-    /// [`OpenError`]: nothing that was stored has changed.
+    /// [`OpenError`]: nothing that was acknowledged has changed. An opening that fails only while actors are restored has
+    /// left a record that it began.
     ///
     /// # Cancel safety
     /// Dropped, the opening goes on in the background until it could return, and is then undone as by a crash.
