@@ -106,7 +106,12 @@ pub(crate) fn read_tape(
     let mut tape = Tape::after(after);
     let mut at = from;
     while at < to {
-        let Some(stored) = store.read(at)? else { break };
+        // The whole log was judged at open; what is read of it later must still be there.
+        let gap = |what: &str| StoreError::CorruptLog { at, what: what.to_owned() };
+        let stored = store.read(at)?.ok_or_else(|| gap("it ends before what is acknowledged"))?;
+        if stored.first != at && at != Lsn::FIRST {
+            return Err(gap("a block is missing").into());
+        }
         let block = stored.block.map_err(|what| StoreError::CorruptLog { at: stored.first, what })?;
         for frame in block.frames() {
             let corrupt = |m: relive_storage::Malformed| StoreError::CorruptLog {

@@ -117,7 +117,8 @@ impl Builder {
     /// [`Durability::Volatile`] the directory is not touched.
     ///
     /// # Errors
-    /// [`OpenError`]: nothing that was stored has changed.
+    /// [`OpenError`]: nothing that was acknowledged has changed. An opening that fails only while actors are restored has
+    /// left a record that it began.
     ///
     /// # Cancel safety
     /// Dropped, the opening goes on in the background until it could return, and is then undone as by a crash.
@@ -237,13 +238,17 @@ async fn recover(
     });
     let recovered = recovered.await?;
     core.counters.replayed(recovered.replayed);
+    if suspect && recovered.unhandled.is_empty() {
+        // Before anything goes on, so that the log is the same whoever is faster.
+        stable(tell_settled(core, report.epoch)).await?;
+    }
     report.actors = go_on(core, &recovered.slots);
     report.replayed = recovered.replayed;
     report.failed = recovered.failed;
     if !recovered.unhandled.is_empty() {
-        core.tokio.spawn(get_through(Arc::clone(core), recovered.unhandled, last_tried, report.epoch));
-    } else if suspect {
-        stable(tell_settled(core, report.epoch)).await?;
+        let (guard, core) = (core.turn_begins(), Arc::clone(core));
+        let tokio = core.tokio.clone();
+        tokio.spawn(get_through(core, recovered.unhandled, last_tried, report.epoch, guard));
     }
     Ok(report)
 }

@@ -340,7 +340,9 @@ impl Shared {
     fn next_block(&self) -> Option<(Block, watch::Sender<Outcome>)> {
         let mut buffer = self.buffer();
         loop {
-            if buffer.failed.is_some() || (buffer.stop && buffer.records == 0) {
+            // A checkpoint or a cut that failed ends the commits too: the medium is not to be trusted any more.
+            let over = buffer.failed.is_some() || self.stop.borrow().is_some();
+            if over || (buffer.stop && buffer.records == 0) {
                 return None;
             }
             if buffer.records > 0 {

@@ -48,8 +48,12 @@ enum Outcome {
 }
 
 impl Recovery<'_> {
-    /// Restores the actors found, on as many threads as there are processors.
+    /// Restores the actors found, on as many threads as there are processors; on one when the tokio runtime has one.
     pub(crate) fn restore_all(&self, found: HashMap<ActorId, FoundActor>) -> Result<Recovered, OpenError> {
+        // What is owed goes out in this order, and the store is called in it when there is one thread: so two openings
+        // of the same store do the same.
+        let mut found: Vec<_> = found.into_iter().collect();
+        found.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         let mut slots = Vec::new();
         let mut work = Vec::new();
         for (id, found) in found {
@@ -63,8 +67,8 @@ impl Recovery<'_> {
         let next = AtomicUsize::new(0);
         let deliveries = AtomicU64::new(0);
         let done = Mutex::new(Vec::with_capacity(work.len()));
-        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(work.len());
         let tokio = tokio::runtime::Handle::try_current().ok();
+        let threads = threads(tokio.as_ref()).min(work.len());
         std::thread::scope(|scope| {
             for _ in 0..threads {
                 scope.spawn(|| {
@@ -220,10 +224,18 @@ impl Recovery<'_> {
     }
 }
 
-/// The actors that failed, and those that still have something to handle.
+/// How many threads restore actors.
+fn threads(tokio: Option<&tokio::runtime::Handle>) -> usize {
+    match tokio.map(tokio::runtime::Handle::runtime_flavor) {
+        Some(tokio::runtime::RuntimeFlavor::CurrentThread) => 1,
+        _ => std::thread::available_parallelism().map_or(1, usize::from),
+    }
+}
+
 /// The actors that were restored, before they are in memory.
 type Restored = BTreeMap<ActorId, (Arc<Slot>, Active)>;
 
+/// The actors that failed, and those that still have something to handle.
 type Installed = (Vec<Arc<ActorFailure>>, Vec<(Arc<Slot>, Watched)>);
 
 /// An actor with what became of it.

@@ -8,17 +8,19 @@ use relive_storage::{ActorId, Epoch, FrameWriter, Rsn, StoreError};
 use tokio::task::JoinSet;
 
 use crate::committer::Commit;
-use crate::core::Core;
+use crate::core::{Core, TurnGuard};
 use crate::slot::Slot;
 use crate::suspects::{Care, Watched};
 use crate::turn::begin;
 
-/// Sees to it that everything found is handled, and tells the log when it is.
+/// Sees to it that everything found is handled, and tells the log when it is. Counts as a turn, so that a shutdown in
+/// good order comes after it: the next opening need not go with care.
 pub(crate) async fn get_through(
     core: Arc<Core>,
     mut found: Vec<(Arc<Slot>, Watched)>,
     last_tried: Option<ActorId>,
     epoch: Epoch,
+    _guard: TurnGuard,
 ) {
     // The actor that was tried when the process ended comes first and alone: the others are tried when it has passed.
     found.sort_by_key(|(slot, _)| (last_tried.as_ref() != Some(&slot.id), slot.id.clone()));

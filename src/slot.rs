@@ -163,6 +163,14 @@ impl Slot {
         }
     }
 
+    /// Puts mail back that was taken and not looked at.
+    pub(crate) fn give_back(&self, mail: impl DoubleEndedIterator<Item = Envelope>) {
+        let mut inner = self.inner();
+        for envelope in mail.rev() {
+            inner.mail.push_front(envelope);
+        }
+    }
+
     /// Ends a turn, unless something has come in the meantime: then gives the actor back.
     pub(crate) fn rest(&self, active: Box<Active>) -> Option<Box<Active>> {
         let mut inner = self.inner();

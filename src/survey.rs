@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use relive_replay::{Kind, Tape};
+use relive_replay::{Halt, Kind, Tape};
 use relive_storage::record::Record;
 use relive_storage::{
     ActorId, CheckpointHeader, CheckpointNumber, Extent, Frame, Lsn, Rsn, Scanned, Store, StoreError,
@@ -45,6 +45,7 @@ pub(crate) fn survey(store: &dyn Store, kinds: &Kinds, progress: &Progress) -> R
         last_opening: LastOpening::default(),
     };
     let scanned = found.read(store, progress)?;
+    found.check_checkpoints()?;
     boundary!("recovery.read");
     found.add_owing();
     let Found { actors, records, last_opening, .. } = found;
@@ -142,6 +143,8 @@ pub(crate) struct FoundActor {
     pub(crate) older: Option<Lsn>,
     /// The first block with records after it.
     pub(crate) newer: Option<Lsn>,
+    /// The last delivery in the log, before or after what the checkpoint contains.
+    logged: Rsn,
     /// It must come back even when it has nothing to replay.
     pub(crate) owes: bool,
     /// The opening that logged the last of its frames, and what the openings before had logged.
@@ -202,7 +205,10 @@ impl Found<'_> {
         let mut last = Rsn::NONE;
         for positioned in &frame.records {
             let (rsn, message) = match &positioned.record {
-                Record::Delivery(delivery) => (delivery.rsn, Some(&delivery.message)),
+                Record::Delivery(delivery) => {
+                    found.logged = delivery.rsn;
+                    (delivery.rsn, Some(&delivery.message))
+                }
                 Record::Event(event) => (event.rsn, None),
                 Record::Quarantine(decision) => (decision.rsn, None),
                 // The delivery may be one that the checkpoint contains, but that does not know that it is discharged.
@@ -250,6 +256,7 @@ impl Found<'_> {
                 tape,
                 older: None,
                 newer: None,
+                logged: Rsn::NONE,
                 owes: false,
                 opening: self.last_opening.number,
                 before: floor,
@@ -257,6 +264,22 @@ impl Found<'_> {
             self.actors.insert(id.clone(), found);
         }
         Ok(self.actors.get_mut(id).expect("it was just inserted"))
+    }
+
+    /// The log is cut at its beginning only, and no delivery comes into a checkpoint before it is stable: an actor that
+    /// has deliveries in the log has all those there that its checkpoint contains from them on.
+    fn check_checkpoints(&self) -> Result<(), OpenError> {
+        for (actor, found) in &self.actors {
+            if found.logged != Rsn::NONE && found.logged < found.floor {
+                let (actor, rsn) = (actor.clone(), found.logged.next());
+                let what = format!(
+                    "its checkpoint ends at {}, its deliveries in the log at {}",
+                    found.floor, found.logged
+                );
+                return Err(OpenError::Records(Halt::Corrupt { actor, rsn, what }));
+            }
+        }
+        Ok(())
     }
 
     /// Actors without log after their checkpoint that still owe messages must come back too.

@@ -173,11 +173,16 @@ impl Turn<'_> {
         let messages = mail.len() as u64;
         let mut logged = Logged::default();
         let mut commit = None;
-        for envelope in mail {
+        let mut mail = mail.into_iter();
+        while let Some(envelope) = mail.next() {
             if !self.writer.has_room_for(envelope.payload.len()) {
                 commit = Some(self.append(&mut logged).await?);
             }
-            self.admit(envelope, &mut logged)?;
+            if let Err(halt) = self.admit(envelope, &mut logged) {
+                // They were not taken in: whoever sent them is told what becomes of the actor.
+                self.slot.give_back(mail);
+                return Err(halt.into());
+            }
         }
         if self.writer.count() > 0 {
             commit = Some(self.append(&mut logged).await?);

@@ -14,6 +14,7 @@
 //! | [`power`] | what a loss of power may leave, of recorded workers |
 //! | [`preload`] | the library that records calls, and lets them fail |
 //! | [`random`] | choices drawn from a seed |
+//! | [`teeth`] | guards that are taken out of the sources, and the tests that notice |
 
 pub mod calls;
 pub mod damage;
@@ -25,5 +26,6 @@ pub mod power;
 pub mod preload;
 pub mod process;
 pub mod random;
+pub mod teeth;
 pub mod worker;
 pub mod workload;

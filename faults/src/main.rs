@@ -11,6 +11,7 @@ use relive_faults::power::{self, PowerLossArguments};
 use relive_faults::worker::{self, VerifyArguments, WorkerArguments};
 
 mod damage_command;
+mod teeth_command;
 
 #[derive(Parser)]
 #[command(about = "Holds relive against its promises under faults")]
@@ -32,6 +33,8 @@ enum Command {
     /// A process of `damage`, which does some of its cases.
     #[command(hide = true)]
     DamageChild(damage_command::DamageChild),
+    /// Takes guards out of a copy of the sources, and holds that tests notice.
+    Teeth(teeth_command::TeethArguments),
 }
 
 fn main() -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
@@ -44,6 +47,7 @@ fn main() -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
         Command::Calls(arguments) => return calls(&arguments),
         Command::Damage(arguments) => return arguments.run(),
         Command::DamageChild(arguments) => return arguments.run(),
+        Command::Teeth(arguments) => return arguments.run(),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -164,4 +164,13 @@ mod tests {
         assert!(Reader::new(Bytes::from_static(&[0x80, 0x00])).varint().is_err());
         assert!(Reader::new(Bytes::from_static(&[0xff; 11])).varint().is_err());
     }
+
+    #[test]
+    fn a_length_is_held_against_its_limit_and_against_what_is_there() {
+        let bytes = Bytes::from_static(&[3, 1, 2, 3]);
+        assert_eq!(Reader::new(bytes.clone()).bytes(3), Ok(bytes.slice(1..)));
+        assert!(Reader::new(bytes.clone()).bytes(2).is_err(), "over its limit");
+        assert!(Reader::new(bytes.slice(..3)).bytes(64).is_err(), "past the end");
+        assert!(Reader::new(Bytes::from_static(&[0xff; 9])).bytes(usize::MAX).is_err());
+    }
 }

@@ -5,7 +5,10 @@
 
 mod actors;
 mod blame;
+mod crash_points;
+mod devices;
 mod failing;
+mod golden;
 mod kill;
 mod logs;
 mod nondeterminism;
@@ -16,3 +19,4 @@ mod refusals;
 mod restarts;
 mod shrinking;
 mod sizes;
+mod stability;

@@ -266,7 +266,13 @@ fn effects(plan: &Plan, witness: &Witness, survey: &Survey, outcome: &mut Outcom
     for (account, key) in survey.accounts.iter().zip(0..) {
         let actor = format!("account/{key}");
         for (rsn, before, entry) in account.journal.entries() {
-            let asked = if entry.what == What::Posted { plan.steps(entry.number).effects } else { 0 };
+            let posted = (entry.what == What::Posted).then(|| plan.steps(entry.number));
+            let drew = (entry.random.is_some(), entry.now.is_some());
+            if drew != posted.map_or((false, false), |steps| (steps.random, steps.now)) {
+                let what = format!("it drew {drew:?} of random number and clock");
+                return Err(Violation::Life { actor, rsn, what });
+            }
+            let asked = posted.map_or(0, |steps| steps.effects);
             if entry.answers.len() as u64 != u64::from(asked) {
                 let what = format!("{asked} effects were asked for, {} answers came", entry.answers.len());
                 return Err(Violation::Life { actor, rsn, what });

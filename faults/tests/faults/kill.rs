@@ -3,11 +3,15 @@
 //! `cargo run --release -p relive-faults -- kill --cycles 10000 --seed 1 --tier power-loss`.
 
 use std::path::Path;
+use std::process::Command;
 
 use relive_faults::kill::fault;
 use relive_faults::kill::table::Table;
 use relive_faults::kill::{self, KillArguments};
+use relive_faults::ledger;
+use relive_faults::process::Process;
 use relive_faults::worker::{Sabotage, Tier};
+use relive_faults::workload::{Line, Plan, Violation, Witness, judge};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_relive-faults");
 
@@ -80,4 +84,41 @@ fn an_early_acknowledgement_is_noticed() {
 #[test]
 fn effects_that_differ_under_one_key_are_noticed() {
     is_noticed(Sabotage::UnkeyedEffect, "effects once");
+}
+
+/// Teeth: effects once. An effect that was done and not logged is done again after the kill; when that is another one,
+/// the ledger has both payloads.
+#[test]
+fn an_effect_that_is_another_the_second_time_is_noticed() {
+    for (sabotage, twice) in [(Some("unkeyed-effect"), true), (None, false)] {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let mut effects = Command::new(PROGRAM);
+        let effects = effects.arg("effects").arg("--socket").arg(at("socket")).arg("--file").arg(at("file"));
+        let effects = Process::start(effects).unwrap();
+        assert_eq!(effects.line("starting").unwrap().unwrap(), "listening");
+        let mut witness = Witness::default();
+        let mut judged = None;
+        for kill_at in ["effect.performed:3", "effect.performed:1000000"] {
+            let mut worker = Command::new(PROGRAM);
+            let worker = worker.args(["worker", "--limit", "60", "--kill-at", kill_at]);
+            let worker = worker.arg("--store").arg(at("store")).arg("--effects").arg(at("socket"));
+            let worker =
+                Process::start(worker.args(sabotage.iter().flat_map(|s| ["--sabotage", s]))).unwrap();
+            while let Some(line) = worker.line("the next line").unwrap() {
+                let line = line.parse().unwrap();
+                witness.hear(&line).unwrap();
+                if let Line::Survey(survey) = line {
+                    witness.effects = Some(ledger::read(&at("file")).unwrap());
+                    judged = Some(judge(&Plan::new(1), &witness, &survey));
+                }
+            }
+            worker.end().unwrap();
+        }
+        let again = witness.effects.unwrap().values().any(|effect| effect.times > 1);
+        assert!(again, "one was done again");
+        let judged = judged.unwrap();
+        assert_eq!(matches!(judged, Err(Violation::EffectTwice { .. })), twice, "{judged:?}");
+        assert_eq!(judged.is_err(), twice, "{judged:?}");
+    }
 }

@@ -53,7 +53,7 @@ pub(crate) fn body() -> Value {
 }
 
 /// That body with some entries replaced.
-fn strange_body(input: &mut Unstructured<'_>) -> arbitrary::Result<Value> {
+pub(crate) fn strange_body(input: &mut Unstructured<'_>) -> arbitrary::Result<Value> {
     let fresh = body();
     let mut body = fresh.clone();
     for _ in 0..REPLACEMENTS_MAX {

@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | [`frame`], [`block`], [`checkpoint`], [`payload`] | one decoder each, with any bytes; once as given, once with its checksum repaired |
 //! | [`record`] | valid blocks with damage whose lengths and checksums are repaired, up to replay |
+//! | [`replay`] | a whole runtime that opens a log of well-formed records that contradict themselves |
 //! | [`log_operations`] | the store on sled against the store in memory |
 //! | `hostile`, `reencode` | reading as recovery would; a frame written again |
 //! | `repair`, `value`, `model` | checksums made right; MessagePack without a type; the actor that replays |
@@ -20,6 +21,7 @@ pub mod payload;
 pub mod record;
 mod reencode;
 mod repair;
+pub mod replay;
 pub mod seeds;
 mod value;
 
@@ -33,5 +35,6 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("record", record::run),
     ("checkpoint", checkpoint::run),
     ("payload", payload::run),
+    ("replay", replay::run),
     ("log_operations", log_operations::run),
 ];

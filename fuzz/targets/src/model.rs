@@ -54,6 +54,16 @@ message!(Add { pub(crate) cents: i64 }, "add", i64);
 message!(Note { pub(crate) entry: Entry }, "note", ());
 message!(Forward { pub(crate) to: String, pub(crate) cents: i64 }, "forward", bool);
 message!(Charge { pub(crate) what: String }, "charge", u64);
+message!(Show {}, "show", Shown);
+
+/// The state as text.
+pub(crate) type Shown = String;
+
+impl Handle<Show> for Book {
+    async fn handle(&mut self, _message: Show, _cx: &mut Context<'_>) -> Shown {
+        format!("{self:?}")
+    }
+}
 
 impl Handle<Add> for Book {
     async fn handle(&mut self, message: Add, cx: &mut Context<'_>) -> i64 {
@@ -86,12 +96,15 @@ impl Handle<Charge> for Book {
     }
 }
 
+/// Registers what the kind handles.
+pub(crate) fn register(kind: KindBuilder<Book>) -> KindBuilder<Book> {
+    kind.handles::<Add>().handles::<Note>().handles::<Forward>().handles::<Charge>().handles::<Show>()
+}
+
 /// The kind, registered.
 pub(crate) fn kind() -> Arc<dyn Kind> {
-    static REGISTERED: LazyLock<Arc<dyn Kind>> = LazyLock::new(|| {
-        let builder = KindBuilder::<Book>::new().handles::<Add>().handles::<Note>();
-        builder.handles::<Forward>().handles::<Charge>().build().expect("the kind is a valid one")
-    });
+    static REGISTERED: LazyLock<Arc<dyn Kind>> =
+        LazyLock::new(|| register(KindBuilder::new()).build().expect("the kind is a valid one"));
     Arc::clone(&REGISTERED)
 }
 

@@ -20,6 +20,7 @@ pub fn of(target: &str) -> Vec<(String, Vec<u8>)> {
         "checkpoint" => checkpoints(),
         "payload" => payloads(),
         "record" => noise(1, 24, 256),
+        "replay" => noise(3, 24, 256),
         "log_operations" => operations(),
         _ => Vec::new(),
     };

@@ -49,6 +49,11 @@ fn payloads_of_the_corpus() {
 }
 
 #[test]
+fn replays_of_the_corpus() {
+    run("replay");
+}
+
+#[test]
 fn log_operations_of_the_corpus() {
     run("log_operations");
 }

@@ -95,6 +95,16 @@ fn a_repeated_delivery_is_damage() {
     }
 }
 
+/// Invariant: prefix. So is an event that stands twice: which of the two outcomes was it?
+#[test]
+fn a_repeated_event_is_damage() {
+    let recorder = recorded();
+    let at = recorder.frames.iter().position(|frame| matches!(frame.records[0].record, Record::Event(_)));
+    let mut frames = recorder.frames;
+    frames.insert(at.unwrap() + 1, frames[at.unwrap()].clone());
+    assert!(matches!(tape_of(&frames, Rsn::NONE), Err(Halt::Corrupt { .. })));
+}
+
 /// Invariant: exactly-once inside. A message that was delivered before, under a new position, is damage too.
 #[test]
 fn a_duplicate_or_a_gap_in_a_channel_is_damage() {

@@ -71,6 +71,11 @@ impl Device {
         self.unsynced.len()
     }
 
+    /// How many of them are marks.
+    pub(super) fn unsynced_marks(&self) -> usize {
+        self.unsynced.iter().filter(|write| matches!(write, Write::Mark(_))).count()
+    }
+
     /// Whether so many more bytes fit.
     pub(super) fn has_room_for(&self, bytes: usize) -> bool {
         self.capacity.is_none_or(|capacity| self.cached.bytes() + bytes as u64 <= capacity)
@@ -119,8 +124,7 @@ impl Device {
     pub(super) fn sync(&mut self, acknowledged: Lsn) {
         self.flush();
         self.cached.mark.acknowledged = acknowledged;
-        let marks = self.unsynced.iter().filter(|write| matches!(write, Write::Mark(_))).count();
-        if marks >= MARKS_UNSYNCED
+        if self.unsynced_marks() >= MARKS_UNSYNCED
             && let Some(oldest) = self.unsynced.iter().position(|write| matches!(write, Write::Mark(_)))
         {
             self.unsynced.remove(oldest);

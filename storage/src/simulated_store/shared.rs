@@ -113,8 +113,8 @@ impl Shared {
             Err(StoreError::Poisoned { reason } | StoreError::Backend { reason, .. }) => reason.clone(),
             Err(error) => error.to_string(),
         };
-        let unsynced = state.device.unsynced();
-        state.trace.push(Step { nth, call, on, outcome: said, unsynced });
+        let (unsynced, marks) = (state.device.unsynced(), state.device.unsynced_marks());
+        state.trace.push(Step { nth, call, on, outcome: said, unsynced, marks });
         outcome
     }
 

@@ -18,11 +18,13 @@ pub struct Step {
     pub outcome: String,
     /// How many writes a crash may take that came right after it.
     pub unsynced: usize,
+    /// How many of them only note up to where the log is acknowledged.
+    pub marks: usize,
 }
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { nth, call, on, outcome, unsynced } = self;
+        let Self { nth, call, on, outcome, unsynced, .. } = self;
         write!(f, "{nth} {call:?} {on}: {outcome}, {unsynced} not synced")
     }
 }

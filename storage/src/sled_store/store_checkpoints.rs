@@ -195,3 +195,40 @@ impl SledStore {
 fn corrupt(actor: &ActorId, number: CheckpointNumber, what: String) -> StoreError {
     StoreError::CorruptCheckpoint { actor: actor.clone(), number, what }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance::{checkpoint, id};
+    use crate::{SledOptions, StoreError};
+
+    /// Invariant: checkpoint-covers-log. A medium that says "written" and has something else is found out before
+    /// anything is cut in trust of it.
+    #[test]
+    fn a_checkpoint_that_does_not_read_back_is_an_error_and_poisons() {
+        let root = tempfile::tempdir().unwrap();
+        let store = SledStore::open(root.path(), &SledOptions::default()).unwrap();
+        store.put(&[checkpoint(&id("alice"), 1, 900)]).unwrap();
+        // Done on the reader's thread, so before the checkpoint is read back there; the writer's is not held up.
+        let alice = id("alice");
+        store.reader.post("put", move |reader| {
+            let listed = || catalog::get(&reader.engine.catalog, &alice);
+            while listed()?.is_none_or(|entry| entry.newest.number.get() < 2) {
+                std::thread::yield_now();
+            }
+            let values = reader.engine.checkpoints.iter().filter_map(Result::ok);
+            let (key, mut value) = values.filter(|(_, value)| !value.is_empty()).last().unwrap();
+            let last = value.len() - 1;
+            value[last] ^= 1;
+            reader.engine.checkpoints.insert(key, value).unwrap();
+            Ok(())
+        });
+        let put = store.put(&[checkpoint(&id("alice"), 2, 900)]);
+        assert!(
+            matches!(&put, Err(StoreError::CorruptCheckpoint { number, .. }) if number.get() == 2),
+            "{put:?}"
+        );
+        let again = store.put(&[checkpoint(&id("alice"), 3, 900)]);
+        assert!(matches!(again, Err(StoreError::Poisoned { .. })), "{again:?}");
+    }
+}

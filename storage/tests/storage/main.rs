@@ -12,6 +12,7 @@ mod golden;
 mod killing;
 mod opening;
 mod power;
+mod scanning;
 mod simulated;
 mod space;
 mod tiers;

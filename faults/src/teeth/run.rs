@@ -1,0 +1,108 @@
+//! Takes out all guards, one after the other, and makes the table.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use super::guard::{Guard, Test};
+use super::workshop::{Outcome, Workshop};
+use super::{replay_guards, runtime_guards, storage_guards};
+
+/// What is to be done.
+#[derive(Clone, Debug)]
+pub struct Teeth {
+    /// The sources.
+    pub tree: PathBuf,
+    /// Where the copies go, and stay.
+    pub workshops: PathBuf,
+    /// Only guards with this in their name.
+    pub only: String,
+}
+
+/// Does it; gives the table, and whether each guard was missed by its test. `told` hears of each as it is done.
+///
+/// # Errors
+/// When the sources can't be copied.
+pub fn run(teeth: &Teeth, told: &(dyn Fn(&str) + Sync)) -> std::io::Result<(String, bool)> {
+    let upper: Vec<_> = replay_guards::GUARDS.iter().chain(runtime_guards::GUARDS).collect();
+    let lanes = [storage_guards::GUARDS.iter().collect(), upper];
+    let began = Instant::now();
+    let results = std::thread::scope(|scope| {
+        let lanes: Vec<_> = lanes
+            .into_iter()
+            .enumerate()
+            .map(|(number, guards): (_, Vec<&Guard>)| scope.spawn(move || lane(teeth, number, &guards, told)))
+            .collect();
+        let joined = lanes
+            .into_iter()
+            .map(|lane| lane.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        joined.collect::<std::io::Result<Vec<_>>>()
+    })?;
+    let (mut table, mut missed) = (String::new(), 0);
+    for (line, caught) in results.iter().flatten() {
+        let _ = writeln!(table, "{line}");
+        missed += usize::from(!caught);
+    }
+    let count = results.iter().flatten().filter(|(line, _)| !line.contains(WHOLE)).count();
+    let _ = writeln!(
+        table,
+        "\n{count} guards, {missed} lines that are not as they should be, {:.0} s",
+        began.elapsed().as_secs_f64()
+    );
+    Ok((table, missed == 0))
+}
+
+/// A line for each guard, and whether a test missed it.
+fn lane(
+    teeth: &Teeth,
+    number: usize,
+    guards: &[&Guard],
+    told: &(dyn Fn(&str) + Sync),
+) -> std::io::Result<Vec<(String, bool)>> {
+    let workshop = Workshop::new(&teeth.tree, teeth.workshops.join(number.to_string()))?;
+    let guards: Vec<_> = guards.iter().copied().filter(|guard| guard.name.contains(&teeth.only)).collect();
+    let mut results = whole(&workshop, &guards);
+    for (line, _) in &results {
+        told(line);
+    }
+    for guard in guards {
+        let began = Instant::now();
+        let (caught, what) = match workshop.without(guard.edits, &guard.test) {
+            Ok(Outcome::Failed(tests)) => (true, tests),
+            Ok(Outcome::Hung) if guard.test.hangs => (true, format!("{} comes to no end", guard.test.filter)),
+            Ok(Outcome::Hung) => (false, format!("!! {} comes to no end", guard.test.filter)),
+            Ok(Outcome::Passed) => (false, format!("!! {} passes without it", guard.test.filter)),
+            Err(unfit) => (false, format!("!! {unfit}")),
+        };
+        let line = format!("{:5.1} s  {:74} {what}", began.elapsed().as_secs_f64(), guard.name);
+        told(&line);
+        results.push((line, caught));
+    }
+    Ok(results)
+}
+
+/// With all guards in their places the tests must pass, or their failing would say nothing.
+fn whole(workshop: &Workshop, guards: &[&Guard]) -> Vec<(String, bool)> {
+    let mut binaries = BTreeMap::<_, (&Test, Vec<&'static str>)>::new();
+    for Guard { test, .. } in guards {
+        let (_, filters) = binaries.entry((test.package, test.binary)).or_insert((test, Vec::new()));
+        filters.push(test.filter);
+    }
+    let mut results = Vec::new();
+    for ((package, binary), (test, filters)) in binaries {
+        let began = Instant::now();
+        let (passed, what) = match workshop.run_all(test, &filters) {
+            Ok(Outcome::Passed) => (true, "all pass".to_owned()),
+            Ok(Outcome::Failed(tests)) => (false, format!("!! fail as it is: {tests}")),
+            Ok(Outcome::Hung) => (false, "!! come to no end as it is".to_owned()),
+            Err(unfit) => (false, format!("!! {unfit}")),
+        };
+        let whole = format!("{WHOLE}: {package} {}", binary.join(" "));
+        results.push((format!("{:5.1} s  {whole:74} {what}", began.elapsed().as_secs_f64()), passed));
+    }
+    results
+}
+
+/// What stands in the table for a run with all guards in their places.
+const WHOLE: &str = "nothing is taken out";

@@ -1,0 +1,295 @@
+//! The guards of stable storage.
+
+use super::guard::{Edit, Guard, STORAGE, STORES};
+
+pub(super) const GUARDS: &[Guard] = &[
+    Guard {
+        name: "fdatasync of a commit",
+        edits: &[Edit {
+            file: "storage/src/sled_store/stable.rs",
+            find: "            self.data.sync_data().map_err(io_error(\"sync\", &self.path))?;\n",
+            replace: "",
+        }],
+        test: STORES.filter("tiers::power_loss_syncs_each_commit").needs(&[
+            "-p",
+            "relive-storage",
+            "--example",
+            "commits",
+        ]),
+    },
+    Guard {
+        name: "acknowledge after flush, in the store",
+        edits: &[Edit {
+            file: "storage/src/sled_store/writer.rs",
+            find: "        self.stable.flush(&self.engine.db)?;\n        let mut mark = self.status.get();\n        mark.acknowledged",
+            replace: "        let mut mark = self.status.get();\n        mark.acknowledged",
+        }],
+        test: STORES.filter("killing::what_a_killed_process_was_told_is_there"),
+    },
+    Guard {
+        name: "checksum of a frame",
+        edits: &[Edit {
+            file: "storage/src/frame.rs",
+            find: "if crc32fast::hash(&body) != crc {",
+            replace: "if crc32fast::hash(&body) != crc && false {",
+        }],
+        test: STORAGE.filter("frame"),
+    },
+    Guard {
+        name: "checksum of a block",
+        edits: &[Edit {
+            file: "storage/src/block.rs",
+            find: "bytes[BLOCK_HEADER_BYTES..]) != crc {",
+            replace: "bytes[BLOCK_HEADER_BYTES..]) != crc && false {",
+        }],
+        test: STORAGE.filter("block::tests::every_flipped_bit"),
+    },
+    Guard {
+        name: "checksum of a checkpoint",
+        edits: &[Edit {
+            file: "storage/src/checkpoint.rs",
+            find: "if crc32fast::hash(&content) != crc {",
+            replace: "if crc32fast::hash(&content) != crc && false {",
+        }],
+        test: STORAGE.filter("checkpoint::tests"),
+    },
+    Guard {
+        name: "checksum of a value in sled",
+        edits: &[Edit {
+            file: "storage/src/sled_store/part.rs",
+            find: "content) != u32_at(12) {",
+            replace: "content) != u32_at(12) && false {",
+        }],
+        test: STORAGE.filter("sled_store::part::tests"),
+    },
+    Guard {
+        name: "checksum of the mark",
+        edits: &[Edit {
+            file: "storage/src/sled_store/mark.rs",
+            find: "if reader.u32()? != crc32fast::hash(whole) {",
+            replace: "if reader.u32()? != crc32fast::hash(whole) && false {",
+        }],
+        test: STORAGE.filter("sled_store::mark::tests"),
+    },
+    Guard {
+        name: "gap in the positions of the log",
+        edits: &[
+            Edit {
+                file: "storage/src/scan.rs",
+                find: "Some(StoredBlock { first, block: Ok(block) }) if first == scanned.next => block,",
+                replace: "Some(StoredBlock { block: Ok(block), .. }) => block,",
+            },
+            Edit {
+                file: "storage/src/scan.rs",
+                find: "if header.first != scanned.next {",
+                replace: "if false {",
+            },
+        ],
+        test: STORES.filter("scanning::"),
+    },
+    Guard {
+        name: "gap in the deliveries of an actor, in the scan",
+        edits: &[Edit {
+            file: "storage/src/scan.rs",
+            find: "Some(last) if last.checked_plus(1) == Some(delivery.rsn) => *last = delivery.rsn,",
+            replace: "Some(last) if delivery.rsn != Rsn::NONE => *last = delivery.rsn,",
+        }],
+        test: STORES.filter("scanning::"),
+    },
+    Guard {
+        name: "incarnations that go back",
+        edits: &[Edit {
+            file: "storage/src/scan.rs",
+            find: "if header.epoch < scanned.epoch {",
+            replace: "if false {",
+        }],
+        test: STORES.filter("scanning::"),
+    },
+    Guard {
+        name: "damage below the acknowledged position is no torn tail",
+        edits: &[Edit {
+            file: "storage/src/scan.rs",
+            find: "if expected < acknowledged {",
+            replace: "if false {",
+        }],
+        test: STORES.filter("scanning::"),
+    },
+    Guard {
+        name: "damage that a later block calls durable is no torn tail",
+        edits: &[Edit {
+            file: "storage/src/scan.rs",
+            find: "&& block.header().durable > expected",
+            replace: "&& false",
+        }],
+        test: STORES.filter("scanning::"),
+    },
+    Guard {
+        name: "a log that ends before what was acknowledged",
+        edits: &[Edit {
+            file: "storage/src/scan.rs",
+            find: "None if scanned.next < extent.acknowledged => {",
+            replace: "None if false => {",
+        }],
+        test: STORES.filter("opening::the_last_block_is_missed"),
+    },
+    Guard {
+        name: "both copies of the mark at each commit",
+        edits: &[Edit {
+            file: "storage/src/sled_store/mark.rs",
+            find: "for _ in 0..2 {",
+            replace: "for _ in 0..if stable { 2 } else { 1 } {",
+        }],
+        test: STORES.filter("opening::the_last_block_is_missed"),
+    },
+    Guard {
+        name: "checkpoints that went missing, or are older",
+        edits: &[
+            Edit {
+                file: "storage/src/sled_store/census.rs",
+                find: "        compare(&self.then, sealed)?;\n",
+                replace: "        let _ = sealed;\n",
+            },
+            Edit {
+                file: "storage/src/sled_store/census.rs",
+                find: "            compare(&self.now, latest)?;\n",
+                replace: "",
+            },
+        ],
+        test: STORES.filter("opening::a_checkpoint_that_went_missing"),
+    },
+    Guard {
+        name: "a checkpoint is read back before it counts as stable",
+        edits: &[Edit {
+            file: "storage/src/sled_store/store_checkpoints.rs",
+            find: "            self.verify(entry, bytes)?;\n",
+            replace: "            let _ = (entry, bytes);\n",
+        }],
+        test: STORAGE.filter("sled_store::store_checkpoints::tests"),
+    },
+    Guard {
+        name: "poison on the first failure",
+        edits: &[Edit {
+            file: "storage/src/sled_store/poison.rs",
+            find: "if error.kind() == ErrorKind::Reopen &&",
+            replace: "if false && error.kind() == ErrorKind::Reopen &&",
+        }],
+        test: STORAGE.filter("sled_store::worker::tests::a_panic_is_an_error_and_poisons"),
+    },
+    Guard {
+        name: "poison refuses",
+        edits: &[Edit {
+            file: "storage/src/sled_store/poison.rs",
+            find: "Some(reason) => Err(StoreError::Poisoned { reason: reason.clone() }),",
+            replace: "Some(_) => Ok(()),",
+        }],
+        test: STORAGE.filter("sled_store::worker::tests"),
+    },
+    Guard {
+        name: "watchdog of calls into sled",
+        edits: &[Edit {
+            file: "storage/src/sled_store/worker.rs",
+            find: "answered.recv_timeout(after).map_err(|error| match error {",
+            replace: "answered.recv().map_err(|_| RecvTimeoutError::Disconnected).map_err(|error| match error {",
+        }],
+        test: STORAGE.filter("sled_store::worker::tests::a_hang_is_an_error").hangs(),
+    },
+    Guard {
+        name: "a panic of sled is an error",
+        edits: &[Edit {
+            file: "storage/src/sled_store/worker.rs",
+            find: "    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {",
+            replace: "    Ok::<_, Box<dyn std::any::Any + Send>>(work()).unwrap_or_else(|panic| {\n        let _ = (catch_unwind::<fn(), ()>, AssertUnwindSafe(()));",
+        }],
+        test: STORAGE.filter("sled_store::worker::tests::a_panic_is_an_error"),
+    },
+    Guard {
+        name: "lock of the directory",
+        edits: &[Edit {
+            file: "storage/src/sled_store/lock.rs",
+            find: "match file.try_lock() {",
+            replace: "match Ok::<(), TryLockError>(()) {",
+        }],
+        test: STORES.filter("opening::another_process_is_told"),
+    },
+    Guard {
+        name: "identity of the data",
+        edits: &[Edit {
+            file: "storage/src/sled_store/engine.rs",
+            find: "if found != store {",
+            replace: "if false {",
+        }],
+        test: STORES.filter("opening::files_of_two_stores"),
+    },
+    Guard {
+        name: "identity of the mark",
+        edits: &[Edit {
+            file: "storage/src/sled_store/mark.rs",
+            find: "if slot.store != store {",
+            replace: "if false {",
+        }],
+        test: STORES.filter("opening::files_of_two_stores"),
+    },
+    Guard {
+        name: "a directory that once held a store is never made anew",
+        edits: &[Edit {
+            file: "storage/src/sled_store/identity.rs",
+            find: "    if remembered(directory)?.is_some() {",
+            replace: "    if remembered(directory)?.is_some() && false {",
+        }],
+        test: STORES.filter("opening::a_store_without_one_of_its_files"),
+    },
+    Guard {
+        name: "newer formats are refused",
+        edits: &[Edit {
+            file: "storage/src/sled_store/identity.rs",
+            find: "    if found > FORMAT {",
+            replace: "    if false {",
+        }],
+        test: STORES.filter("golden::class_24_a_store_of_the_next_format"),
+    },
+    Guard {
+        name: "half-written snapshots of sled are moved aside",
+        edits: &[Edit {
+            file: "storage/src/sled_store/engine.rs",
+            find: "        move_generating_aside(directory)?;\n        let db",
+            replace: "        let db",
+        }],
+        test: STORES.filter("opening::half_written_snapshots"),
+    },
+    Guard {
+        name: "the torn tail is removed before the first append",
+        edits: &[Edit {
+            file: "storage/src/sled_store/writer.rs",
+            find: "            blocks::remove_from(&self.log, header.first)?;\n",
+            replace: "",
+        }],
+        test: STORES.filter("conformance::sled_keeps_the_contract_of_process_crash"),
+    },
+    Guard {
+        name: "a length is held against its limit",
+        edits: &[Edit {
+            file: "storage/src/wire.rs",
+            find: "if length > limit {",
+            replace: "if false && length > limit {",
+        }],
+        test: STORAGE.filter("wire::tests"),
+    },
+    Guard {
+        name: "a length is held against what is there",
+        edits: &[Edit {
+            file: "storage/src/wire.rs",
+            find: "        if count > self.remaining() {",
+            replace: "        if false {",
+        }],
+        test: STORAGE.filter("wire::tests"),
+    },
+    Guard {
+        name: "the size of a block or checkpoint is held against its limit before it is allocated",
+        edits: &[Edit {
+            file: "storage/src/sled_store/part.rs",
+            find: "if total as usize > self.limit || parts == 0 {",
+            replace: "if parts == 0 {",
+        }],
+        test: STORAGE.filter("sled_store::part::tests"),
+    },
+];

@@ -1,0 +1,210 @@
+//! Lists the cases, and runs them on two threads.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use relive::storage::simulated_store::{Lie, Step, Unsynced};
+
+use super::run::{End, Run};
+use super::words::{At, Case, Point, Word, points, words};
+
+/// Turns a hang into a failure.
+const CASE_MAX: Duration = Duration::from_secs(30);
+const THREADS: usize = 2;
+/// What comes back from longer runs, or for the second time, is compared, and not used any further: that is most of the
+/// cases.
+const GOES_ON_MAX: usize = 2;
+
+/// What was gone through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counted {
+    pub(crate) words: usize,
+    /// Calls, and the ends of runs.
+    pub(crate) calls: usize,
+    pub(crate) cases: usize,
+}
+
+/// A word, the calls that it makes when nothing goes wrong, and how many of them come ahead of its last operation.
+#[derive(Clone)]
+pub(crate) struct Dry {
+    word: Word,
+    trace: Vec<Step>,
+    before: usize,
+}
+
+/// What a case did.
+pub(crate) struct Done {
+    /// All calls.
+    pub(crate) trace: Vec<Step>,
+    /// How many of them were made by the first loss of power, and how many when the recovery had come back.
+    crashed: usize,
+    back: usize,
+}
+
+/// One tokio runtime with one thread.
+pub(crate) fn one_thread() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// Does something with each item, on threads of their own, and gives what came out in the order of the items.
+fn for_all<T: Sync, R: Send>(items: &[T], each: impl Fn(&tokio::runtime::Runtime, &T) -> R + Sync) -> Vec<R> {
+    let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(items.len())));
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                let tokio = one_thread();
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(item) = items.get(at) else { return };
+                    let outcome = each(&tokio, item);
+                    done.lock().unwrap_or_else(PoisonError::into_inner).push((at, outcome));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap();
+    done.sort_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, outcome)| outcome).collect()
+}
+
+/// The calls that a word makes when nothing goes wrong.
+pub(crate) fn dry_run(tokio: &tokio::runtime::Runtime, word: &Word) -> Vec<Step> {
+    let case = Case { word: word.clone(), points: Vec::new() };
+    let mut run = Run::new(&case);
+    tokio.block_on(async {
+        let done = tokio::time::timeout(CASE_MAX, run.all(word)).await;
+        assert!(matches!(done, Ok(Ok(()))), "{case} without a crash: {done:?}");
+        let trace = run.disk.trace();
+        run.crash(Unsynced::Dropped).await;
+        trace
+    })
+}
+
+/// All words up to a length.
+pub(crate) fn all_words(length_max: usize) -> Vec<Dry> {
+    let mut dry: Vec<Dry> = Vec::new();
+    let mut calls: HashMap<Word, Vec<Step>> = HashMap::new();
+    for length in 0..=length_max {
+        let words = words(length);
+        let traces = for_all(&words, dry_run);
+        for (word, trace) in words.into_iter().zip(traces) {
+            let before = word.split_last().map_or(0, |(_, shorter)| {
+                let shorter = &calls[shorter];
+                assert_eq!(
+                    trace[..shorter.len()],
+                    shorter[..],
+                    "{word:?} begins otherwise than without its last operation"
+                );
+                shorter.len()
+            });
+            calls.insert(word.clone(), trace.clone());
+            dry.push(Dry { word, trace, before });
+        }
+    }
+    dry
+}
+
+/// Every case of some words.
+pub(crate) fn cases_of(dry: &[Dry]) -> (Vec<Case>, Counted) {
+    let mut counted = Counted { words: dry.len(), ..Counted::default() };
+    let mut cases = Vec::new();
+    for Dry { word, trace, before } in dry {
+        for at in *before..=trace.len() {
+            counted.calls += 1;
+            let points = points(trace, at).into_iter();
+            cases.extend(points.map(|point| Case { word: word.clone(), points: vec![point] }));
+        }
+    }
+    counted.cases = cases.len();
+    (cases, counted)
+}
+
+/// Every case that begins as one of these, and loses the power again at a call of the recovery. Unless told so without
+/// those at a call that only reads and follows on another one: they find the device as at the one before.
+pub(crate) fn cases_of_recoveries(cases: &[Case], at_all_reads: bool) -> (Vec<Case>, Counted) {
+    let done = for_all(cases, run_case);
+    let mut counted = Counted { words: cases.len(), ..Counted::default() };
+    let mut longer = Vec::new();
+    for (case, Done { trace, crashed, back }) in cases.iter().zip(done) {
+        // Nothing is left unsynced by the loss of power itself.
+        let mut trace = trace;
+        if let Some(last) = crashed.checked_sub(1) {
+            (trace[last].unsynced, trace[last].marks) = (0, 0);
+        }
+        for at in crashed..back {
+            counted.calls += 1;
+            let reads_on = at > crashed && !trace[at].call.writes() && !trace[at - 1].call.writes();
+            if reads_on && !at_all_reads {
+                continue;
+            }
+            let again = points(&trace, at).into_iter();
+            let again = again.map(|point| [&case.points[..], &[point]].concat());
+            longer.extend(again.map(|points| Case { word: case.word.clone(), points }));
+        }
+    }
+    counted.cases = longer.len();
+    (longer, counted)
+}
+
+/// Runs all cases.
+///
+/// # Panics
+/// At the first that breaks a promise, with the line that repeats it.
+pub(crate) fn run_all(cases: &[Case]) {
+    for_all(cases, |tokio, case| drop(run_case(tokio, case)));
+}
+
+pub(crate) fn run_case(tokio: &tokio::runtime::Runtime, case: &Case) -> Done {
+    match judge(tokio, case, None) {
+        Ok(done) => done,
+        Err(what) => panic!(
+            "{what}\nRELIVE_CRASH_POINT=\"{case}\" cargo test --test relive crash_points::one -- --nocapture"
+        ),
+    }
+}
+
+/// Runs a case, on a device that may lie; says which promise was broken, if one was.
+pub(crate) fn judge(tokio: &tokio::runtime::Runtime, case: &Case, lie: Option<Lie>) -> Result<Done, String> {
+    let mut run = Run::new(case);
+    run.lie = lie;
+    let outcome = tokio.block_on(async { tokio::time::timeout(CASE_MAX, go_through(&mut run, case)).await });
+    let outcome = outcome.unwrap_or_else(|_| Err(format!("it took more than {CASE_MAX:?}")));
+    let trace = run.disk.trace();
+    match outcome {
+        Ok(crashed) => Ok(Done { trace, crashed, back: run.back }),
+        Err(what) => {
+            let trace: Vec<_> = trace.iter().map(Step::to_string).collect();
+            Err(format!("{what}\n{}", trace.join("\n")))
+        }
+    }
+}
+
+/// Does the operations, loses the power at the first point, recovers, and so on. Gives the calls by the first loss.
+async fn go_through(run: &mut Run, case: &Case) -> Result<usize, String> {
+    let mut points = case.points.iter();
+    let first = points.next();
+    expect(run.all(&case.word).await, first.filter(|point| point.at != At::End))?;
+    run.crash(first.map_or(Unsynced::Dropped, |point| point.crash.unsynced)).await;
+    let crashed = run.disk.trace().len();
+    for point in points {
+        expect(run.recover().await, Some(point))?;
+        run.crash(Unsynced::Dropped).await;
+    }
+    expect(run.recover().await, None)?;
+    if case.word.len() <= GOES_ON_MAX && case.points.len() == 1 {
+        expect(run.go_on().await, None)?;
+    }
+    Ok(crashed)
+}
+
+/// The power goes where it was planned to go, and nowhere else.
+fn expect(ended: Result<(), End>, point: Option<&Point>) -> Result<(), String> {
+    match (ended, point) {
+        (Err(End::Broken(what)), _) => Err(what),
+        (Err(End::PowerLost), Some(_)) | (Ok(()), None) => Ok(()),
+        (Ok(()), Some(point)) => Err(format!("the power did not go at {point:?}")),
+        (Err(End::PowerLost), None) => Err("the power went where it was not planned".to_owned()),
+    }
+}

@@ -1,0 +1,195 @@
+//! What has to be there after a crash, by arithmetic over what was told to the caller; and the comparison. Knows no
+//! runtime.
+
+use std::collections::BTreeMap;
+
+use super::outside::{Entry, Outside};
+use super::words::{Op, Who};
+
+/// What the caller was told of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    /// It is there whatever crashes; a charge with what it replied.
+    Acknowledged(Option<(u64, u64)>),
+    /// It may be there.
+    Unknown,
+    /// It must not be there.
+    Refused,
+}
+
+/// What was asked for, and what was told.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Expected {
+    issued: Vec<(Op, u32, Told)>,
+    /// The losses of power so far.
+    pub(crate) crashes: usize,
+    /// The newest incarnation that served.
+    pub(crate) epoch: u64,
+    /// The last delivery in the newest checkpoint of each actor that was reported stable.
+    pub(crate) checkpointed: BTreeMap<Who, u64>,
+    /// Where the log was reported to begin.
+    pub(crate) cut: u64,
+}
+
+impl Expected {
+    /// A new operation; nothing is known of it yet. Gives its number.
+    pub(crate) fn issue(&mut self, op: Op) -> u32 {
+        let id = u32::try_from(self.issued.len()).unwrap() + 1;
+        self.issued.push((op, id, Told::Unknown));
+        id
+    }
+
+    /// The last operation was acknowledged.
+    pub(crate) fn acknowledged(&mut self, reply: Option<(u64, u64)>) {
+        self.tell(Told::Acknowledged(reply));
+    }
+
+    /// Whether an actor may go on by itself when it comes back: with a message that it owes, a side effect that is not on
+    /// record, or a delivery that it panicked on. Only the last operation can have been under way.
+    pub(crate) fn may_have_more_to_do(&self) -> bool {
+        matches!(self.issued.last(), Some((Op::Pass(_) | Op::Charge(_) | Op::Stumble(_), ..)))
+    }
+
+    /// The actors, one that was checkpointed before the other: it may be passive, and sent again what it has received
+    /// already, for which it comes into memory by itself.
+    pub(crate) fn passive_first(&self) -> [Who; 2] {
+        let checkpoint = |(op, ..): &&(Op, u32, Told)| matches!(op, Op::Checkpoint(_));
+        match self.issued.iter().rev().find(checkpoint) {
+            Some((Op::Checkpoint(who), ..)) => [*who, who.other()],
+            _ => Who::BOTH,
+        }
+    }
+
+    /// The senders whose channel was used, or may have been: `a` when none was.
+    pub(crate) fn channels(&self) -> Vec<Who> {
+        let passed = |who: &Who| self.issued.iter().any(|(op, ..)| *op == Op::Pass(*who));
+        let used: Vec<_> = Who::BOTH.into_iter().filter(passed).collect();
+        if used.is_empty() { vec![Who::A] } else { used }
+    }
+
+    /// The last operation was refused.
+    pub(crate) fn refused(&mut self) {
+        self.tell(Told::Refused);
+    }
+
+    fn tell(&mut self, told: Told) {
+        self.issued.last_mut().expect("an operation was issued").2 = told;
+    }
+
+    /// Compares the actors with what they must have done, in order and once, with and without what is unknown; what was
+    /// found of that is known from then on.
+    pub(crate) fn compare(&mut self, found: &BTreeMap<Who, Vec<Entry>>) -> Result<(), String> {
+        let unknown = self.issued.iter().position(|(_, _, told)| *told == Told::Unknown);
+        if matches(&self.entries(false), found) {
+            if let Some(unknown) = unknown {
+                self.issued[unknown].2 = Told::Refused;
+            }
+            return Ok(());
+        }
+        let with = self.entries(true);
+        match unknown {
+            Some(unknown) if matches(&with, found) => {
+                let (_, id, _) = self.issued[unknown];
+                self.issued[unknown].2 = Told::Acknowledged(reply(found, id));
+                Ok(())
+            }
+            _ => Err(format!("the actors have done {found:?}, expected {with:?} (unknown: {unknown:?})")),
+        }
+    }
+
+    /// Compares the ledger with the operations: what was charged has its delivery on record, under each key there is one
+    /// operation, and nothing that was acknowledged was done again.
+    pub(crate) fn compare_outside(&self, outside: &Outside) -> Result<(), String> {
+        let mut by_key: BTreeMap<&str, Vec<(u32, u64)>> = BTreeMap::new();
+        for (key, id, outcome) in &outside.charges {
+            by_key.entry(key).or_default().push((*id, *outcome));
+        }
+        let mut done = BTreeMap::new();
+        for (key, runs) in by_key {
+            let id = runs[0].0;
+            if runs.iter().any(|(other, _)| *other != id) {
+                return Err(format!("the key {key} was given to two operations: {runs:?}"));
+            }
+            if runs.len() > 1 + self.crashes {
+                return Err(format!("the side effect of {key} was done {} times", runs.len()));
+            }
+            if done.insert(id, runs).is_some() {
+                return Err(format!("operation {id} was charged under two keys"));
+            }
+        }
+        for (op, id, told) in &self.issued {
+            let runs = done.remove(id).unwrap_or_default();
+            let fits = match (op, told) {
+                (Op::Charge(_), Told::Acknowledged(Some((outcome, _)))) => {
+                    // The one that counts is the last: those before it were not on record when they were done again.
+                    runs.last().is_some_and(|(_, last)| last == outcome)
+                }
+                (Op::Charge(_), Told::Unknown) => true,
+                _ => runs.is_empty(),
+            };
+            if !fits {
+                return Err(format!("{op} ({id}) was {told:?}, and is in the ledger as {runs:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What each actor must have done; `with` what is unknown, or without.
+    fn entries(&self, with: bool) -> BTreeMap<Who, Vec<Wanted>> {
+        let mut entries: BTreeMap<Who, Vec<Wanted>> =
+            Who::BOTH.iter().map(|who| (*who, Vec::new())).collect();
+        for (op, id, told) in &self.issued {
+            let (there, reply) = match told {
+                Told::Acknowledged(reply) => (true, *reply),
+                Told::Unknown => (with, None),
+                Told::Refused => (false, None),
+            };
+            if !there {
+                continue;
+            }
+            let mut did = |who: Who, entry| entries.entry(who).or_default().push(entry);
+            match op {
+                Op::Tell(who) => did(*who, Wanted::Exactly(Entry::Told(*id))),
+                Op::Pass(who) => {
+                    did(*who, Wanted::Exactly(Entry::Passed(*id)));
+                    did(who.other(), Wanted::Exactly(Entry::Took(*id)));
+                }
+                Op::Charge(who) => did(
+                    *who,
+                    reply.map_or(Wanted::AnyCharge(*id), |(outcome, draw)| {
+                        Wanted::Exactly(Entry::Charged(*id, outcome, draw))
+                    }),
+                ),
+                Op::Stumble(who) => did(*who, Wanted::Exactly(Entry::Stumbled(*id))),
+                Op::Checkpoint(_) | Op::Cut | Op::Reopen => {}
+            }
+        }
+        entries
+    }
+}
+
+#[derive(Debug)]
+enum Wanted {
+    Exactly(Entry),
+    /// A charge whose outcome nobody was told.
+    AnyCharge(u32),
+}
+
+fn matches(wanted: &BTreeMap<Who, Vec<Wanted>>, found: &BTreeMap<Who, Vec<Entry>>) -> bool {
+    wanted.iter().all(|(who, wanted)| {
+        let found = found.get(who).map(Vec::as_slice).unwrap_or_default();
+        let same = |(wanted, found): (&Wanted, &Entry)| match wanted {
+            Wanted::Exactly(entry) => entry == found,
+            Wanted::AnyCharge(id) => matches!(found, Entry::Charged(other, _, _) if other == id),
+        };
+        wanted.len() == found.len() && wanted.iter().zip(found).all(same)
+    })
+}
+
+/// What a charge that was found had for its outcome and draw.
+fn reply(found: &BTreeMap<Who, Vec<Entry>>, id: u32) -> Option<(u64, u64)> {
+    found.values().flatten().find_map(|entry| match entry {
+        Entry::Charged(other, outcome, draw) if *other == id => Some((*outcome, *draw)),
+        _ => None,
+    })
+}

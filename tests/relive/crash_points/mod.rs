@@ -1,0 +1,95 @@
+//! Fault class 1: the power goes at every call that a small run makes of its store. All runs of up to three operations
+//! over two actors, each at every call that its last operation makes, before, in the middle of and after it, with all,
+//! none and some of what was not synced; and again at every call of the recovery. Nothing here is random but what a
+//! crash leaves of what was not synced, and that is drawn from a seed which is made of the case.
+//!
+//! A crash during an earlier operation is that of a shorter run, which is among them: calls are a function of the
+//! operations, which is checked. The first actor that a run names is `a`; runs that differ by the names only are left out.
+//! `words::points` says which ways of losing the power are left out, because the device can't tell them from others.
+//!
+//! ```sh
+//! cargo test --test relive crash_points -- --nocapture
+//! RELIVE_CRASH_POINT="tell:a,checkpoint:b,cut/17/torn/drawn" cargo test --test relive crash_points::one -- --nocapture
+//! # A second loss of power at every call of the recovery, for all runs of up to two operations:
+//! cargo test --test relive crash_points::recoveries_of_two -- --ignored --nocapture
+//! ```
+
+mod cases;
+mod expected;
+mod outside;
+mod run;
+mod teeth;
+mod words;
+
+use std::time::Instant;
+
+use cases::{Counted, all_words, cases_of, cases_of_recoveries, dry_run, one_thread, run_all, run_case};
+use words::{Case, words};
+
+/// Invariants: log-before-handle, no-orphan, prefix, one-step, exactly-once inside, checkpoint-covers-log. The counts
+/// change with the calls that the runtime makes, and with nothing else.
+#[test]
+fn every_call_of_every_small_run() {
+    let began = Instant::now();
+    let (cases, counted) = cases_of(&all_words(3));
+    println!("{counted:?}");
+    assert_eq!(counted, Counted { words: 950, calls: 5166, cases: 16975 });
+    run_all(&cases);
+    println!("done in {:?}", began.elapsed());
+}
+
+/// The recovery from each crash of the runs of up to one operation loses the power too, at each of its calls.
+#[test]
+fn recoveries_of_one() {
+    recoveries(1, Counted { words: 136, calls: 3149, cases: 5933 });
+}
+
+/// The same of the runs of up to two operations, which takes minutes.
+#[test]
+#[ignore = "takes minutes"]
+fn recoveries_of_two() {
+    recoveries(2, Counted { words: 1452, calls: 40714, cases: 101939 });
+}
+
+/// Counts first losses of power as words.
+fn recoveries(length_max: usize, expected: Counted) {
+    let began = Instant::now();
+    let (cases, _) = cases_of(&all_words(length_max));
+    let (cases, counted) = cases_of_recoveries(&cases, length_max > 1);
+    println!("{counted:?}");
+    assert_eq!(counted, expected);
+    run_all(&cases);
+    println!("done in {:?}", began.elapsed());
+}
+
+/// One case by its text.
+#[test]
+fn one() {
+    let Ok(text) = std::env::var("RELIVE_CRASH_POINT") else { return };
+    let case: Case = text.parse().unwrap();
+    for step in run_case(&one_thread(), &case).trace {
+        println!("{step}");
+    }
+}
+
+/// The same seed gives the same calls with the same outcomes, over the crash and the recovery too.
+#[test]
+fn the_same_case_makes_the_same_calls() {
+    let tokio = one_thread();
+    for word in words(2) {
+        assert_eq!(dry_run(&tokio, &word), dry_run(&tokio, &word), "{word:?}");
+    }
+    let (cases, _) = cases_of(&all_words(2));
+    for case in cases.iter().step_by(11) {
+        assert_eq!(run_case(&tokio, case).trace, run_case(&tokio, case).trace, "{case}");
+    }
+}
+
+#[test]
+fn a_case_is_its_text() {
+    let (cases, _) = cases_of(&all_words(1));
+    let (longer, _) = cases_of_recoveries(&cases[..20], true);
+    for case in cases.iter().chain(&longer) {
+        assert_eq!(case.to_string().parse().as_ref(), Ok(case));
+    }
+}

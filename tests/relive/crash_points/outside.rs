@@ -1,0 +1,175 @@
+//! What lies outside of the process that crashes: the ledger of side effects, and what handlers were seen to do. And the
+//! actor whose handlers write there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use relive::{Actor, Builder, Context, Handle, Message, RestartPolicy, Runtime};
+use serde::{Deserialize, Serialize};
+
+/// All runs under way, by number.
+static OUTSIDE: Mutex<BTreeMap<u64, Outside>> = Mutex::new(BTreeMap::new());
+static RUNS: AtomicU64 = AtomicU64::new(0);
+
+/// What one run did outside of its store.
+#[derive(Default)]
+pub(crate) struct Outside {
+    /// Each side effect in the order done: under which key, by which operation, with which outcome.
+    pub(crate) charges: Vec<(String, u32, u64)>,
+    /// How often an operation that stumbles was tried.
+    tries: BTreeMap<u32, u32>,
+    /// Which operation was handled by which actor, live or in a replay.
+    handled: BTreeSet<(String, u32)>,
+}
+
+/// The number of a run, whose outside goes when this does.
+pub(crate) struct RunNumber(pub(crate) u64);
+
+impl RunNumber {
+    pub(crate) fn new() -> Self {
+        Self(RUNS.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(crate) fn with<T>(&self, look: impl FnOnce(&mut Outside) -> T) -> T {
+        outside(self.0, look)
+    }
+
+    pub(crate) fn was_handled(&self, key: &str, id: u32) -> bool {
+        self.with(|outside| outside.handled.contains(&(key.to_owned(), id)))
+    }
+}
+
+impl Drop for RunNumber {
+    fn drop(&mut self) {
+        OUTSIDE.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0);
+    }
+}
+
+fn outside<T>(run: u64, look: impl FnOnce(&mut Outside) -> T) -> T {
+    look(OUTSIDE.lock().unwrap_or_else(PoisonError::into_inner).entry(run).or_default())
+}
+
+/// What an actor has done, in order.
+#[derive(Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
+pub(crate) struct Node {
+    pub(crate) entries: Vec<Entry>,
+}
+
+/// One thing that an actor has done, for the operation of this number.
+#[derive(Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub(crate) enum Entry {
+    Told(u32),
+    Passed(u32),
+    Took(u32),
+    /// With the outcome, and with a draw.
+    Charged(u32, u64, u64),
+    Stumbled(u32),
+}
+
+impl Actor for Node {
+    const KIND: &'static str = "node";
+
+    fn create(_key: &str) -> Self {
+        Self::default()
+    }
+}
+
+macro_rules! message {
+    ($name:ident $fields:tt, $text:literal, $reply:ty) => {
+        #[derive(Serialize, Deserialize, Debug, Clone)]
+        pub(crate) struct $name $fields
+
+        impl Message for $name {
+            const NAME: &'static str = $text;
+            type Reply = $reply;
+        }
+    };
+}
+
+message!(Tell { pub(crate) run: u64, pub(crate) id: u32 }, "tell", ());
+message!(Pass { pub(crate) run: u64, pub(crate) id: u32, pub(crate) to: String }, "pass", ());
+message!(Take { pub(crate) run: u64, pub(crate) id: u32 }, "take", ());
+message!(Charge { pub(crate) run: u64, pub(crate) id: u32 }, "charge", (u64, u64));
+message!(Stumble { pub(crate) run: u64, pub(crate) id: u32 }, "stumble", ());
+message!(Look {}, "look", Node);
+
+impl Node {
+    fn did(&mut self, entry: Entry, run: u64, id: u32, cx: &Context<'_>) {
+        self.entries.push(entry);
+        outside(run, |outside| outside.handled.insert((cx.actor().key().to_owned(), id)));
+    }
+}
+
+impl Handle<Tell> for Node {
+    async fn handle(&mut self, message: Tell, cx: &mut Context<'_>) {
+        self.did(Entry::Told(message.id), message.run, message.id, cx);
+    }
+}
+
+impl Handle<Pass> for Node {
+    async fn handle(&mut self, message: Pass, cx: &mut Context<'_>) {
+        let Pass { run, id, to } = message;
+        cx.send::<Self, _>(&to, Take { run, id }).unwrap();
+        self.did(Entry::Passed(id), run, id, cx);
+    }
+}
+
+impl Handle<Take> for Node {
+    async fn handle(&mut self, message: Take, cx: &mut Context<'_>) {
+        self.did(Entry::Took(message.id), message.run, message.id, cx);
+    }
+}
+
+impl Handle<Charge> for Node {
+    async fn handle(&mut self, message: Charge, cx: &mut Context<'_>) -> (u64, u64) {
+        let Charge { run, id } = message;
+        let key = cx.idempotency_key();
+        let charge = || async move {
+            outside(run, |outside| {
+                let outcome = outside.charges.len() as u64 + 1;
+                outside.charges.push((key, id, outcome));
+                outcome
+            })
+        };
+        let outcome = cx.side_effect("charge", charge).await;
+        let draw = cx.random();
+        self.did(Entry::Charged(id, outcome, draw), run, id, cx);
+        (outcome, draw)
+    }
+}
+
+impl Handle<Stumble> for Node {
+    async fn handle(&mut self, message: Stumble, cx: &mut Context<'_>) {
+        let Stumble { run, id } = message;
+        self.did(Entry::Stumbled(id), run, id, cx);
+        let tries = outside(run, |outside| {
+            let tries = outside.tries.entry(id).or_default();
+            *tries += 1;
+            *tries
+        });
+        if tries == 1 {
+            // Past the hook that prints, since it happens thousands of times.
+            std::panic::resume_unwind(Box::new("told to stumble"));
+        }
+    }
+}
+
+impl Handle<Look> for Node {
+    async fn handle(&mut self, _message: Look, _cx: &mut Context<'_>) -> Self {
+        self.clone()
+    }
+}
+
+/// A runtime that knows the actor, and in which nothing happens by time.
+pub(crate) fn builder() -> Builder {
+    let kinds = Runtime::builder().actor::<Node>(|node| {
+        node.handles::<Tell>()
+            .handles::<Pass>()
+            .handles::<Take>()
+            .handles::<Charge>()
+            .handles::<Stumble>()
+            .handles::<Look>()
+    });
+    kinds.restarts(RestartPolicy::default().backoff(std::time::Duration::ZERO))
+}

@@ -1,0 +1,242 @@
+//! One run on a simulated device: its operations one after the other, each waited for until the runtime rests, so that
+//! the calls into the store are a function of the operations; and the recovery after a loss of power, with what must
+//! hold then.
+//!
+//! Nothing else calls the store: policies that go by time or size are far from due, and the runtime has one thread.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use relive::storage::simulated_store::{Call, Fault, Lie, SimulatedDisk, Unsynced};
+use relive::storage::{CheckpointStore, Generation, Log};
+use relive::{ActorId, ActorRef, Runtime};
+
+use super::expected::Expected;
+use super::outside::{Charge, Look, Node, Pass, RunNumber, Stumble, Tell, builder};
+use super::words::{At, Case, Op, Who};
+
+/// Why a run does not go on.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The power went.
+    PowerLost,
+    /// Something is not as it must be.
+    Broken(String),
+}
+
+pub(crate) struct Run {
+    pub(crate) disk: SimulatedDisk,
+    /// How many calls were made when the last recovery had come back and was compared, ahead of its going on.
+    pub(crate) back: usize,
+    /// What the device does wrong while the operations are done.
+    pub(crate) lie: Option<Lie>,
+    expected: Expected,
+    runtime: Option<Runtime>,
+    number: RunNumber,
+}
+
+impl Run {
+    pub(crate) fn new(case: &Case) -> Self {
+        let disk = SimulatedDisk::new(case.seed());
+        for point in &case.points {
+            if let At::Call(nth) = point.at {
+                disk.plan(Fault::Crash(point.crash), Call::Any, nth);
+            }
+        }
+        Self {
+            disk,
+            back: 0,
+            lie: None,
+            expected: Expected::default(),
+            runtime: None,
+            number: RunNumber::new(),
+        }
+    }
+
+    /// Opens and does all operations.
+    pub(crate) async fn all(&mut self, word: &[Op]) -> Result<(), End> {
+        self.open().await?;
+        self.disk.set_lie(self.lie);
+        for op in word {
+            self.op(*op).await?;
+        }
+        Ok(())
+    }
+
+    /// Opens the runtime on what is there.
+    async fn open(&mut self) -> Result<(), End> {
+        let opened = builder().open_on(Arc::new(self.disk.open())).await;
+        let runtime = opened.map_err(|error| self.ended(&error))?;
+        let (epoch, failed) = (runtime.recovery().epoch.get(), runtime.recovery().failed.clone());
+        self.runtime = Some(runtime);
+        if let Some(failure) = failed.first() {
+            return Err(End::Broken(format!("an actor was not restored: {failure}")));
+        }
+        if epoch <= self.expected.epoch {
+            let before = self.expected.epoch;
+            return Err(End::Broken(format!("epoch {epoch} serves after epoch {before}")));
+        }
+        self.expected.epoch = epoch;
+        Ok(())
+    }
+
+    async fn shut_down(&mut self) -> Result<(), End> {
+        match self.runtime.take() {
+            Some(runtime) => runtime.shutdown().await.map_err(|error| self.ended(&error)),
+            None => Ok(()),
+        }
+    }
+
+    /// An error is that of the power, or it must not be.
+    fn ended(&self, error: &dyn std::error::Error) -> End {
+        if self.disk.has_power() { End::Broken(format!("unexpected: {error}")) } else { End::PowerLost }
+    }
+
+    async fn op(&mut self, op: Op) -> Result<(), End> {
+        let id = self.expected.issue(op);
+        let run = self.number.0;
+        match op {
+            Op::Tell(who) => {
+                let receipt = match self.node(who).tell(Tell { run, id }).await {
+                    Ok(receipt) => receipt,
+                    Err(error) => {
+                        self.expected.refused();
+                        return Err(self.ended(&error));
+                    }
+                };
+                receipt.durable().await.map_err(|error| self.ended(&error))?;
+                self.expected.acknowledged(None);
+                self.until(|run| run.number.was_handled(who.key(), id)).await
+            }
+            Op::Pass(who) => {
+                let to = who.other().key().to_owned();
+                self.node(who).ask(Pass { run, id, to }).await.map_err(|error| self.ended(&error))?;
+                self.expected.acknowledged(None);
+                self.until(|run| run.number.was_handled(who.other().key(), id)).await
+            }
+            Op::Charge(who) => {
+                let reply = self.node(who).ask(Charge { run, id }).await;
+                let reply = reply.map_err(|error| self.ended(&error))?;
+                self.expected.acknowledged(Some(reply));
+                Ok(())
+            }
+            Op::Stumble(who) => {
+                self.node(who).ask(Stumble { run, id }).await.map_err(|error| self.ended(&error))?;
+                self.expected.acknowledged(None);
+                Ok(())
+            }
+            Op::Checkpoint(who) => {
+                let commits = self.runtime().stats().commits;
+                let rsn = self.node(who).checkpoint().await.map_err(|error| self.ended(&error))?;
+                self.expected.checkpointed.insert(who, rsn.get());
+                self.expected.acknowledged(None);
+                // Its mark follows it into the log, and nobody waits for that.
+                self.until(|run| run.runtime().stats().commits > commits).await
+            }
+            Op::Cut => {
+                let start = self.runtime().cut_log().await.map_err(|error| self.ended(&error))?;
+                self.expected.cut = start.get();
+                self.expected.acknowledged(None);
+                Ok(())
+            }
+            Op::Reopen => {
+                self.expected.acknowledged(None);
+                self.shut_down().await?;
+                self.open().await
+            }
+        }
+    }
+
+    /// Waits, without any time passing, until something that goes on by itself has come to its end.
+    async fn until(&self, done: impl Fn(&Self) -> bool) -> Result<(), End> {
+        while !done(self) {
+            if !self.disk.has_power() {
+                return Err(End::PowerLost);
+            }
+            // The thread that is waited for may have none of the processors.
+            std::thread::yield_now();
+            tokio::task::yield_now().await;
+        }
+        // Until the turn is over, too.
+        for _ in 0..4 {
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+
+    fn runtime(&self) -> &Runtime {
+        self.runtime.as_ref().expect("operations are done on an open runtime")
+    }
+
+    fn node(&self, who: Who) -> ActorRef<Node> {
+        self.runtime().actor(who.key()).unwrap()
+    }
+
+    /// The power goes, unless it went already, and the process ends.
+    pub(crate) async fn crash(&mut self, unsynced: Unsynced) {
+        if self.disk.has_power() {
+            self.disk.lose_power(unsynced);
+        }
+        self.disk.set_lie(None);
+        self.expected.crashes += 1;
+        if let Some(runtime) = self.runtime.take() {
+            runtime.crash().await;
+        }
+    }
+
+    /// Comes back after a loss of power, and holds what is there against what must be.
+    pub(crate) async fn recover(&mut self) -> Result<(), End> {
+        self.look_at_the_device()?;
+        self.open().await?;
+        if self.expected.may_have_more_to_do() || self.runtime().recovery().with_care {
+            // Lets it be done before anything else happens, so that the calls do not depend on who is faster.
+            self.shut_down().await?;
+            self.open().await?;
+        }
+        self.compare().await?;
+        self.back = self.disk.trace().len();
+        Ok(())
+    }
+
+    /// Goes on where it came back, loses the power once more, between two calls, and comes back again.
+    pub(crate) async fn go_on(&mut self) -> Result<(), End> {
+        for channel in self.expected.channels() {
+            self.op(Op::Pass(channel)).await?;
+        }
+        self.crash(Unsynced::Dropped).await;
+        self.open().await?;
+        self.compare().await
+    }
+
+    /// What was reported stable beside the log.
+    fn look_at_the_device(&self) -> Result<(), End> {
+        let store = self.disk.open();
+        let ended = |error| self.ended(&error);
+        let start = store.extent().map_err(ended)?.start.get();
+        if start < self.expected.cut {
+            let cut = self.expected.cut;
+            return Err(End::Broken(format!("the log was cut at {cut}, and begins at {start}")));
+        }
+        for who in Who::BOTH {
+            let id = ActorId::new("node", who.key()).unwrap();
+            let found = store.get(&id, Generation::Newest).map_err(ended)?;
+            let found = found.map_or(0, |checkpoint| checkpoint.header.rsn.get());
+            let told = self.expected.checkpointed.get(&who).copied().unwrap_or_default();
+            if found < told {
+                let what = format!("{who:?} was checkpointed at {told}, the newest checkpoint is at {found}");
+                return Err(End::Broken(what));
+            }
+        }
+        Ok(())
+    }
+
+    async fn compare(&mut self) -> Result<(), End> {
+        let mut found = BTreeMap::new();
+        for who in self.expected.passive_first() {
+            let state = self.node(who).ask(Look {}).await.map_err(|error| self.ended(&error))?;
+            found.insert(who, state.entries);
+        }
+        self.expected.compare(&found).map_err(End::Broken)?;
+        self.number.with(|outside| self.expected.compare_outside(outside)).map_err(End::Broken)
+    }
+}

@@ -1,0 +1,223 @@
+//! The operations of a run over two actors, all words of them, and the text of a case.
+
+use std::fmt;
+use std::str::FromStr;
+
+use relive::storage::simulated_store::{Call, Crash, Moment, Step, Unsynced};
+
+/// One of the two actors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Who {
+    A,
+    B,
+}
+
+impl Who {
+    pub(crate) const BOTH: [Self; 2] = [Self::A, Self::B];
+
+    pub(crate) fn key(self) -> &'static str {
+        match self {
+            Self::A => "a",
+            Self::B => "b",
+        }
+    }
+
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::A => Self::B,
+            Self::B => Self::A,
+        }
+    }
+}
+
+/// What is done to the runtime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Op {
+    /// A message from outside, with a receipt.
+    Tell(Who),
+    /// A message that makes the actor tell the other one.
+    Pass(Who),
+    /// A message with a side effect and a draw.
+    Charge(Who),
+    /// A message that panics the first time that it is tried: the actor is restored.
+    Stumble(Who),
+    Checkpoint(Who),
+    Cut,
+    /// The runtime is shut down and opened.
+    Reopen,
+}
+
+impl Op {
+    const OF_ONE: [fn(Who) -> Self; 5] =
+        [Self::Tell, Self::Pass, Self::Charge, Self::Stumble, Self::Checkpoint];
+
+    /// All there are.
+    fn all() -> Vec<Self> {
+        let of_one = Self::OF_ONE.iter().flat_map(|op| Who::BOTH.map(op));
+        of_one.chain([Self::Cut, Self::Reopen]).collect()
+    }
+
+    fn who(self) -> Option<Who> {
+        match self {
+            Self::Tell(who)
+            | Self::Pass(who)
+            | Self::Charge(who)
+            | Self::Stumble(who)
+            | Self::Checkpoint(who) => Some(who),
+            Self::Cut | Self::Reopen => None,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Tell(_) => "tell",
+            Self::Pass(_) => "pass",
+            Self::Charge(_) => "charge",
+            Self::Stumble(_) => "stumble",
+            Self::Checkpoint(_) => "checkpoint",
+            Self::Cut => "cut",
+            Self::Reopen => "reopen",
+        }
+    }
+}
+
+/// A run: operations one after the other.
+pub(crate) type Word = Vec<Op>;
+
+/// All words of exactly `length` operations, but for those that only differ from another by the names of the two
+/// actors: the first actor that a word names is `a`.
+pub(crate) fn words(length: usize) -> Vec<Word> {
+    let mut words = vec![Word::new()];
+    for _ in 0..length {
+        let longer = words.iter().flat_map(|word| {
+            let next = Op::all().into_iter().map(|op| [&word[..], &[op]].concat());
+            next.collect::<Vec<_>>()
+        });
+        words = longer.collect();
+    }
+    words.retain(|word| word.iter().find_map(|op| op.who()) != Some(Who::B));
+    words
+}
+
+/// Where the power goes, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Point {
+    pub(crate) at: At,
+    pub(crate) crash: Crash,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum At {
+    /// At this call since the device was made, counted from 1.
+    Call(u64),
+    /// When the operations are done, while no call is under way.
+    End,
+}
+
+/// A run, and the points at which it, and then its recovery, loses the power.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Case {
+    pub(crate) word: Word,
+    pub(crate) points: Vec<Point>,
+}
+
+impl Case {
+    /// The seed of its device: the same for all that begin with the same loss of power.
+    pub(crate) fn seed(&self) -> u64 {
+        let first = self.points.iter().take(1).copied().collect();
+        let text = Self { word: self.word.clone(), points: first }.to_string();
+        let fnv = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        text.bytes().fold(0xcbf2_9ce4_8422_2325, fnv)
+    }
+}
+
+/// The ways in which the power can go at a call, given the calls so far: `at` is the index of the call in the trace, or its
+/// length for the end of a run, when no call is under way.
+///
+/// Those are left out that are others by construction of the device: a call that only reads has no middle and no end of
+/// its own; what becomes of unsynced writes makes no difference when there are none, and when there are but marks, which
+/// note up to where the log is acknowledged, one between the oldest and the newest says something between; a sync that is cut off leaves what
+/// the power leaves ahead of it; the end of an append is the beginning of the sync that follows it on the same thread;
+/// of half a block, a put or a cut nothing is there when all is dropped, and of the latter two everything when all is kept.
+pub(crate) fn points(trace: &[Step], at: usize) -> Vec<Point> {
+    const ALL: [Unsynced; 3] = [Unsynced::Dropped, Unsynced::Kept, Unsynced::Drawn];
+    let any = |step: &Step| match (step.unsynced, step.marks) {
+        (0, _) => &ALL[..1],
+        (unsynced, marks) if unsynced == marks => &ALL[..2],
+        _ => &ALL[..],
+    };
+    let before = at.checked_sub(1).map_or(&ALL[..1], |before| any(&trace[before]));
+    let (torn, after) = match trace.get(at).map(|step| (step.call, any(step))) {
+        Some((Call::Append, _)) => {
+            let next = trace.get(at + 1).map(|step| step.call);
+            assert_eq!(next, Some(Call::Sync), "an append without its sync");
+            (&ALL[1..], &ALL[..0])
+        }
+        Some((Call::Sync, after)) => (&ALL[..0], after),
+        Some((Call::Put | Call::Cut, after)) => (&ALL[2..], after),
+        _ => (&ALL[..0], &ALL[..0]),
+    };
+    let mut points = Vec::new();
+    for (moment, all) in [(Moment::Before, before), (Moment::Torn, torn), (Moment::After, after)] {
+        for unsynced in all {
+            let crash = Crash { moment, unsynced: *unsynced };
+            let at = if at < trace.len() { At::Call(at as u64 + 1) } else { At::End };
+            points.push(Point { at, crash });
+        }
+    }
+    points
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.who() {
+            Some(who) => write!(f, "{}:{}", self.name(), who.key()),
+            None => f.write_str(self.name()),
+        }
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word: Vec<_> = self.word.iter().map(Op::to_string).collect();
+        f.write_str(&word.join(","))?;
+        self.points.iter().try_for_each(|Point { at, crash }| match at {
+            At::Call(nth) => write!(f, "/{nth}/{crash}"),
+            At::End => write!(f, "/end/{crash}"),
+        })
+    }
+}
+
+impl FromStr for Case {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut parts = text.split('/');
+        let mut word = Word::new();
+        for name in parts.next().unwrap_or_default().split(',').filter(|name| !name.is_empty()) {
+            let op = Op::all().into_iter().find(|op| op.to_string() == name);
+            word.push(op.ok_or_else(|| format!("there is no operation {name:?}"))?);
+        }
+        let mut points = Vec::new();
+        while let Some(nth) = parts.next() {
+            let at = match nth {
+                "end" => At::End,
+                nth => At::Call(nth.parse().map_err(|_| format!("{nth:?} is not the number of a call"))?),
+            };
+            let moment = match parts.next() {
+                Some("before") => Moment::Before,
+                Some("torn") => Moment::Torn,
+                Some("after") => Moment::After,
+                other => return Err(format!("{other:?} is none of before, torn, after")),
+            };
+            let unsynced = match parts.next() {
+                Some("dropped") => Unsynced::Dropped,
+                Some("kept") => Unsynced::Kept,
+                Some("drawn") => Unsynced::Drawn,
+                other => return Err(format!("{other:?} is none of dropped, kept, drawn")),
+            };
+            points.push(Point { at, crash: Crash { moment, unsynced } });
+        }
+        Ok(Self { word, points })
+    }
+}

@@ -1,0 +1,147 @@
+//! Class 24: a store that a runtime of each format version left behind stands in the tree, and today's runtime goes on with
+//! it: states, duplicate tables, what was owed, what was left out. Nothing is ever written to it: the test opens a copy.
+//!
+//! `cargo test -p relive --test relive golden::write -- --ignored` writes that of the current version anew, with the
+//! states that its actors had as text beside it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use relive::{Receipted, Runtime};
+
+use crate::actors::{
+    Account, Charge, ChargeTwice, Deposit, Draw, Panic, Transfer, account, builder, happen, happened, show,
+};
+
+const FORMAT: u32 = 1;
+const STATES: &str = "states.txt";
+const STUCK: &str = "stuck golden";
+
+/// Invariants: exactly-once inside, one-step.
+#[tokio::test(flavor = "multi_thread")]
+async fn class_24_a_runtime_goes_on_with_a_store_of_format_1() {
+    let golden = golden(1);
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("store");
+    copy(&golden.join("store"), &path);
+    let states = fs::read_to_string(golden.join(STATES)).unwrap();
+    // The outcome that bob still waits for comes this time.
+    happen(&format!("{STUCK}-second"));
+    let runtime = builder().open(&path).await.unwrap();
+    assert!(runtime.recovery().failed.is_empty() && runtime.recovery().torn_tail.is_none());
+    assert_eq!(text("alice", &show(&runtime, "alice").await), states.lines().next().unwrap());
+    assert_eq!(happened("golden charge"), 0, "an outcome on record is not asked for again");
+
+    // Bob ends what he was in the middle of, then gets what alice owed him.
+    let arrived = async {
+        loop {
+            let bob = show(&runtime, "bob").await;
+            if bob.history.len() == 4 {
+                break bob;
+            }
+        }
+    };
+    let bob =
+        tokio::time::timeout(Duration::from_secs(20), arrived).await.expect("what alice owed has arrived");
+    assert_eq!(bob.history, [10, 20, 30, 7]);
+    assert_eq!((bob.drawn, happened(&format!("{STUCK}-first"))), (vec![1, 2], 0));
+
+    let left_out = runtime.quarantined();
+    assert_eq!(left_out.len(), 1);
+    assert_eq!((left_out[0].actor.as_str(), left_out[0].tries), ("account/carol", 3));
+    assert_eq!(text("carol", &show(&runtime, "carol").await), states.lines().nth(1).unwrap());
+
+    // The producer does not know how far it came.
+    let mut till = runtime.producer("till").unwrap();
+    let alice = account(&runtime, "alice");
+    for number in 1..=6 {
+        let receipted = till.tell(&alice, Deposit { cents: number }).await.unwrap().durable().await.unwrap();
+        assert_eq!(receipted == Receipted::Duplicate, number <= 5, "message {number}");
+    }
+    let after = all(&runtime).await;
+    runtime.shutdown().await.unwrap();
+    let runtime = builder().open(&path).await.unwrap();
+    assert_eq!(all(&runtime).await, after);
+    runtime.shutdown().await.unwrap();
+}
+
+async fn all(runtime: &Runtime) -> Vec<Account> {
+    let mut states = Vec::new();
+    for key in ["alice", "bob", "carol"] {
+        states.push(show(runtime, key).await);
+    }
+    states
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "writes the store of the current format to the tree anew"]
+async fn write() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("store");
+    let runtime = builder().open(&path).await.unwrap();
+    let [alice, bob, carol] = ["alice", "bob", "carol"].map(|key| account(&runtime, key));
+    let mut till = runtime.producer("till").unwrap();
+    for cents in 1..=5 {
+        till.tell(&alice, Deposit { cents }).await.unwrap().durable().await.unwrap();
+        if cents == 2 {
+            carol.ask(Deposit { cents: 200 }).await.unwrap();
+            carol.ask(Panic { what: "golden poison".into(), times: u64::MAX }).await.unwrap_err();
+            for account in [&alice, &carol] {
+                account.checkpoint().await.unwrap();
+            }
+        }
+    }
+    alice.ask(Draw {}).await.unwrap();
+    alice.ask(Charge { what: "golden charge".into() }).await.unwrap();
+    for cents in [10, 20, 30] {
+        alice.ask(Transfer { to: "bob".into(), cents }).await.unwrap();
+    }
+    while show(&runtime, "bob").await.history.len() < 3 {}
+    for account in [&alice, &bob, &carol] {
+        account.checkpoint().await.unwrap();
+    }
+    runtime.cut_log().await.unwrap();
+
+    // Bob takes nothing in while he waits, so that alice owes him what she sends from now on.
+    let waiting = bob.tell(ChargeTwice { what: STUCK.into() }).await.unwrap();
+    waiting.durable().await.unwrap();
+    while happened(&format!("{STUCK}-second")) == 0 {
+        tokio::task::yield_now().await;
+    }
+    alice.ask(Transfer { to: "bob".into(), cents: 7 }).await.unwrap();
+    alice.checkpoint().await.unwrap();
+    alice.ask(Deposit { cents: 1_000 }).await.unwrap();
+    let states =
+        [text("alice", &show(&runtime, "alice").await), text("carol", &show(&runtime, "carol").await)];
+
+    // As if the process had died here.
+    let golden = golden(FORMAT);
+    let _ = fs::remove_dir_all(&golden);
+    copy(&path, &golden.join("store"));
+    // sled reads what is not there yet as zeros, so the tree need not hold them.
+    let mut data = fs::read(golden.join("store/db")).unwrap();
+    data.truncate(data.iter().rposition(|byte| *byte != 0).unwrap() + 1);
+    fs::write(golden.join("store/db"), data).unwrap();
+    fs::write(golden.join(STATES), states.join("\n") + "\n").unwrap();
+    runtime.crash().await;
+}
+
+fn text(key: &str, account: &Account) -> String {
+    format!("{key}: cents {}, history {:?}, drawn {:?}", account.cents, account.history, account.drawn)
+}
+
+fn golden(format: u32) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/format-{format}"))
+}
+
+/// Copies the files of a store; the directory that stands among them is empty, and sled makes it.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_file() {
+            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
+}

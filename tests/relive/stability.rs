@@ -1,0 +1,90 @@
+//! Invariant: log-before-handle. While the store is still about to make something stable, nobody is told that it is, and
+//! nothing is built on it. The disk hangs in the middle of a sync, and everything that could run then is let run.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use relive::storage::simulated_store::{Call, Fault, SimulatedDisk};
+use relive::{ActorRef, Refused};
+
+use crate::actors::{Account, Charge, ChargeTwice, Deposit, account, happened, open_on, show};
+
+/// Waits until the disk hangs, and then until nothing is left to do but what waits for it.
+async fn settle(disk: &SimulatedDisk) {
+    let waiting = disk.clone();
+    tokio::task::spawn_blocking(move || waiting.wait_for_hang()).await.unwrap();
+    // There is one thread for all tasks, so that each has its turns here.
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Lets the runtime log all that it logs of its own accord, so that the next sync is one of a message.
+async fn rest(alice: &ActorRef<Account>) {
+    for _ in 0..5 {
+        alice.ask(Deposit { cents: 1 }).await.unwrap();
+        for _ in 0..200 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+async fn is_pending(future: impl Future) -> bool {
+    let mut future = pin!(future);
+    poll_fn(|task| Poll::Ready(future.as_mut().poll(task).is_pending())).await
+}
+
+#[tokio::test]
+async fn a_delivery_is_handled_and_acknowledged_after_its_sync() {
+    let what = "a_delivery_is_handled_and_acknowledged_after_its_sync";
+    let disk = SimulatedDisk::new(1);
+    let runtime = open_on(disk.open()).await;
+    let alice = account(&runtime, "alice");
+    rest(&alice).await;
+    disk.plan_next(Fault::Hang, Call::Sync);
+    let receipt = alice.tell(Charge { what: what.into() }).await.unwrap();
+    settle(&disk).await;
+    let (unacknowledged, handled) = (is_pending(receipt.durable()).await, happened(what));
+    disk.release();
+    assert!(unacknowledged, "it was acknowledged before it was stable");
+    assert_eq!(handled, 0, "it was handled before it was stable");
+    receipt.durable().await.unwrap();
+    assert_eq!(show(&runtime, "alice").await.drawn, [1]);
+    runtime.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_handler_goes_on_after_the_outcome_that_it_met_is_stable() {
+    let what = "a_handler_goes_on_after_the_outcome_that_it_met_is_stable";
+    let (first, second) = (format!("{what}-first"), format!("{what}-second"));
+    let disk = SimulatedDisk::new(1);
+    let runtime = open_on(disk.open()).await;
+    let alice = account(&runtime, "alice");
+    rest(&alice).await;
+    // That of the delivery comes before it.
+    disk.plan(Fault::Hang, Call::Sync, disk.calls(Call::Sync) + 2);
+    let receipt = alice.tell(ChargeTwice { what: what.into() }).await.unwrap();
+    receipt.durable().await.unwrap();
+    settle(&disk).await;
+    let went = (happened(&first), happened(&second));
+    disk.release();
+    assert_eq!(went, (1, 0), "it went on before the outcome was stable");
+    assert_eq!(show(&runtime, "alice").await.drawn, [1, 1]);
+    runtime.shutdown().await.unwrap();
+}
+
+/// Invariant: fail-stop. Whoever waits is told, and whoever comes later.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_sync_ends_the_runtime_for_everybody() {
+    let disk = SimulatedDisk::new(1);
+    let runtime = open_on(disk.open()).await;
+    disk.plan_next(Fault::Fail, Call::Sync);
+    for key in ["alice", "bob"] {
+        let asked = account(&runtime, key).ask(Deposit { cents: 1 }).timeout(Duration::from_secs(20)).await;
+        let error = asked.unwrap_err();
+        assert!(matches!(error.reason(), Some(Refused::Failed(_))), "{key}: {error}");
+    }
+    runtime.crash().await;
+}
