@@ -174,16 +174,17 @@ impl Runtime {
         self.core.drained().await;
         self.checkpoint_what_is_worth_it().await;
         self.core.drained().await;
-        self.end(true).await;
+        let closed = self.end(true).await;
         // The last commit, of what nobody waits for, may have failed too.
-        self.failed().map_or(Ok(()), |error| Err(Refused::Failed(error)))
+        self.failed().map_or(closed, |error| Err(Refused::Failed(error)))
     }
 
     /// Ends the runtime as a crash would: what is not on stable storage is given up, nothing is checkpointed. Returns when
     /// the store is closed. For tests of what survives.
     pub async fn crash(self) {
         self.core.stop(Refused::Stopped);
-        self.end(false).await;
+        // A crash has nobody to tell.
+        let _ = self.end(false).await;
     }
 
     async fn checkpoint_what_is_worth_it(&self) {
@@ -206,7 +207,8 @@ impl Runtime {
         }
     }
 
-    async fn end(&self, drain: bool) {
+    /// Ends the threads, and closes the store; tells whether that went well.
+    async fn end(&self, drain: bool) -> Result<(), Refused> {
         let core = Arc::clone(&self.core);
         let ended = tokio::task::spawn_blocking(move || {
             core.checkpointer.stop();
@@ -215,8 +217,12 @@ impl Runtime {
         });
         let _ = ended.await;
         self.core.quiet().await;
-        let store = self.core.release_store();
-        let _ = tokio::task::spawn_blocking(move || drop(store)).await;
+        let Some(store) = self.core.release_store() else { return Ok(()) };
+        let closed = tokio::task::spawn_blocking(move || if drain { store.close() } else { Ok(()) }).await;
+        match closed {
+            Ok(Err(error)) => Err(Refused::Failed(Arc::new(error))),
+            _ => Ok(()),
+        }
     }
 }
 

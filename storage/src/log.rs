@@ -47,6 +47,15 @@ pub trait Log: Send + Sync {
     /// # Errors
     /// The medium's.
     fn cut(&self, below: Lsn) -> Result<Lsn, StoreError>;
+
+    /// Ends the handle in good order; nothing is called after it. Dropping a handle does the same, but can't tell what
+    /// failed. A backend that has nothing to do then leaves it as it is.
+    ///
+    /// # Errors
+    /// The medium's. What was acknowledged is stable all the same.
+    fn close(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// What a store remembers of itself, apart from its blocks.

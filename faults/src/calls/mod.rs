@@ -230,7 +230,11 @@ fn tell(case: &Case, ended: &Ended, recording: &Recording, row: &mut Row) -> Res
     };
     if ended.closed && case.action != Action::Short {
         let on = entries[first..].iter().any(went_on);
-        return broken(if on { "a sync failed, and the worker went on" } else { CLOSING_UNSAID });
+        return broken(if on {
+            "a sync failed, and the worker went on"
+        } else {
+            "the store could not be closed, and the shutdown did not say so"
+        });
     }
     let again = |entry: &Entry| matches!(entry, Entry::SyncBegins { name: again, data_only: true, .. } if again == name);
     if entries[first..].iter().any(again) {
@@ -245,7 +249,5 @@ fn broken(hang: impl std::fmt::Display) -> Wrong {
 
 const SEED: u64 = 11;
 const LOG_BYTES: u64 = 16 << 10;
-/// What was acknowledged is there all the same: the log had been synced before.
-pub const CLOSING_UNSAID: &str = "the store could not be closed, and the shutdown did not say so";
 /// The exit code of a worker that was refused something.
 const REFUSED: i32 = 1;

@@ -1,6 +1,7 @@
 //! The handle of a store on sled: opening, closing, and the log's half of the seam.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::blocks::{self, Cursors};
@@ -49,7 +50,7 @@ pub struct SledStore {
     path: PathBuf,
     store: StoreId,
     durability: Durability,
-    closed: bool,
+    closed: AtomicBool,
 }
 
 /// What is known of the checkpoints in this opening.
@@ -101,7 +102,7 @@ impl SledStore {
             path,
             store,
             durability,
-            closed: false,
+            closed: AtomicBool::new(false),
         })
     }
 
@@ -116,16 +117,21 @@ impl SledStore {
     }
 
     fn shut(&mut self) -> Result<(), StoreError> {
-        if std::mem::replace(&mut self.closed, true) {
-            return Ok(());
-        }
-        let seal = self.counted.lock().unwrap_or_else(PoisonError::into_inner).seal;
-        let finished = self.poison.check();
-        let finished = finished.and_then(|()| self.writer.call("close", move |writer| writer.close(seal)));
+        let finished = self.finish();
         // Both are stopped in any case, so that the lock is free after this, as far as that can be had.
         let reader = self.reader.stop();
         let writer = self.writer.stop();
         finished.and(reader).and(writer)
+    }
+
+    /// Does the last job, once.
+    fn finish(&self) -> Result<(), StoreError> {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let seal = self.counted.lock().unwrap_or_else(PoisonError::into_inner).seal;
+        self.poison.check()?;
+        self.writer.call("close", move |writer| writer.close(seal))
     }
 }
 
@@ -199,5 +205,9 @@ impl Log for SledStore {
         while self.writer.call("cut", Writer::cut_step)? {}
         boundary!("cut.end");
         Ok(start)
+    }
+
+    fn close(&self) -> Result<(), StoreError> {
+        self.finish()
     }
 }
