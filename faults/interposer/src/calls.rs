@@ -57,7 +57,8 @@ fn changing(call: Call, name: &[u8], make: impl FnOnce() -> c_int, record: impl 
         Then::GoAndDie => true,
         Then::Go | Then::GoShort(_) => false,
     };
-    let gate = interposer().gate.read();
+    // Alone, so that the record has it in its true order among the writes.
+    let gate = interposer().gate.write();
     let answer = make();
     if answer >= 0 {
         record(answer);

@@ -27,10 +27,12 @@ pub enum Strategy {
     AnyTorn,
     /// Everything of some files, nothing of others.
     FileByFile,
+    /// All content, and no name that was not synced.
+    NamesDropped,
 }
 
 /// All of them.
-pub const STRATEGIES: [Strategy; 8] = [
+pub const STRATEGIES: [Strategy; 9] = [
     Strategy::AllDropped,
     Strategy::AllKept,
     Strategy::AnySubset,
@@ -39,6 +41,7 @@ pub const STRATEGIES: [Strategy; 8] = [
     Strategy::LastTorn,
     Strategy::AnyTorn,
     Strategy::FileByFile,
+    Strategy::NamesDropped,
 ];
 
 impl fmt::Display for Strategy {
@@ -52,6 +55,7 @@ impl fmt::Display for Strategy {
             Self::LastTorn => "the last torn",
             Self::AnyTorn => "any torn",
             Self::FileByFile => "file by file",
+            Self::NamesDropped => "names dropped",
         })
     }
 }
@@ -98,7 +102,7 @@ fn names(base: &Files, disk: &Disk, strategy: Strategy, random: &mut Random, con
         let kept = naming.stable || {
             passed += 1;
             match strategy {
-                Strategy::AllDropped => false,
+                Strategy::AllDropped | Strategy::NamesDropped => false,
                 Strategy::AllKept | Strategy::LastTorn => true,
                 Strategy::OnlyLastKept => passed == pending,
                 Strategy::FirstDropped => passed > 1,
@@ -147,7 +151,7 @@ fn content(
         let fate = match strategy {
             _ if change.stable => Fate::Kept,
             Strategy::AllDropped => Fate::Dropped,
-            Strategy::AllKept => Fate::Kept,
+            Strategy::AllKept | Strategy::NamesDropped => Fate::Kept,
             Strategy::AnySubset => *random.pick(&[Fate::Kept, Fate::Dropped]),
             Strategy::OnlyLastKept => kept_if(last),
             Strategy::FirstDropped => kept_if(!first),

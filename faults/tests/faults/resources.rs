@@ -1,4 +1,4 @@
-//! Fault classes 10 and 20: what there is too little of. A full disk, no descriptors, a disk that does not answer.
+//! Fault classes 10 and 20: what there is too little of. A full disk, no descriptors, a disk that is slow or does not answer.
 
 use std::path::Path;
 use std::process::{Command, ExitStatus};
@@ -26,15 +26,19 @@ struct Ended {
     closed: bool,
     status: ExitStatus,
     errors: String,
+    /// The most memory that it was seen to have.
+    memory_kib: u64,
 }
 
 fn live(command: &mut Command) -> Ended {
     let process = Process::start(command).unwrap();
     let (mut witness, mut failed, mut closed) = (Witness::default(), None, false);
+    let mut memory_kib = 0;
     while let Some(line) = process.line("a worker that lacks something").unwrap() {
         let line: Line = line.parse().unwrap();
         assert!(failed.is_none() || !matches!(line, Line::Ack { .. }), "acknowledged after {failed:?}");
         witness.hear(&line).unwrap();
+        memory_kib = memory_kib.max(memory_of(process.id()));
         match line {
             Line::Failed(error) => failed = Some(error),
             Line::Closed => closed = true,
@@ -42,7 +46,14 @@ fn live(command: &mut Command) -> Ended {
         }
     }
     let (status, errors) = process.end().unwrap();
-    Ended { witness, failed, closed, status, errors }
+    Ended { witness, failed, closed, status, errors, memory_kib }
+}
+
+/// What a process needs at most until now; 0 when it has ended.
+fn memory_of(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    peak.and_then(|peak| peak.trim().strip_suffix(" kB")?.parse().ok()).unwrap_or_default()
 }
 
 fn all_is_there(store: &Path, witness: &Witness) {
@@ -106,6 +117,26 @@ fn class_10_too_few_descriptors_are_an_error() {
     assert!(refused > 2 && closed > 2, "{refused} refused, {closed} went well");
 }
 
+/// Invariant: bounded. A slow disk slows its senders, who send as fast as they are let. Nothing is lost, nothing fails, and
+/// what waits is bounded.
+#[test]
+fn class_20_a_slow_disk_slows_senders_and_breaks_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path().join("store");
+    let mut command = worker();
+    let window =
+        ["--limit", "3000", "--window", "100000", "--ask-every", "0", "--checkpoint-records", "1000"];
+    arguments(&mut command, &store, &window);
+    let interposer = Interposer::build().unwrap();
+    interposer.stand_before(&mut command, &store, None, "sync:1+:delay=20");
+    let ended = live(&mut command);
+    assert!(ended.closed, "{:?} {}", ended.failed, ended.errors);
+    assert_eq!(ended.witness.acknowledged, 3000);
+    println!("{} KiB at most", ended.memory_kib);
+    assert!((1..256 << 10).contains(&ended.memory_kib), "{} KiB", ended.memory_kib);
+    all_is_there(&store, &ended.witness);
+}
+
 /// Invariant: fail-stop. A sync that never comes back is given up.
 #[test]
 fn class_20_a_disk_that_does_not_answer_is_an_error() {
@@ -114,11 +145,12 @@ fn class_20_a_disk_that_does_not_answer_is_an_error() {
     let mut command = worker();
     arguments(&mut command, &store, &["--limit", "1000", "--window", "4", "--store-timeout", "1500"]);
     let interposer = Interposer::build().unwrap();
-    interposer.stand_before(&mut command, &store, None, "fdatasync@db:20+:delay=100000");
+    interposer.stand_before(&mut command, &store, None, "fdatasync@db:60+:delay=100000");
     let ended = live(&mut command);
     let failed = ended.failed.unwrap_or_default();
     assert!(failed.contains("1.5s"), "{failed} {}", ended.errors);
     assert_eq!(ended.status.code(), Some(1), "{}", ended.errors);
-    assert!(ended.witness.acknowledged > 0 && ended.witness.acknowledged < 1000);
+    let acknowledged = ended.witness.acknowledged;
+    assert!((1..1000).contains(&acknowledged), "{acknowledged} acknowledged: {failed}");
     all_is_there(&store, &ended.witness);
 }

@@ -10,9 +10,10 @@ use sled::{Db, Tree};
 use super::files::{ASIDE, BLOBS, CONF, DATA, SNAPSHOT, io_error, names, sync_directory};
 use super::identity;
 use super::lock::{Lock, locked};
+use super::rescue;
 use super::shape::{CACHE_BYTES, FLUSH_EVERY_MS, SEGMENT_BYTES};
-use crate::StoreError;
 use crate::position::StoreId;
+use crate::{Durability, StoreError};
 
 /// An open sled with its trees. Clones share it; the last one to go closes sled, and frees the lock after that.
 #[derive(Clone, Debug)]
@@ -46,9 +47,19 @@ impl Engine {
     }
 
     /// Opens the sled of a store and checks that it is its own and has its trees.
-    pub(super) fn open(directory: &Path, store: StoreId, lock: Arc<Lock>) -> Result<Self, StoreError> {
+    pub(super) fn open(
+        directory: &Path,
+        store: StoreId,
+        tier: Durability,
+        lock: Arc<Lock>,
+    ) -> Result<Self, StoreError> {
         move_generating_aside(directory)?;
+        rescue::restore(directory, store)?;
+        if tier == Durability::PowerLoss {
+            rescue::keep(directory, store)?;
+        }
         let db = open_sled(directory)?;
+        rescue::release(directory)?;
         let id = db.get(STORE_KEY).map_err(backend("read the store's id"))?;
         let Some(id) = id else {
             let what = "the store's id is gone from its data".to_owned();
@@ -127,7 +138,7 @@ fn open_sled(directory: &Path) -> Result<Db, StoreError> {
 }
 
 /// A process that dies while sled opens leaves a half-written snapshot, which sled would take for its newest. It is
-/// never needed, because the data hold everything that a snapshot does.
+/// never needed, because the data hold everything that a snapshot does, or are put back to where they do.
 fn move_generating_aside(directory: &Path) -> Result<(), StoreError> {
     let leftovers = names(directory)?.into_iter();
     let leftovers = leftovers.filter(|name| name.starts_with(SNAPSHOT) && name.ends_with(GENERATING));

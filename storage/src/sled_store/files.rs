@@ -17,6 +17,10 @@ pub(super) const MARK: &str = "relive.mark";
 pub(super) const LOCK: &str = "relive.lock";
 /// There as long as a creation is not finished.
 pub(super) const CREATING: &str = "relive.creating";
+/// What sled may overwrite while it opens; there as long as that is not through.
+pub(super) const RESCUE: &str = "relive.rescue";
+/// What [`RESCUE`] is written as before it is renamed.
+pub(super) const RESCUE_NEW: &str = "relive.rescue.new";
 /// Where files go that must not be seen by sled.
 pub(super) const ASIDE: &str = "relive.aside";
 /// sled's configuration.

@@ -15,7 +15,7 @@
 //! | `fenced` | how the values of the first two are laid out |
 //! | `census`, `mark` | which checkpoints there should be; the side file that remembers that, and how far the log goes |
 //! | `identity`, `lock`, `files` | what a directory is; who has it open; names |
-//! | `engine` | sled itself |
+//! | `engine`, `rescue` | sled itself; what it overwrites while it opens |
 
 mod blocks;
 mod catalog;
@@ -30,6 +30,7 @@ mod mark;
 mod options;
 mod part;
 mod poison;
+mod rescue;
 mod shape;
 mod stable;
 mod store;

@@ -91,7 +91,7 @@ impl Writer {
         let (mut mark_file, mark) = MarkFile::open(directory, store)?;
         boundary!("open.mark");
         let mut stable = Stable::open(directory, tier)?;
-        let engine = Engine::open(directory, store, lock)?;
+        let engine = Engine::open(directory, store, tier, lock)?;
         boundary!("open.data");
         // What was recovered may be in the page cache only; from here on things are built on it.
         stable.flush(&engine.db)?;
