@@ -35,6 +35,8 @@ pub(super) const STORAGE: Test =
     Test { package: "relive-storage", binary: &["--lib"], filter: "", needs: &[], hangs: false };
 /// Its tests from outside.
 pub(super) const STORES: Test = Test { binary: &["--test", "storage"], ..STORAGE };
+/// The runs of this crate.
+pub(super) const FAULTS: Test = Test { package: "relive-faults", binary: &["--test", "faults"], ..STORAGE };
 /// The unit tests of the replay crate.
 pub(super) const REPLAY: Test = Test { package: "relive-replay", ..STORAGE };
 /// Its tests from outside.

@@ -1,6 +1,6 @@
 //! The guards of stable storage.
 
-use super::guard::{Edit, Guard, STORAGE, STORES};
+use super::guard::{Edit, FAULTS, Guard, STORAGE, STORES};
 
 pub(super) const GUARDS: &[Guard] = &[
     Guard {
@@ -10,12 +10,18 @@ pub(super) const GUARDS: &[Guard] = &[
             find: "            self.data.sync_data().map_err(io_error(\"sync\", &self.path))?;\n",
             replace: "",
         }],
-        test: STORES.filter("tiers::power_loss_syncs_each_commit").needs(&[
-            "-p",
-            "relive-storage",
-            "--example",
-            "commits",
-        ]),
+        test: FAULTS
+            .filter("power::class_05_nothing_acknowledged_is_lost_with_the_power")
+            .needs(&["-p", "relive-interposer"]),
+    },
+    Guard {
+        name: "what sled overwrites is put back",
+        edits: &[Edit {
+            file: "storage/src/sled_store/rescue.rs",
+            find: "        file.write_all_at(content, *offset).map_err(io_error(\"write\", &data))?;\n",
+            replace: "        let _ = (content, offset);\n",
+        }],
+        test: STORAGE.filter("sled_store::rescue::tests::what_was_kept_is_put_back"),
     },
     Guard {
         name: "acknowledge after flush, in the store",
