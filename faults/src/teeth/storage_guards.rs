@@ -257,8 +257,8 @@ pub(super) const GUARDS: &[Guard] = &[
         name: "half-written snapshots of sled are moved aside",
         edits: &[Edit {
             file: "storage/src/sled_store/engine.rs",
-            find: "        move_generating_aside(directory)?;\n        let db",
-            replace: "        let db",
+            find: "        move_generating_aside(directory)?;\n        rescue::restore",
+            replace: "        rescue::restore",
         }],
         test: STORES.filter("opening::half_written_snapshots"),
     },
