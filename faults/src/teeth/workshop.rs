@@ -2,9 +2,12 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::guard::{Edit, Test};
 
@@ -142,6 +145,7 @@ impl Workshop {
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)
+            .process_group(0)
             .spawn()?;
         let began = Instant::now();
         let status = loop {
@@ -149,7 +153,8 @@ impl Workshop {
                 break Some(status);
             }
             if began.elapsed() > limit {
-                child.kill()?;
+                // The test that cargo runs, too: it would never end.
+                kill_process_group(Pid::from_child(&child), Signal::KILL)?;
                 child.wait()?;
                 break None;
             }
