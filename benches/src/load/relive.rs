@@ -1,0 +1,132 @@
+//! relive as a peer: its counting actor, and how it is opened. Knows no measurement.
+
+use std::path::Path;
+
+use anyhow::{Result, anyhow};
+use clap::ValueEnum;
+use relive::{Actor, ActorRef, AskError, Builder, Context, Durability, Handle, Message, Runtime};
+use serde::{Deserialize, Serialize};
+
+use super::{Numbers, Peer};
+
+/// What the store survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Tier {
+    PowerLoss,
+    ProcessCrash,
+    Volatile,
+}
+
+impl From<Tier> for Durability {
+    fn from(tier: Tier) -> Self {
+        match tier {
+            Tier::PowerLoss => Self::PowerLoss,
+            Tier::ProcessCrash => Self::ProcessCrash,
+            Tier::Volatile => Self::Volatile,
+        }
+    }
+}
+
+/// Counts what it receives, and adds up a byte of each, so that something is done with them.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Counter {
+    messages: u64,
+    sum: u64,
+}
+
+impl Counter {
+    fn receive(&mut self, message: &Numbers) -> u64 {
+        self.messages += 1;
+        self.sum += u64::from(message.0[0]);
+        self.messages
+    }
+}
+
+impl Actor for Counter {
+    const KIND: &'static str = "counter";
+
+    fn create(_key: &str) -> Self {
+        Self { messages: 0, sum: 0 }
+    }
+}
+
+impl Message for Numbers {
+    const NAME: &'static str = "numbers";
+    type Reply = ();
+}
+
+impl Handle<Numbers> for Counter {
+    async fn handle(&mut self, message: Numbers, _cx: &mut Context<'_>) {
+        self.receive(&message);
+    }
+}
+
+/// The same bytes, for an answer.
+#[derive(Serialize, Deserialize)]
+struct Question(Numbers);
+
+impl Message for Question {
+    const NAME: &'static str = "question";
+    type Reply = u64;
+}
+
+impl Handle<Question> for Counter {
+    async fn handle(&mut self, message: Question, _cx: &mut Context<'_>) -> u64 {
+        self.receive(&message.0)
+    }
+}
+
+/// Counters of a runtime.
+pub(crate) struct Relive {
+    actors: Vec<ActorRef<Counter>>,
+}
+
+impl Relive {
+    /// What all measurements open with; each may set more.
+    pub(crate) fn builder(tier: Tier) -> Builder {
+        let counter = |kind: relive::KindBuilder<Counter>| kind.handles::<Numbers>().handles::<Question>();
+        Runtime::builder().actor(counter).durability(tier.into())
+    }
+
+    /// Opens with the defaults of the library.
+    pub(crate) async fn open(tier: Tier, store: &Path, actors: usize) -> Result<(Runtime, Self)> {
+        let runtime = Self::builder(tier).open(store).await?;
+        let peer = Self::of(&runtime, actors)?;
+        Ok((runtime, peer))
+    }
+
+    /// References to the first so many actors.
+    pub(crate) fn of(runtime: &Runtime, actors: usize) -> Result<Self> {
+        let actors: Result<_, _> = (0..actors).map(|key| runtime.actor(&key.to_string())).collect();
+        Ok(Self { actors: actors? })
+    }
+
+    /// The actor of this number.
+    pub(crate) fn actor(&self, number: usize) -> &ActorRef<Counter> {
+        &self.actors[number]
+    }
+}
+
+impl Peer for Relive {
+    fn actors(&self) -> usize {
+        self.actors.len()
+    }
+
+    async fn tell(&self, actor: usize, message: Numbers) -> Result<()> {
+        match self.actors[actor].tell(message).await {
+            Ok(_receipt) => Ok(()),
+            Err(refused) => Err(refused.reason.into()),
+        }
+    }
+
+    async fn ask(&self, actor: usize, message: Numbers) -> Result<u64> {
+        self.actors[actor].ask(Question(message)).await.map_err(|error| unanswered(&error))
+    }
+}
+
+fn unanswered<M>(error: &AskError<M>) -> anyhow::Error {
+    match error.reason() {
+        Some(reason) => anyhow!("no answer: {reason}"),
+        None => anyhow!("an answer that can't be read"),
+    }
+}

@@ -1,0 +1,77 @@
+//! The things that are measured, each in a process of its own: what to do, and the figures of it. Knows neither rounds nor
+//! what is compared with what.
+
+mod asks;
+mod plain;
+mod tells;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::figures::Figures;
+
+/// A single measurement.
+#[derive(Subcommand)]
+pub(crate) enum Scenario {
+    Tells(tells::Tells),
+    Asks(asks::Asks),
+    Plain(plain::Plain),
+}
+
+impl Scenario {
+    /// Measures, with stores in `data`.
+    pub(crate) fn run(&self, data: &Data) -> Result<Figures> {
+        match self {
+            Self::Tells(tells) => tells.run(data),
+            Self::Asks(asks) => asks.run(data),
+            Self::Plain(plain) => plain.run(data),
+        }
+    }
+}
+
+/// Where stores and files are made.
+#[derive(Args)]
+pub(crate) struct Data {
+    /// The directory in which stores are made, and removed afterwards; beside the program when not given.
+    #[arg(long, global = true)]
+    data: Option<PathBuf>,
+}
+
+impl Data {
+    /// The directory in which all is made.
+    pub(crate) fn root(&self) -> Result<PathBuf> {
+        let root = match &self.data {
+            Some(data) => data.clone(),
+            None => beside_the_program("data")?,
+        };
+        std::fs::create_dir_all(&root).with_context(|| format!("can't make {}", root.display()))?;
+        Ok(root)
+    }
+
+    /// An empty directory that is removed when it is dropped.
+    pub(crate) fn temporary(&self) -> Result<tempfile::TempDir> {
+        let root = self.root()?;
+        tempfile::tempdir_in(&root).with_context(|| format!("can't make a directory in {}", root.display()))
+    }
+}
+
+/// A directory in `target`, where the program is.
+pub(crate) fn beside_the_program(name: &str) -> Result<PathBuf> {
+    let program = std::env::current_exe().context("where this program is")?;
+    let target = program.parent().and_then(Path::parent).context("the program is in no directory")?;
+    Ok(target.join(name))
+}
+
+/// Which runtime of actors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Engine {
+    Relive,
+    Kameo,
+}
+
+/// Runs on tokio as programs usually do: all threads, all drivers.
+fn on_tokio<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::runtime::Runtime::new()?.block_on(future)
+}
