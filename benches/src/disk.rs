@@ -7,6 +7,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use crate::figures::Figures;
+
 /// Bytes written since some moment, by this process and by the whole device.
 pub(crate) struct Written {
     process: Option<f64>,
@@ -19,11 +21,20 @@ impl Written {
         Self { process: process_bytes(), device: device_bytes(directory) }
     }
 
-    /// How much came since then, by this process (pages that it made dirty) and by the device (by anybody).
-    pub(crate) fn since(&self, directory: &Path) -> (Option<f64>, Option<f64>) {
+    /// How much came since then: by this process (pages that it made dirty) and by the device (for anybody).
+    pub(crate) fn since(&self, directory: &Path) -> Figures {
         let now = Self::so_far(directory);
-        let difference = |now: Option<f64>, then: Option<f64>| Some(now? - then?);
-        (difference(now.process, self.process), difference(now.device, self.device))
+        let mut figures = Figures::default();
+        let both = [
+            ("process_written_bytes", now.process, self.process),
+            ("device_written_bytes", now.device, self.device),
+        ];
+        for (name, now, then) in both {
+            if let (Some(now), Some(then)) = (now, then) {
+                figures = figures.with(name, now - then);
+            }
+        }
+        figures
     }
 }
 

@@ -29,13 +29,18 @@ impl Latencies {
 
     /// Percentiles in microseconds.
     pub(crate) fn figures(&self) -> Figures {
+        self.figures_of("")
+    }
+
+    /// The same, with the name of what took so long before each.
+    pub(crate) fn figures_of(&self, what: &str) -> Figures {
         let micros = |quantile| self.0.value_at_quantile(quantile) as f64 / 1e3;
         Figures::default()
-            .with("p50_us", micros(0.5))
-            .with("p99_us", micros(0.99))
-            .with("p999_us", micros(0.999))
-            .with("max_us", self.0.max() as f64 / 1e3)
-            .with("samples", self.0.len() as f64)
+            .with(&format!("{what}p50_us"), micros(0.5))
+            .with(&format!("{what}p99_us"), micros(0.99))
+            .with(&format!("{what}p999_us"), micros(0.999))
+            .with(&format!("{what}max_us"), self.0.max() as f64 / 1e3)
+            .with(&format!("{what}samples"), self.0.len() as f64)
     }
 }
 

@@ -1,16 +1,19 @@
 //! Measures relive side by side with what it is to be compared with: see `benches/README.md`.
 
+mod child;
 mod disk;
 mod figures;
 mod latency;
 mod load;
+mod memory;
 mod noise;
 mod scenario;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use scenario::{Data, Scenario};
+use child::end_with_parent;
+use scenario::{Data, Scenario, print};
 
 #[derive(Parser)]
 #[command(about = "Measures relive side by side with its limits and its peers")]
@@ -19,6 +22,9 @@ struct Arguments {
     command: Command,
     #[command(flatten)]
     data: Data,
+    /// Ends this process when its input ends.
+    #[arg(long, hide = true)]
+    watched: bool,
 }
 
 #[derive(Subcommand)]
@@ -30,14 +36,10 @@ enum Command {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    match &arguments.command {
-        Command::One(scenario) => one(scenario, &arguments.data),
+    if arguments.watched {
+        end_with_parent(arguments.data.given());
     }
-}
-
-#[expect(clippy::print_stdout, reason = "the figures are what this command is for")]
-fn one(scenario: &Scenario, data: &Data) -> Result<()> {
-    let figures = scenario.run(data)?;
-    println!("{}", serde_json::to_string(&figures)?);
-    Ok(())
+    match &arguments.command {
+        Command::One(scenario) => print(&scenario.run(&arguments.data)?),
+    }
 }

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 pub(crate) use self::kameo::Kameo;
 pub(crate) use self::message::{MESSAGE_BYTES, Numbers};
-pub(crate) use self::relive::{Counter, Relive, Tier};
+pub(crate) use self::relive::{Relive, Tier};
 
 /// Some actors that count what they receive, in some runtime.
 pub(crate) trait Peer: Send + Sync + 'static {

@@ -1,5 +1,6 @@
 //! relive as a peer: its counting actor, and how it is opened. Knows no measurement.
 
+use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{Result, anyhow};
@@ -97,7 +98,12 @@ impl Relive {
 
     /// References to the first so many actors.
     pub(crate) fn of(runtime: &Runtime, actors: usize) -> Result<Self> {
-        let actors: Result<_, _> = (0..actors).map(|key| runtime.actor(&key.to_string())).collect();
+        Self::range(runtime, 0..actors)
+    }
+
+    /// References to the actors of these numbers.
+    pub(crate) fn range(runtime: &Runtime, actors: Range<usize>) -> Result<Self> {
+        let actors: Result<_, _> = actors.map(|key| runtime.actor(&key.to_string())).collect();
         Ok(Self { actors: actors? })
     }
 

@@ -2,7 +2,14 @@
 //! what is compared with what.
 
 mod asks;
+mod checkpoint;
+mod churn;
+mod idle;
+mod naive;
+mod passive;
 mod plain;
+mod replay;
+mod store;
 mod tells;
 
 use std::path::{Path, PathBuf};
@@ -18,6 +25,13 @@ pub(crate) enum Scenario {
     Tells(tells::Tells),
     Asks(asks::Asks),
     Plain(plain::Plain),
+    Store(store::StoreAlone),
+    Naive(naive::Naive),
+    Replay(replay::Replay),
+    Churn(churn::Churn),
+    Idle(idle::Idle),
+    Passive(passive::Passive),
+    Checkpoint(checkpoint::CheckpointBeside),
 }
 
 impl Scenario {
@@ -27,6 +41,13 @@ impl Scenario {
             Self::Tells(tells) => tells.run(data),
             Self::Asks(asks) => asks.run(data),
             Self::Plain(plain) => plain.run(data),
+            Self::Store(store) => store.run(data),
+            Self::Naive(naive) => naive.run(data),
+            Self::Replay(replay) => replay.run(data),
+            Self::Churn(churn) => churn.run(data),
+            Self::Idle(idle) => idle.run(data),
+            Self::Passive(passive) => passive.run(data),
+            Self::Checkpoint(checkpoint) => checkpoint.run(data),
         }
     }
 }
@@ -40,6 +61,11 @@ pub(crate) struct Data {
 }
 
 impl Data {
+    /// What was given.
+    pub(crate) fn given(&self) -> Option<&Path> {
+        self.data.as_deref()
+    }
+
     /// The directory in which all is made.
     pub(crate) fn root(&self) -> Result<PathBuf> {
         let root = match &self.data {
@@ -74,4 +100,11 @@ pub(crate) enum Engine {
 /// Runs on tokio as programs usually do: all threads, all drivers.
 fn on_tokio<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::runtime::Runtime::new()?.block_on(future)
+}
+
+/// Prints figures as a line of JSON, the only thing that a measurement says.
+#[expect(clippy::print_stdout, reason = "the figures are what a measurement is for")]
+pub(crate) fn print(figures: &Figures) -> Result<()> {
+    println!("{}", serde_json::to_string(figures)?);
+    Ok(())
 }

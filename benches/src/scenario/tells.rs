@@ -49,15 +49,9 @@ impl Tells {
         let handled = self.warm_up(&peer).await?;
         let (before, written) = (runtime.stats(), Written::so_far(directory.path()));
         let burst = burst(&peer, self.messages, self.senders, handled).await?;
-        let (process, device) = written.since(directory.path());
-        let after = runtime.stats();
-        let mut figures =
-            told(&burst).and(logged(&before, &after)).with("log_kept_bytes", runtime.log_bytes() as f64);
-        for (name, written) in [("process_written_bytes", process), ("device_written_bytes", device)] {
-            if let Some(written) = written {
-                figures = figures.with(name, written);
-            }
-        }
+        let written = written.since(directory.path());
+        let figures = told(&burst).and(logged(&before, &runtime.stats())).and(written);
+        let figures = figures.with("log_kept_bytes", runtime.log_bytes() as f64);
         runtime.shutdown().await?;
         Ok(figures)
     }
