@@ -24,10 +24,12 @@ impl Child {
     pub(crate) fn start(arguments: &[String], data: Option<&Path>) -> Result<Self> {
         let program = std::env::current_exe().context("where this program is")?;
         let mut command = Command::new(program);
-        command.arg(WATCHED).arg("one").args(arguments);
+        command.arg("one").args(arguments).arg(WATCHED);
         if let Some(data) = data {
             command.arg("--data").arg(data);
         }
+        // duroxide logs to the standard output, unless it is told not to.
+        command.env("RUST_LOG", "off");
         // Its input ends with this process, however that ends.
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         let what = arguments.join(" ");
@@ -53,7 +55,7 @@ impl Child {
         };
         let status = self.process.wait()?;
         ensure!(status.success(), "{what} ended with {status}");
-        serde_json::from_str(text.trim()).with_context(|| format!("{what} said {text:?}"))
+        serde_json::from_str(text.trim_end()).with_context(|| format!("{what} said {text:?}"))
     }
 }
 

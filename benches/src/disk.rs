@@ -21,7 +21,7 @@ impl Written {
         Self { process: process_bytes(), device: device_bytes(directory) }
     }
 
-    /// How much came since then: by this process (pages that it made dirty) and by the device (for anybody).
+    /// How much came since then: by this process (to the operating system) and by the device (for anybody).
     pub(crate) fn since(&self, directory: &Path) -> Figures {
         let now = Self::so_far(directory);
         let mut figures = Figures::default();
@@ -38,9 +38,11 @@ impl Written {
     }
 }
 
+/// What was handed to calls that write. Not `write_bytes` beside it: that counts a large folio of the page cache as a
+/// whole when a part of it becomes dirty, and comes to several times what reaches the device.
 fn process_bytes() -> Option<f64> {
     let text = fs::read_to_string("/proc/self/io").ok()?;
-    text.lines().find_map(|line| line.strip_prefix("write_bytes:"))?.trim().parse().ok()
+    text.lines().find_map(|line| line.strip_prefix("wchar:"))?.trim().parse().ok()
 }
 
 fn device_bytes(directory: &Path) -> Option<f64> {

@@ -4,6 +4,7 @@
 mod asks;
 mod checkpoint;
 mod churn;
+mod duroxide;
 mod idle;
 mod naive;
 mod passive;
@@ -27,6 +28,7 @@ pub(crate) enum Scenario {
     Plain(plain::Plain),
     Store(store::StoreAlone),
     Naive(naive::Naive),
+    Duroxide(duroxide::Duroxide),
     Replay(replay::Replay),
     Churn(churn::Churn),
     Idle(idle::Idle),
@@ -43,6 +45,7 @@ impl Scenario {
             Self::Plain(plain) => plain.run(data),
             Self::Store(store) => store.run(data),
             Self::Naive(naive) => naive.run(data),
+            Self::Duroxide(duroxide) => duroxide.run(data),
             Self::Replay(replay) => replay.run(data),
             Self::Churn(churn) => churn.run(data),
             Self::Idle(idle) => idle.run(data),
@@ -79,7 +82,22 @@ impl Data {
     /// An empty directory that is removed when it is dropped.
     pub(crate) fn temporary(&self) -> Result<tempfile::TempDir> {
         let root = self.root()?;
-        tempfile::tempdir_in(&root).with_context(|| format!("can't make a directory in {}", root.display()))
+        let prefix = format!("{PREFIX}{}-", std::process::id());
+        let made = tempfile::Builder::new().prefix(&prefix).tempdir_in(&root);
+        made.with_context(|| format!("can't make a directory in {}", root.display()))
+    }
+
+    /// Removes what processes have left that were killed.
+    pub(crate) fn sweep(&self) -> Result<()> {
+        for entry in std::fs::read_dir(self.root()?)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let left_by = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.split('-').next());
+            if left_by.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
+                std::fs::remove_dir_all(entry.path())?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -89,6 +107,9 @@ pub(crate) fn beside_the_program(name: &str) -> Result<PathBuf> {
     let target = program.parent().and_then(Path::parent).context("the program is in no directory")?;
     Ok(target.join(name))
 }
+
+/// What temporary directories are called, before the process that made them.
+const PREFIX: &str = "relive-benches-";
 
 /// Which runtime of actors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

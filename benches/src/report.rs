@@ -1,0 +1,39 @@
+//! What the suite leaves in a directory: the table as Markdown, all figures as JSON, plots.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use crate::machine::Machine;
+use crate::plots;
+use crate::round::Round;
+use crate::row::Outcome;
+use crate::table::Table;
+
+/// All that is told.
+#[derive(Serialize)]
+pub(crate) struct Report<'a> {
+    pub(crate) machine: &'a Machine,
+    pub(crate) outcomes: &'a [Outcome],
+    /// Every figure of every measurement.
+    pub(crate) rounds: &'a [Round],
+}
+
+impl Report<'_> {
+    /// The table, with what it was measured on.
+    pub(crate) fn markdown(&self) -> String {
+        format!("{}\n{}", self.machine, Table(self.outcomes))
+    }
+
+    /// Writes everything; gives the names of the files.
+    pub(crate) fn write(&self, directory: &Path) -> Result<Vec<&'static str>> {
+        fs::create_dir_all(directory).with_context(|| format!("can't make {}", directory.display()))?;
+        fs::write(directory.join("ratios.md"), self.markdown())?;
+        fs::write(directory.join("rounds.json"), serde_json::to_vec_pretty(self)?)?;
+        let mut files = vec!["ratios.md", "rounds.json"];
+        files.extend(plots::draw(self.rounds, directory)?);
+        Ok(files)
+    }
+}

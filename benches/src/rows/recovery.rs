@@ -1,0 +1,66 @@
+//! Opening again, and memory.
+
+use std::time::Duration;
+
+use crate::round::Measure;
+use crate::row::{Line, Row, of};
+use crate::unit::Unit;
+
+pub(super) fn rows() -> Vec<Row> {
+    vec![replay(), memory(), passive()]
+}
+
+fn replay() -> Row {
+    Row {
+        name: "replay",
+        measures: vec![Measure::new("replay", "replay")],
+        lines: vec![
+            Line::ratio(
+                "replay of 1,000,000 deliveries, to logging them",
+                Unit::PerSecond,
+                of("replay", "replayed_per_second"),
+                of("replay", "live_per_second"),
+            )
+            .at_least(3.0),
+            Line::figure(
+                "open to the first answer, 1,000,000 to replay",
+                Unit::Seconds,
+                of("replay", "serving_seconds"),
+            )
+            .at_most(1.0),
+        ],
+    }
+}
+
+fn memory() -> Row {
+    Row {
+        name: "memory",
+        measures: vec![Measure::new("idle", "idle")],
+        lines: vec![
+            Line::figure("memory of an idle actor", Unit::Bytes, of("idle", "bytes_per_actor"))
+                .at_most(2048.0),
+        ],
+    }
+}
+
+fn passive() -> Row {
+    Row {
+        name: "passive",
+        // To make the store takes minutes.
+        measures: vec![Measure::new("passive", "passive").once(Duration::from_secs(1200))],
+        lines: vec![
+            Line::figure(
+                "open with 1,000,000 passive actors",
+                Unit::Seconds,
+                of("passive", "serving_seconds"),
+            )
+            .at_most(2.0),
+            Line::figure(
+                "memory with 1,000,000 passive actors",
+                Unit::Bytes,
+                of("passive", "open_peak_bytes"),
+            )
+            .at_most(200e6),
+        ],
+    }
+}
