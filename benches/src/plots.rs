@@ -12,6 +12,7 @@ use plotters::prelude::*;
 use crate::figures::Spread;
 use crate::round::Round;
 use crate::rows::{ACTORS, CLIENTS, SYNC};
+use crate::unit::thousands;
 
 /// A line of a plot.
 struct Series {
@@ -99,10 +100,12 @@ fn draw_throughput(series: &[Series], file: &Path) -> Result<()> {
         title: "Tells of 128 bytes handled a second",
         x: "actors",
         y: "messages a second",
+        legend: SeriesLabelPosition::UpperRight,
         ticks,
         label: |rate| if rate == 0.0 { "0".to_owned() } else { format!("{:.1} M", rate / 1e6) },
     };
-    plot.draw(&area, series, 0.0..most * 1.1).map_err(|error| anyhow!("{}: {error}", file.display()))
+    // Room for the legend.
+    plot.draw(&area, series, 0.0..most * 1.3).map_err(|error| anyhow!("{}: {error}", file.display()))
 }
 
 fn draw_latency(series: &[Series], file: &Path) -> Result<()> {
@@ -113,6 +116,7 @@ fn draw_latency(series: &[Series], file: &Path) -> Result<()> {
         title: "Time until an ask is answered",
         x: "clients that ask at the same time",
         y: "time, logarithmic",
+        legend: SeriesLabelPosition::UpperLeft,
         ticks,
         label: |micros| {
             if micros < 1000.0 { format!("{micros} µs") } else { format!("{} ms", micros / 1e3) }
@@ -135,6 +139,7 @@ struct Plot {
     title: &'static str,
     x: &'static str,
     y: &'static str,
+    legend: SeriesLabelPosition,
     /// Where the axis below has labels.
     ticks: Vec<f64>,
     label: fn(f64) -> String,
@@ -168,7 +173,7 @@ impl Plot {
             .y_desc(self.y)
             .axis_desc_style(("sans-serif", 18))
             .label_style(("sans-serif", 16))
-            .x_label_formatter(&|number| format!("{number}"))
+            .x_label_formatter(&|number| thousands(*number))
             .y_label_formatter(&|value| (self.label)(*value))
             .draw()?;
         for series in series.iter().filter(|series| !series.points.is_empty()) {
@@ -185,7 +190,7 @@ impl Plot {
         }
         chart
             .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
+            .position(self.legend.clone())
             .background_style(WHITE.mix(0.85))
             .border_style(RGBColor(200, 200, 200))
             .label_font(("sans-serif", 16))

@@ -19,6 +19,7 @@ impl Unit {
     /// A figure with its unit, to three digits or so.
     pub(crate) fn show(self, value: f64) -> String {
         match self {
+            Self::PerSecond if value < 1e3 => format!("{} /s", digits(value)),
             Self::PerSecond => format!("{} /s", thousands(value)),
             Self::BytesPerSecond => format!("{} MB/s", digits(value / 1e6)),
             Self::Bytes if value >= 1e6 => format!("{} MB", digits(value / 1e6)),
@@ -42,10 +43,7 @@ fn digits(value: f64) -> String {
 }
 
 /// Groups of three digits.
-fn thousands(value: f64) -> String {
-    if value.abs() < 1000.0 {
-        return digits(value);
-    }
+pub(crate) fn thousands(value: f64) -> String {
     let plain = format!("{value:.0}");
     let mut text = String::new();
     for (place, digit) in plain.chars().enumerate() {

@@ -16,7 +16,7 @@ pub(super) fn rows() -> Vec<Row> {
     vec![ask(), asks(), load(), checkpoint()]
 }
 
-pub(crate) fn sync() -> Measure {
+fn sync() -> Measure {
     Measure::new(SYNC, "plain --block 4096")
 }
 
@@ -69,7 +69,7 @@ fn asks() -> Row {
 
 /// For the plot.
 fn load() -> Row {
-    let mut measures = Vec::new();
+    let mut measures = vec![sync()];
     for number in CLIENTS {
         measures.extend([clients("relive", number), clients("kameo", number)]);
     }

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::round::{Measure, Round};
 use crate::row::{Line, Row, of};
-use crate::unit::Unit;
+use crate::unit::{Unit, thousands};
 
 /// Numbers of actors, each with how many tells take a second or more in relive.
 pub(crate) const ACTORS: [(usize, u64); 5] =
@@ -138,7 +138,7 @@ fn actors() -> Row {
     }
     let lines = ACTORS.iter().map(|(actors, _)| {
         let ours = of(name("power-loss", *actors), RATE);
-        let what = format!("tells to {actors} actors, to the best number of actors");
+        let what = format!("tells to {} actors, to the best number of actors", thousands(*actors as f64));
         Line::ratio(what, Unit::PerSecond, ours, best).at_least(1.0 / 3.0)
     });
     Row { name: "actors", measures, lines: lines.collect() }
