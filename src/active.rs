@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use relive_replay::{Instance, Restored, Tape, engine};
-use relive_storage::record::{Delivery, Quarantine};
-use relive_storage::{ActorId, FrameWriter, Rsn};
+use relive_storage::record::Quarantine;
+use relive_storage::{ActorId, FrameBytes, FrameWriter, Rsn};
 
-use crate::envelope::{CheckpointRequest, ReplyTo};
+use crate::envelope::{CheckpointRequest, Envelope, Waiter};
 use crate::suspects::Suspects;
 
 /// An actor in memory.
@@ -15,10 +15,8 @@ pub(crate) struct Active {
     pub(crate) instance: Instance,
     /// Events of deliveries that were begun before a crash, and digests that are still to be logged.
     pub(crate) tape: Tape,
-    /// Deliveries that are logged and not handled yet.
-    pub(crate) backlog: VecDeque<Delivery>,
-    /// Who waits for the replies to them.
-    pub(crate) askers: BTreeMap<Rsn, ReplyTo>,
+    /// Deliveries that are logged and not handled yet, with those who wait for replies to them.
+    pub(crate) backlog: VecDeque<Envelope>,
     /// How many places of the mailbox they hold.
     pub(crate) places: u32,
     /// Somebody wants a checkpoint that is not taken yet.
@@ -56,7 +54,7 @@ impl Active {
         let mut backlog = VecDeque::new();
         while let Some(delivery) = tape.next_delivery() {
             engine::admit(&mut instance, &delivery.sender, delivery.rsn)?;
-            backlog.push_back(delivery);
+            backlog.push_back(Envelope::from(delivery));
         }
         let records = tape.deliveries().len() as u64;
         let bytes = tape.deliveries().iter().map(|delivery| delivery.payload.len() as u64).sum();
@@ -65,7 +63,6 @@ impl Active {
             instance,
             tape,
             backlog,
-            askers: BTreeMap::new(),
             places: 0,
             request: None,
             tried: None,
@@ -76,22 +73,35 @@ impl Active {
     }
 
     /// Closes what was put into `writer` to a frame, with what the deliveries since the last frame did.
-    pub(crate) fn finish_frame(&mut self, writer: &mut FrameWriter, frame: &mut Vec<u8>) {
-        finish_frame(&mut self.tape, self.instance.id(), self.instance.handled(), writer, frame);
+    pub(crate) fn finish_frame<'w>(&mut self, writer: &'w mut FrameWriter) -> FrameBytes<'w> {
+        finish_frame(&mut self.tape, self.instance.id(), self.instance.handled(), writer)
+    }
+
+    /// Goes on where the actor halted: with what it was given to do, and those who wait for it.
+    pub(crate) fn succeed(&mut self, halted: Self) {
+        self.suspects = halted.suspects;
+        self.request = halted.request;
+        self.places = halted.places;
+        let waiting = halted.backlog.into_iter().map(|envelope| (envelope.delivery.rsn, envelope.waiter));
+        let mut waiting: BTreeMap<Rsn, Waiter> = waiting.collect();
+        for envelope in &mut self.backlog {
+            if let Some(waiter) = waiting.remove(&envelope.delivery.rsn) {
+                envelope.waiter = waiter;
+            }
+        }
     }
 }
 
 /// As [`Active::finish_frame`], for a handler that is in the middle of a delivery.
-pub(crate) fn finish_frame(
+pub(crate) fn finish_frame<'w>(
     tape: &mut Tape,
     actor: &ActorId,
     handled: Rsn,
-    writer: &mut FrameWriter,
-    frame: &mut Vec<u8>,
-) {
+    writer: &'w mut FrameWriter,
+) -> FrameBytes<'w> {
     let since = tape.covered().min(handled);
     let digests = tape.take_pending();
-    frame.clear();
-    writer.finish(Some(actor), since, handled, &digests, frame);
+    let frame = writer.finish(Some(actor), since, handled, &digests);
     tape.logged(handled);
+    frame
 }

@@ -8,13 +8,12 @@ use relive_replay::kind::KindError;
 use relive_replay::{Actor, Kind, KindBuilder};
 use relive_storage::sled_store::SledOptions;
 use relive_storage::{Durability, FrameWriter, MemoryStore, Rsn, SledStore, Store, StoreError};
-use tokio::sync::watch;
 
 use crate::checkpointer::Checkpointer;
 use crate::committer::{Commit, Committer, LogPosition};
 use crate::config::{CheckpointPolicy, Config, RestartPolicy};
 use crate::core::{Core, Kinds};
-use crate::error::{OpenError, Refused};
+use crate::error::OpenError;
 use crate::maintenance::maintain;
 use crate::recovery::Recovery;
 use crate::report::{Progress, RecoveryProgress, RecoveryReport};
@@ -22,6 +21,7 @@ use crate::runtime::Runtime;
 use crate::settling::{get_through, tell_settled};
 use crate::slot::Slot;
 use crate::stats::Counters;
+use crate::stop::Stop;
 use crate::survey::{Survey, survey};
 use crate::turn::{begin, deliver};
 
@@ -168,7 +168,7 @@ impl Builder {
         let store_id = survey.extent.store;
 
         let counters = Arc::new(Counters::default());
-        let stop = Arc::new(watch::Sender::new(None::<Refused>));
+        let stop = Arc::new(Stop::new());
         let thread = |source: std::io::Error| StoreError::Backend {
             action: "start a thread",
             reason: source.to_string(),
@@ -229,11 +229,12 @@ async fn recover(
         took: Duration::ZERO,
     };
     let (store_id, tried, kinds) = (extent.store, last_tried.clone(), core.kinds.clone());
+    let needs = Arc::clone(&core.needs);
     let recovered = blocking(move || {
-        let (store, last_tried, progress, kinds) = (&*store, tried.as_ref(), &*progress, &kinds);
-        let scanned = &scanned;
+        let (store, last_tried, progress) = (&*store, tried.as_ref(), &*progress);
+        let (scanned, kinds, needs) = (&scanned, &kinds, &needs);
         let recovery =
-            Recovery { store, store_id, scanned, progress, kinds, with_care: unsettled, last_tried };
+            Recovery { store, store_id, scanned, progress, kinds, needs, with_care: unsettled, last_tried };
         recovery.restore_all(actors)
     });
     let recovered = recovered.await?;
@@ -255,10 +256,10 @@ async fn recover(
 
 /// Logs that a new incarnation begins, before it does anything.
 async fn announce(core: &Core, epoch: relive_storage::Epoch) -> Result<(), OpenError> {
-    let (mut writer, mut frame) = (FrameWriter::new(), Vec::new());
+    let mut writer = FrameWriter::new();
     writer.put_incarnation(epoch);
-    writer.finish(None, Rsn::NONE, Rsn::NONE, &[], &mut frame);
-    stable(core.committer.append_now(&frame, 1).map(|appended| appended.commit)).await
+    let frame = writer.finish(None, Rsn::NONE, Rsn::NONE, &[]);
+    stable(core.committer.append_now(frame).map(|appended| appended.commit)).await
 }
 
 async fn stable(commit: Result<Commit, Arc<StoreError>>) -> Result<(), OpenError> {

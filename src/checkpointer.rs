@@ -5,14 +5,16 @@ use std::thread::JoinHandle;
 
 use relive_storage::record::CheckpointMark;
 use relive_storage::{Checkpoint, CheckpointNumber, FrameWriter, Lsn, Store, StoreError};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::committer::Committer;
 use crate::envelope::CheckpointRequest;
-use crate::error::{Refused, stop_with};
+use crate::error::Refused;
 use crate::limits::{CHECKPOINT_GROUP_BYTES_MAX, CHECKPOINT_GROUP_MAX, CHECKPOINT_QUEUE_MAX};
+use crate::pins::Pins;
 use crate::slot::Slot;
 use crate::stats::Counters;
+use crate::stop::Stop;
 
 /// Hands checkpoints and cuts to the thread that does them.
 pub(crate) struct Checkpointer {
@@ -37,7 +39,7 @@ struct Worker {
     store: Arc<dyn Store>,
     committer: Arc<Committer>,
     counters: Arc<Counters>,
-    stop: Arc<watch::Sender<Option<Refused>>>,
+    stop: Arc<Stop>,
     last: CheckpointNumber,
     writer: FrameWriter,
 }
@@ -48,7 +50,7 @@ impl Checkpointer {
         store: Arc<dyn Store>,
         committer: Arc<Committer>,
         counters: Arc<Counters>,
-        stop: Arc<watch::Sender<Option<Refused>>>,
+        stop: Arc<Stop>,
         last: CheckpointNumber,
     ) -> std::io::Result<Self> {
         let (jobs, queue) = mpsc::channel(CHECKPOINT_QUEUE_MAX);
@@ -95,7 +97,7 @@ impl Checkpointer {
 
 impl Taken {
     fn fail(self, reason: Refused) {
-        self.slot.pins().failed();
+        self.slot.change_pins(Pins::failed);
         self.request.tell(&Err(reason));
     }
 }
@@ -116,7 +118,7 @@ impl Worker {
                 }
                 Job::Stop => return,
             }
-            if self.stop.borrow().is_some() {
+            if self.stop.is_set() {
                 return;
             }
         }
@@ -124,8 +126,7 @@ impl Worker {
 
     /// Writes checkpoints together: one sync for all of them.
     fn write(&mut self, mut group: Vec<Taken>) {
-        let stopped = self.stop.borrow().clone();
-        if let Some(reason) = stopped {
+        if let Some(reason) = self.stop.reason() {
             return group.into_iter().for_each(|taken| taken.fail(reason.clone()));
         }
         let mut checkpoints = Vec::with_capacity(group.len());
@@ -150,7 +151,7 @@ impl Worker {
     fn stable(&mut self, taken: Taken) {
         let Taken { slot, checkpoint, request } = taken;
         let (number, rsn) = (checkpoint.header.number, checkpoint.header.rsn);
-        slot.pins().stable();
+        slot.change_pins(Pins::stable);
         self.counters.checkpointed();
         self.committer.checkpointed();
         tracing::debug!(actor = %slot.id, %rsn, %number, "checkpoint is stable");
@@ -163,14 +164,13 @@ impl Worker {
 
     /// Says in the log that the checkpoint is stable.
     fn mark(&mut self, slot: &Slot, mark: CheckpointMark) -> Result<(), Arc<StoreError>> {
-        let mut frame = Vec::new();
         self.writer.put_checkpoint_mark(mark);
-        self.writer.finish(Some(&slot.id), mark.rsn, mark.rsn, &[], &mut frame);
-        self.committer.append_now(&frame, 1).map(drop)
+        let frame = self.writer.finish(Some(&slot.id), mark.rsn, mark.rsn, &[]);
+        self.committer.append_now(frame).map(drop)
     }
 
     fn cut(&mut self, below: Lsn) -> Result<Lsn, Refused> {
-        if let Some(reason) = self.stop.borrow().clone() {
+        if let Some(reason) = self.stop.reason() {
             return Err(reason);
         }
         match self.store.cut(below) {
@@ -190,7 +190,7 @@ impl Worker {
         let mild = matches!(*error, StoreError::TooLarge { .. } | StoreError::CorruptCheckpoint { .. });
         tracing::error!(%error, "a checkpoint or a cut failed");
         if !mild {
-            stop_with(&self.stop, Refused::Failed(Arc::clone(&error)));
+            self.stop.set(Refused::Failed(Arc::clone(&error)));
         }
         Refused::Failed(error)
     }

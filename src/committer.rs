@@ -13,13 +13,14 @@ use std::time::Instant;
 use relive_storage::block::BLOCK_HEADER_BYTES;
 use relive_storage::frame::FrameContext;
 use relive_storage::limits::BLOCK_BYTES_MAX;
-use relive_storage::{Block, BlockHeader, Epoch, Lsn, Store, StoreError};
+use relive_storage::{Block, BlockHeader, Epoch, FrameBytes, Lsn, Store, StoreError};
 use tokio::sync::{Notify, watch};
 
 use crate::clock::{random_seed, wall_clock};
-use crate::error::{Refused, stop_with};
+use crate::error::Refused;
 use crate::limits::COMMIT_BUFFER_BYTES_MAX;
 use crate::stats::Counters;
+use crate::stop::Stop;
 
 /// How a commit ended; `None` while it is under way.
 type Outcome = Option<Result<(), Arc<StoreError>>>;
@@ -42,7 +43,7 @@ struct Shared {
     /// Everything below is on stable storage.
     durable: AtomicU64,
     counters: Arc<Counters>,
-    stop: Arc<watch::Sender<Option<Refused>>>,
+    stop: Arc<Stop>,
 }
 
 struct Buffer {
@@ -112,7 +113,7 @@ impl Committer {
         store: Arc<dyn Store>,
         position: LogPosition,
         counters: Arc<Counters>,
-        stop: Arc<watch::Sender<Option<Refused>>>,
+        stop: Arc<Stop>,
     ) -> std::io::Result<Self> {
         let LogPosition { next, start, bytes: retained, milestones, epoch, step_bytes } = position;
         let mut bytes = Vec::new();
@@ -143,20 +144,22 @@ impl Committer {
         Ok(Self { shared, thread: Mutex::new(Some(thread)) })
     }
 
-    /// Appends a frame of so many records. `placed` is called under the commit lock with the beginning of its block:
-    /// whoever computes where to cut sees either the frame's pin or an end of the log below it.
+    /// Appends a frame. `placed` is called under the commit lock with the beginning of its block: whoever computes where
+    /// to cut sees either the frame's pin or an end of the log below it.
     ///
     /// # Cancel safety
     /// Dropped before it is ready, the frame was not appended.
     pub(crate) async fn append(
         &self,
-        frame: &[u8],
-        records: u32,
+        frame: FrameBytes<'_>,
         placed: impl Fn(Lsn),
     ) -> Result<Appended, Arc<StoreError>> {
         loop {
+            if let Some(appended) = self.shared.try_append(frame, &placed)? {
+                return Ok(appended);
+            }
             let space = self.shared.space.notified();
-            if let Some(appended) = self.shared.try_append(frame, records, &placed)? {
+            if let Some(appended) = self.shared.try_append(frame, &placed)? {
                 return Ok(appended);
             }
             space.await;
@@ -164,9 +167,9 @@ impl Committer {
     }
 
     /// Appends from a thread of its own, past the bound of the buffer: for the few frames of the checkpointer.
-    pub(crate) fn append_now(&self, frame: &[u8], records: u32) -> Result<Appended, Arc<StoreError>> {
+    pub(crate) fn append_now(&self, frame: FrameBytes<'_>) -> Result<Appended, Arc<StoreError>> {
         let mut buffer = self.shared.buffer();
-        self.shared.put(&mut buffer, frame, records, &|_| {})
+        self.shared.put(&mut buffer, frame, &|_| {})
     }
 
     /// Where the next record will stand.
@@ -268,8 +271,7 @@ impl Shared {
 
     fn try_append(
         &self,
-        frame: &[u8],
-        records: u32,
+        frame: FrameBytes<'_>,
         placed: &impl Fn(Lsn),
     ) -> Result<Option<Appended>, Arc<StoreError>> {
         let mut buffer = self.buffer();
@@ -279,14 +281,13 @@ impl Shared {
                 None => Ok(None),
             };
         }
-        self.put(&mut buffer, frame, records, placed).map(Some)
+        self.put(&mut buffer, frame, placed).map(Some)
     }
 
     fn put(
         &self,
         buffer: &mut Buffer,
-        frame: &[u8],
-        records: u32,
+        frame: FrameBytes<'_>,
         placed: &impl Fn(Lsn),
     ) -> Result<Appended, Arc<StoreError>> {
         if let Some(error) = &buffer.failed {
@@ -302,8 +303,8 @@ impl Shared {
         }
         let first = buffer.first.plus(u64::from(buffer.records));
         placed(buffer.first);
-        buffer.bytes.extend_from_slice(frame);
-        buffer.records += records;
+        frame.append_to(&mut buffer.bytes);
+        buffer.records += frame.records();
         let context = FrameContext { first, ..buffer.context };
         Ok(Appended { context, commit: Commit(buffer.ticket.subscribe()) })
     }
@@ -341,7 +342,7 @@ impl Shared {
         let mut buffer = self.buffer();
         loop {
             // A checkpoint or a cut that failed ends the commits too: the medium is not to be trusted any more.
-            let over = buffer.failed.is_some() || self.stop.borrow().is_some();
+            let over = buffer.failed.is_some() || self.stop.is_set();
             if over || (buffer.stop && buffer.records == 0) {
                 return None;
             }
@@ -373,7 +374,7 @@ impl Shared {
 
     fn fail(&self, error: &Arc<StoreError>) {
         self.buffer().failed.get_or_insert_with(|| Arc::clone(error));
-        stop_with(&self.stop, Refused::Failed(Arc::clone(error)));
+        self.stop.set(Refused::Failed(Arc::clone(error)));
     }
 
     fn keep(&self, first: Lsn, bytes: u64) {

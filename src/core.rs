@@ -8,16 +8,18 @@ use dashmap::DashMap;
 use relive_replay::Kind;
 use relive_storage::{ActorId, Store, StoreError, StoreId};
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use crate::checkpointer::Checkpointer;
 use crate::committer::Committer;
 use crate::config::Config;
-use crate::error::{Refused, stop_with};
+use crate::error::Refused;
 use crate::limits::MAINTENANCE_INTERVAL;
+use crate::needs::Needs;
 use crate::quarantine::Quarantine;
 use crate::slot::Slot;
 use crate::stats::Counters;
+use crate::stop::Stop;
 
 /// The registered actor types, by name.
 pub(crate) type Kinds = BTreeMap<&'static str, Arc<dyn Kind>>;
@@ -32,12 +34,14 @@ pub(crate) struct Core {
     pub(crate) checkpointer: Checkpointer,
     pub(crate) counters: Arc<Counters>,
     pub(crate) quarantine: Quarantine,
+    pub(crate) needs: Arc<Needs>,
     pub(crate) tokio: Handle,
     /// Gone once the runtime is shut down, so that forgotten references do not keep the store open.
     store: RwLock<Option<Arc<dyn Store>>>,
     closing: AtomicBool,
-    stop: Arc<watch::Sender<Option<Refused>>>,
-    held_back: watch::Sender<bool>,
+    stop: Arc<Stop>,
+    held_back: AtomicBool,
+    let_in: Notify,
     turns: AtomicUsize,
     indebted: AtomicUsize,
     turns_over: Notify,
@@ -54,7 +58,7 @@ impl Core {
         committer: Arc<Committer>,
         checkpointer: Checkpointer,
         counters: Arc<Counters>,
-        stop: Arc<watch::Sender<Option<Refused>>>,
+        stop: Arc<Stop>,
     ) -> Self {
         Self {
             config,
@@ -65,11 +69,13 @@ impl Core {
             checkpointer,
             counters,
             quarantine: Quarantine::default(),
+            needs: Arc::default(),
             tokio: Handle::current(),
             store: RwLock::new(Some(store)),
             closing: AtomicBool::new(false),
             stop,
-            held_back: watch::Sender::new(false),
+            held_back: AtomicBool::new(false),
+            let_in: Notify::new(),
             turns: AtomicUsize::new(0),
             indebted: AtomicUsize::new(0),
             turns_over: Notify::new(),
@@ -84,7 +90,11 @@ impl Core {
         }
         let kind = self.kinds.get(id.kind())?;
         let slot = self.slots.entry(id.clone());
-        Some(Arc::clone(&slot.or_insert_with(|| Arc::new(Slot::new(id.clone(), Arc::clone(kind))))))
+        Some(Arc::clone(
+            &slot.or_insert_with(|| {
+                Arc::new(Slot::new(id.clone(), Arc::clone(kind), Arc::clone(&self.needs)))
+            }),
+        ))
     }
 
     /// All slots as they are now.
@@ -119,24 +129,31 @@ impl Core {
 
     /// Lets messages from outside in, or makes their senders wait, while the log is over its budget.
     pub(crate) fn hold_back(&self, hold: bool) {
-        self.held_back.send_if_modified(|held| std::mem::replace(held, hold) != hold);
+        self.held_back.store(hold, Ordering::Release);
+        if !hold {
+            self.let_in.notify_waiters();
+        }
     }
 
     /// Whether senders outside have to wait for the log to shrink.
     pub(crate) fn is_held_back(&self) -> bool {
-        *self.held_back.borrow()
+        self.held_back.load(Ordering::Acquire)
     }
 
     /// Waits until senders outside need not wait for the log to shrink.
     pub(crate) async fn not_held_back(&self) {
-        // The sender lives as long as this, so there is no error to hear of.
-        let _ = self.held_back.subscribe().wait_for(|held| !held).await;
+        while self.is_held_back() {
+            let news = self.let_in.notified();
+            if self.is_held_back() {
+                news.await;
+            }
+        }
     }
 
     /// Ends everything at once: what is not on stable storage is given up.
     pub(crate) fn stop(&self, reason: Refused) {
         self.close();
-        stop_with(&self.stop, reason);
+        self.stop.set(reason);
     }
 
     /// The store has failed.
@@ -146,16 +163,12 @@ impl Core {
 
     /// Why everything has ended, if it has.
     pub(crate) fn stop_reason(&self) -> Option<Refused> {
-        self.stop.borrow().clone()
+        self.stop.reason()
     }
 
     /// Waits until everything has ended.
     pub(crate) async fn stopped(&self) -> Refused {
-        let mut stop = self.stop.subscribe();
-        match stop.wait_for(Option::is_some).await {
-            Ok(reason) => reason.clone().unwrap_or(Refused::Stopped),
-            Err(_) => Refused::Stopped,
-        }
+        self.stop.wait().await
     }
 
     /// Waits for `future`, but not past the end of everything.

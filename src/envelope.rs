@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use relive_storage::record::Sender;
+use relive_storage::record::{Delivery, Sender};
 use relive_storage::{ActorId, Name, Rsn, Ssn};
 use tokio::sync::oneshot;
 
@@ -26,18 +26,45 @@ pub enum Receipted {
     Duplicate,
 }
 
-/// A message on its way to an actor.
+/// A message on its way to an actor, and through it.
 pub(crate) struct Envelope {
-    pub(crate) sender: Sender,
-    pub(crate) message: Name,
-    pub(crate) payload: Bytes,
+    /// Its position is given when it is taken in, its clock and seed when it is appended to the log.
+    pub(crate) delivery: Delivery,
     pub(crate) waiter: Waiter,
 }
 
 impl Envelope {
+    pub(crate) fn new(sender: Sender, message: Name, payload: Bytes, waiter: Waiter) -> Self {
+        let asked = matches!(waiter, Waiter::Asker(_));
+        let (rsn, clock, seed) = Default::default();
+        Self { delivery: Delivery { rsn, sender, asked, message, payload, clock, seed }, waiter }
+    }
+
     /// How many places of the bounded mailbox it holds: only what comes from outside holds any.
     pub(crate) fn places(&self) -> u32 {
-        if matches!(self.waiter, Waiter::Actor(_)) { 0 } else { places_of(&self.payload) }
+        if matches!(self.delivery.sender, Sender::Actor { .. }) {
+            0
+        } else {
+            places_of(&self.delivery.payload)
+        }
+    }
+
+    /// Who waits for the reply; from then on nobody does.
+    pub(crate) fn take_asker(&mut self) -> Option<ReplyTo> {
+        match std::mem::replace(&mut self.waiter, Waiter::Nobody) {
+            Waiter::Asker(asker) => Some(asker),
+            other => {
+                self.waiter = other;
+                None
+            }
+        }
+    }
+}
+
+impl From<Delivery> for Envelope {
+    /// A delivery out of the log, for which nobody waits any more.
+    fn from(delivery: Delivery) -> Self {
+        Self { delivery, waiter: Waiter::Nobody }
     }
 }
 

@@ -203,15 +203,6 @@ impl Refused {
     }
 }
 
-/// Ends everything for a reason; the first reason counts.
-pub(crate) fn stop_with(stop: &tokio::sync::watch::Sender<Option<Refused>>, reason: Refused) {
-    stop.send_if_modified(|stop| {
-        let first = stop.is_none();
-        stop.get_or_insert(reason);
-        first
-    });
-}
-
 /// A message that was not accepted: the actor will never see it. It is given back.
 #[derive(thiserror::Error)]
 #[error("the message was not accepted: {reason}")]

@@ -10,8 +10,11 @@ pub(crate) const MAILBOX_PLACES_MAX: usize = 1024;
 /// messages and about 4 MiB.
 pub(crate) const MAILBOX_PLACE_BYTES: usize = 4096;
 
+/// How many places of a mailbox are given back together.
+pub(crate) const FREED_PLACES_MAX: u32 = 64;
+
 /// How many messages an actor takes in at once.
-pub(crate) const INTAKE_MESSAGES_MAX: usize = 256;
+pub(crate) const INTAKE_MESSAGES_MAX: usize = 1024;
 
 /// How many payload bytes an actor takes in at once.
 pub(crate) const INTAKE_BYTES_MAX: usize = 1 << 20;

@@ -4,10 +4,11 @@
 use relive_replay::determinants::Stable;
 use relive_replay::{Determinants, Halt, Recorded, Tape};
 use relive_storage::record::Event;
-use relive_storage::{ActorId, FrameWriter, Rsn};
+use relive_storage::{ActorId, Rsn};
 
 use crate::active::finish_frame;
 use crate::core::Core;
+use crate::encoder::Encoder;
 use crate::slot::Slot;
 
 /// Determinants that happen now.
@@ -15,8 +16,6 @@ pub(crate) struct Live<'a> {
     pub(crate) core: &'a Core,
     pub(crate) slot: &'a Slot,
     pub(crate) tape: &'a mut Tape,
-    pub(crate) writer: &'a mut FrameWriter,
-    pub(crate) frame: &'a mut Vec<u8>,
     /// Events logged by this step, and the bytes of their frames.
     pub(crate) events: u64,
     pub(crate) bytes: u64,
@@ -32,14 +31,16 @@ impl Determinants for Live<'_> {
         Box::pin(async move {
             let rsn = event.rsn;
             let not_logged = |reason: String| Halt::NotLogged { actor: actor.clone(), rsn, reason };
-            self.writer.put_event(&event);
+            let mut encoder = Encoder::borrow();
+            encoder.put_event(&event);
             let handled = Rsn::new(rsn.get() - 1);
-            finish_frame(self.tape, &actor, handled, self.writer, self.frame);
+            let frame = finish_frame(self.tape, &actor, handled, &mut encoder);
             self.events += 1;
-            self.bytes += self.frame.len() as u64;
-            let placed = |block| self.slot.pins().placed(block);
-            let appended = self.core.committer.append(self.frame, 1, placed).await;
+            self.bytes += frame.len() as u64;
+            let placed = |block| self.slot.change_pins(|pins| pins.placed(block));
+            let appended = self.core.committer.append(frame, placed).await;
             let appended = appended.map_err(|error| not_logged(error.to_string()))?;
+            drop(encoder);
             appended.commit.stable().await.map_err(|error| not_logged(error.to_string()))
         })
     }

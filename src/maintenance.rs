@@ -71,12 +71,9 @@ async fn trim(core: &Arc<Core>) -> Result<Lsn, Refused> {
 
 /// Asks for checkpoints of the actors that need log from before `target`, each until it has two without.
 fn checkpoint_laggards(core: &Arc<Core>, target: Lsn) {
-    for slot in core.all_slots() {
-        let holds_back = {
-            let pins = slot.pins();
-            !pins.is_pending() && pins.needed().is_some_and(|needed| needed < target)
-        };
-        if holds_back {
+    for actor in core.needs.before(target) {
+        let slot = core.slots.get(&actor).map(|slot| Arc::clone(&slot));
+        if let Some(slot) = slot.filter(|slot| !slot.pins().is_pending()) {
             request_checkpoint(core, &slot);
         }
     }
@@ -90,7 +87,7 @@ pub(crate) async fn cut(core: &Arc<Core>) -> Result<Lsn, Refused> {
 fn needed_by_all(core: &Core) -> Lsn {
     // The end is read first: what is appended afterwards lies at or after it, what was appended before has its pin.
     let end = core.committer.end();
-    core.slots.iter().filter_map(|slot| slot.pins().needed()).fold(end, Lsn::min)
+    core.needs.first().map_or(end, |first| first.min(end))
 }
 
 fn look_after_actors(core: &Arc<Core>) {

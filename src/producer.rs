@@ -13,6 +13,7 @@ use crate::actor_ref::ActorRef;
 use crate::core::Core;
 use crate::envelope::{Receipted, Waiter};
 use crate::error::{Refused, TellError};
+use crate::mailbox::Mail;
 use crate::request::{answer, prepare, submit};
 
 /// A named sender outside, which numbers what it sends to each actor from 1.
@@ -75,7 +76,9 @@ impl Producer {
         };
         let sender = Sender::Producer { name: self.name.clone(), ssn };
         let (receipt, receipted) = oneshot::channel();
-        match submit(&self.core, &to.slot, name, payload, sender, Waiter::Producer(receipt)).await {
+        let waiter = Waiter::Producer(receipt);
+        let mail = Mail { sender, message: name, payload: &payload, waiter };
+        match submit(&self.core, &to.slot, mail).await {
             Ok(_) => {
                 self.last.insert(to.id().clone(), ssn);
                 Ok(ProducerReceipt { core: Arc::clone(&self.core), ssn, receipted })

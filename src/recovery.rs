@@ -14,6 +14,7 @@ use crate::active::Active;
 use crate::core::Kinds;
 use crate::envelope::Debtor;
 use crate::error::{ActorFailure, OpenError};
+use crate::needs::Needs;
 use crate::pins::Pins;
 use crate::report::{Progress, RecoveryProgress};
 use crate::slot::Slot;
@@ -36,6 +37,7 @@ pub(crate) struct Recovery<'a> {
     pub(crate) scanned: &'a Scanned,
     pub(crate) progress: &'a Progress,
     pub(crate) kinds: &'a Kinds,
+    pub(crate) needs: &'a Arc<Needs>,
     /// Nothing that may have ended the process is run here: it is left to be tried with care.
     pub(crate) with_care: bool,
     /// The actor that was tried when the process ended.
@@ -57,8 +59,8 @@ impl Recovery<'_> {
         let mut slots = Vec::new();
         let mut work = Vec::new();
         for (id, found) in found {
-            let slot = Arc::new(Slot::new(id, Arc::clone(&found.kind)));
-            *slot.pins() = Pins::recovered(found.older, found.newer);
+            let slot = Arc::new(Slot::new(id, Arc::clone(&found.kind), Arc::clone(self.needs)));
+            slot.change_pins(|pins| *pins = Pins::recovered(found.older, found.newer));
             slots.push(Arc::clone(&slot));
             if found.owes || found.tape.remaining() > 0 {
                 work.push(Mutex::new(Some((slot, found))));
@@ -170,7 +172,7 @@ impl Recovery<'_> {
             if let Some(last) = active.backlog.back() {
                 let heard =
                     if self.last_tried == Some(&slot.id) { std::mem::take(&mut heard) } else { Vec::new() };
-                let (suspects, watched) = Suspects::new(last.rsn, self.care_for(&slot.id), heard);
+                let (suspects, watched) = Suspects::new(last.delivery.rsn, self.care_for(&slot.id), heard);
                 active.suspects = Some(suspects);
                 unhandled.push((Arc::clone(&slot), watched));
             }

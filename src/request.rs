@@ -4,21 +4,23 @@
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use relive_replay::payload::{decode, encode};
+use relive_replay::payload::{decode, with_encoded};
 use relive_replay::{Actor, Handle, Message};
 use relive_storage::Name;
 use relive_storage::limits::PAYLOAD_BYTES_MAX;
 use relive_storage::record::Sender;
 use tokio::sync::oneshot;
+use tokio::task::coop::poll_proceed;
 
 use crate::actor_ref::ActorRef;
 use crate::core::Core;
-use crate::envelope::{Envelope, Waiter, places_of};
+use crate::envelope::{Waiter, places_of};
 use crate::error::{AskError, Refused, TellError};
+use crate::mailbox::Mail;
 use crate::slot::Slot;
 use crate::turn::post;
 
@@ -75,21 +77,37 @@ impl<'a, A: Actor, M: Message> Tell<'a, A, M> {
     fn send(self) -> Sending<'a, M> {
         let Self { actor, message, timeout } = self;
         let (core, slot) = (&actor.core, &actor.slot);
-        let (name, payload) = match core.intake().and_then(|()| prepare(actor, &message)) {
-            Ok(prepared) => prepared,
-            Err(reason) => return Sending::Done(Err(TellError { message, reason })),
-        };
-        let places = slot.places.try_acquire_many(places_of(&payload)).ok().filter(|_| !core.is_held_back());
-        let Some(places) = places else {
-            return Sending::Waiting(Box::pin(async move {
-                let sending = submit(core, slot, name, payload, Sender::Outside, Waiter::Nobody);
-                receipt(actor, message, limited(timeout, sending).await)
-            }));
-        };
-        let envelope = Envelope { sender: Sender::Outside, message: name, payload, waiter: Waiter::Nobody };
-        let posted = post(core, slot, envelope).inspect(|_| places.forget());
-        Sending::Done(receipt(actor, message, posted))
+        let attempt = core.intake().and_then(|()| {
+            encoded(actor, &message, |name, payload| {
+                let places = slot.places.try_acquire_many(places_of(payload)).ok();
+                let Some(places) = places.filter(|_| !core.is_held_back()) else {
+                    return Attempt::Full(name, Bytes::copy_from_slice(payload));
+                };
+                let mail = Mail { sender: Sender::Outside, message: name, payload, waiter: Waiter::Nobody };
+                Attempt::Posted(post(core, slot, mail).inspect(|_| places.forget()))
+            })
+        });
+        match attempt {
+            Ok(Attempt::Posted(posted)) => Sending::Done(receipt(actor, message, posted)),
+            Ok(Attempt::Full(name, payload)) => Sending::Waiting(Box::pin(async move {
+                let mail = Mail {
+                    sender: Sender::Outside,
+                    message: name,
+                    payload: &payload,
+                    waiter: Waiter::Nobody,
+                };
+                receipt(actor, message, limited(timeout, submit(core, slot, mail)).await)
+            })),
+            Err(reason) => Sending::Done(Err(TellError { message, reason })),
+        }
     }
+}
+
+/// What came of trying to send at once.
+enum Attempt {
+    Posted(Result<u64, Refused>),
+    /// There is no place: its name and payload, for when there is.
+    Full(Name, Bytes),
 }
 
 enum Sending<'a, M> {
@@ -134,6 +152,8 @@ impl<'a, A: Actor, M: Message> Future for TellFuture<'a, A, M> {
     fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         if let Self::New(_) = this {
+            // A sender that always finds a place would keep its thread from the actors that it sends to.
+            ready!(poll_proceed(task)).made_progress();
             let Self::New(tell) = std::mem::replace(this, Self::Done) else {
                 unreachable!("it was just looked at")
             };
@@ -185,8 +205,9 @@ impl<'a, A: Actor, M: Message> Ask<'a, A, M> {
         let mut accepted = false;
         let asking = async {
             let (reply_to, reply) = oneshot::channel();
-            let waiter = Waiter::Asker(reply_to);
-            submit(&actor.core, &actor.slot, name, payload, Sender::Outside, waiter).await?;
+            let (sender, waiter) = (Sender::Outside, Waiter::Asker(reply_to));
+            let mail = Mail { sender, message: name, payload: &payload, waiter };
+            submit(&actor.core, &actor.slot, mail).await?;
             accepted = true;
             answer(&actor.core, reply).await
         };
@@ -235,33 +256,38 @@ impl std::fmt::Debug for Receipt {
     }
 }
 
+/// Checks and encodes a message, before anything is changed, and shows its name and bytes.
+fn encoded<A: Actor, M: Message, T>(
+    actor: &ActorRef<A>,
+    message: &M,
+    look: impl FnOnce(Name, &[u8]) -> T,
+) -> Result<T, Refused> {
+    let name = actor.check_handled(M::NAME)?;
+    let looked = with_encoded(message, |payload| {
+        if payload.len() > PAYLOAD_BYTES_MAX {
+            let (found, limit) = (payload.len(), PAYLOAD_BYTES_MAX);
+            return Err(Refused::TooLarge { message: M::NAME, found, limit });
+        }
+        Ok(look(name, payload))
+    });
+    looked.map_err(|source| Refused::Codec { message: M::NAME, source })?
+}
+
 /// Checks and encodes a message, before anything is changed.
 pub(crate) fn prepare<A: Actor, M: Message>(
     actor: &ActorRef<A>,
     message: &M,
 ) -> Result<(Name, Bytes), Refused> {
-    let name = actor.check_handled(M::NAME)?;
-    let payload = encode(message).map_err(|source| Refused::Codec { message: M::NAME, source })?;
-    if payload.len() > PAYLOAD_BYTES_MAX {
-        return Err(Refused::TooLarge { message: M::NAME, found: payload.len(), limit: PAYLOAD_BYTES_MAX });
-    }
-    Ok((name, payload.into()))
+    encoded(actor, message, |name, payload| (name, Bytes::copy_from_slice(payload)))
 }
 
 /// Waits for the log to be within its budget and for a place in the mailbox, and puts the message there.
-pub(crate) async fn submit(
-    core: &Arc<Core>,
-    slot: &Arc<Slot>,
-    message: Name,
-    payload: Bytes,
-    sender: Sender,
-    waiter: Waiter,
-) -> Result<u64, Refused> {
+pub(crate) async fn submit(core: &Arc<Core>, slot: &Arc<Slot>, mail: Mail<'_>) -> Result<u64, Refused> {
     core.unless_stopped(core.not_held_back()).await?;
-    let places = slot.places.acquire_many(places_of(&payload));
+    let places = slot.places.acquire_many(places_of(mail.payload));
     let places = core.unless_stopped(places).await?.map_err(|_| Refused::Stopped)?;
     core.intake()?;
-    let number = post(core, slot, Envelope { sender, message, payload, waiter })?;
+    let number = post(core, slot, mail)?;
     places.forget();
     Ok(number)
 }

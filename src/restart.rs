@@ -51,10 +51,7 @@ pub(crate) async fn bring_back(
                 active.tried = tried;
                 active.condemned = condemned;
                 if let Some(halted) = halted.take() {
-                    active.suspects = halted.suspects;
-                    active.askers = halted.askers;
-                    active.request = halted.request;
-                    active.places = halted.places;
+                    active.succeed(*halted);
                 }
                 return Some(active);
             }
@@ -98,8 +95,8 @@ fn give_up(slot: &Slot, halted: Option<Box<Active>>, halt: Halt, tries: u32) {
     tracing::error!(actor = %slot.id, error = %halt, tries, "the actor has failed");
     let failure = slot.fail(halt, tries);
     let Some(halted) = halted else { return };
-    for (_, asker) in halted.askers {
-        let _ = asker.send(Err(Refused::Actor(Arc::clone(&failure))));
+    for envelope in halted.backlog {
+        envelope.waiter.refuse(Refused::Actor(Arc::clone(&failure)));
     }
     if let Some(request) = halted.request {
         request.tell(&Err(Refused::Actor(failure)));

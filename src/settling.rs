@@ -46,8 +46,8 @@ pub(crate) async fn get_through(
 
 /// Tells the log that what was found is handled.
 pub(crate) fn tell_settled(core: &Core, epoch: Epoch) -> Result<Commit, Arc<StoreError>> {
-    let (mut writer, mut frame) = (FrameWriter::new(), Vec::new());
+    let mut writer = FrameWriter::new();
     writer.put_settled(epoch);
-    writer.finish(None, Rsn::NONE, Rsn::NONE, &[], &mut frame);
-    core.committer.append_now(&frame, 1).map(|appended| appended.commit)
+    let frame = writer.finish(None, Rsn::NONE, Rsn::NONE, &[]);
+    core.committer.append_now(frame).map(|appended| appended.commit)
 }

@@ -1,6 +1,6 @@
 //! What the runtime knows of one actor, in memory or passive: its mailbox, its phase, what it owes, what it pins.
 
-use std::collections::VecDeque;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,9 +9,11 @@ use relive_storage::{ActorId, Rsn, Ssn};
 use tokio::sync::{Notify, Semaphore, oneshot};
 
 use crate::active::Active;
-use crate::envelope::{CheckpointRequest, Debtor, DischargeRequest, Envelope};
+use crate::envelope::{CheckpointRequest, Debtor, DischargeRequest};
 use crate::error::{ActorFailure, Refused};
-use crate::limits::{INTAKE_BYTES_MAX, INTAKE_MESSAGES_MAX, MAILBOX_PLACES_MAX, OUTBOX_MESSAGES_MAX};
+use crate::limits::{MAILBOX_PLACES_MAX, OUTBOX_MESSAGES_MAX};
+use crate::mailbox::{Batch, Mail, Mailbox};
+use crate::needs::Needs;
 use crate::outbox::Outbox;
 use crate::pins::Pins;
 
@@ -26,6 +28,7 @@ pub(crate) struct Slot {
     inner: Mutex<Inner>,
     outbox: Mutex<Outbox>,
     pins: Mutex<Pins>,
+    needs: Arc<Needs>,
     /// How many messages from the mailbox are on stable storage.
     logged: AtomicU64,
     logged_news: Notify,
@@ -33,7 +36,7 @@ pub(crate) struct Slot {
 
 #[derive(Default)]
 struct Inner {
-    mail: VecDeque<Envelope>,
+    mail: Mailbox,
     accepted: u64,
     phase: Phase,
     checkpoint: Option<CheckpointRequest>,
@@ -55,9 +58,8 @@ pub(crate) enum Phase {
     Failed(Arc<ActorFailure>),
 }
 
-/// What a turn finds in the mailbox.
+/// What a turn finds beside the mail.
 pub(crate) struct Intake {
-    pub(crate) mail: Vec<Envelope>,
     pub(crate) checkpoint: Option<CheckpointRequest>,
     pub(crate) discharges: Vec<DischargeRequest>,
 }
@@ -71,7 +73,7 @@ pub(crate) enum Wake {
 }
 
 impl Slot {
-    pub(crate) fn new(id: ActorId, kind: Arc<dyn Kind>) -> Self {
+    pub(crate) fn new(id: ActorId, kind: Arc<dyn Kind>, needs: Arc<Needs>) -> Self {
         Self {
             id,
             kind,
@@ -80,18 +82,19 @@ impl Slot {
             inner: Mutex::default(),
             outbox: Mutex::default(),
             pins: Mutex::default(),
+            needs,
             logged: AtomicU64::new(0),
             logged_news: Notify::new(),
         }
     }
 
     /// Puts a message into the mailbox; gives its number there.
-    pub(crate) fn push(&self, envelope: Envelope, now: u64) -> Result<(u64, Wake), Refused> {
+    pub(crate) fn push(&self, mail: Mail<'_>, now: u64) -> Result<(u64, Wake), Refused> {
         let mut inner = self.inner();
         if let Phase::Failed(failure) = &inner.phase {
             return Err(Refused::Actor(Arc::clone(failure)));
         }
-        inner.mail.push_back(envelope);
+        inner.mail.push(mail);
         inner.accepted += 1;
         inner.last_active = now;
         let number = inner.accepted;
@@ -144,39 +147,27 @@ impl Slot {
         self.inner().wake()
     }
 
-    /// Takes what is there, within the limits of one intake.
-    pub(crate) fn take_mail(&self) -> Intake {
+    /// Takes what is there: the mail, within the limits of one intake, goes to `mail`, which is empty.
+    pub(crate) fn take_mail(&self, mail: &mut Batch) -> Intake {
         let mut inner = self.inner();
-        let mut bytes = 0;
-        let mut mail = Vec::with_capacity(inner.mail.len().min(INTAKE_MESSAGES_MAX));
-        while mail.len() < INTAKE_MESSAGES_MAX && bytes < INTAKE_BYTES_MAX {
-            let Some(envelope) = inner.mail.pop_front() else {
-                break;
-            };
-            bytes += envelope.payload.len();
-            mail.push(envelope);
-        }
-        Intake {
-            mail,
-            checkpoint: inner.checkpoint.take(),
-            discharges: std::mem::take(&mut inner.discharges),
-        }
+        inner.mail.take(mail);
+        Intake { checkpoint: inner.checkpoint.take(), discharges: std::mem::take(&mut inner.discharges) }
     }
 
     /// Puts mail back that was taken and not looked at.
-    pub(crate) fn give_back(&self, mail: impl DoubleEndedIterator<Item = Envelope>) {
-        let mut inner = self.inner();
-        for envelope in mail.rev() {
-            inner.mail.push_front(envelope);
-        }
+    pub(crate) fn give_back(&self, mail: Batch) {
+        self.inner().mail.put_back(mail);
     }
 
     /// Ends a turn, unless something has come in the meantime: then gives the actor back.
-    pub(crate) fn rest(&self, active: Box<Active>) -> Option<Box<Active>> {
+    pub(crate) fn rest(&self, mut active: Box<Active>) -> Option<Box<Active>> {
         let mut inner = self.inner();
         if inner.has_work() {
             return Some(active);
         }
+        // An idle actor is to take little memory.
+        inner.mail = Mailbox::default();
+        active.backlog = Default::default();
         inner.phase = Phase::Idle(active);
         None
     }
@@ -184,17 +175,16 @@ impl Slot {
     /// Stops the actor for good, and tells everybody who waits.
     pub(crate) fn fail(&self, halt: Halt, tries: u32) -> Arc<ActorFailure> {
         let failure = Arc::new(ActorFailure { actor: self.id.clone(), tries, halt });
-        let (mail, request, discharges) = {
+        let (mut mail, request, discharges) = {
             let mut inner = self.inner();
             inner.phase = Phase::Failed(Arc::clone(&failure));
-            let (mail, discharges) = (std::mem::take(&mut inner.mail), std::mem::take(&mut inner.discharges));
-            (mail, inner.checkpoint.take(), discharges)
+            (inner.mail.take_all(), inner.checkpoint.take(), std::mem::take(&mut inner.discharges))
         };
         for discharge in discharges {
             self.places.add_permits(discharge.anew.unwrap_or_default() as usize);
             let _ = discharge.done.send(Err(Refused::Actor(Arc::clone(&failure))));
         }
-        for envelope in mail {
+        while let Some(envelope) = mail.pop() {
             self.places.add_permits(envelope.places() as usize);
             envelope.waiter.refuse(Refused::Actor(Arc::clone(&failure)));
         }
@@ -282,8 +272,20 @@ impl Slot {
         self.outbox().owed() > 0
     }
 
-    pub(crate) fn pins(&self) -> MutexGuard<'_, Pins> {
+    /// Which part of the log the actor needs.
+    pub(crate) fn pins(&self) -> impl Deref<Target = Pins> + '_ {
         self.pins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes which part of the log the actor needs.
+    pub(crate) fn change_pins(&self, change: impl FnOnce(&mut Pins)) {
+        let mut pins = self.pins.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = pins.needed();
+        change(&mut pins);
+        let after = pins.needed();
+        if before != after {
+            self.needs.changed(&self.id, before, after);
+        }
     }
 
     /// So many more messages of the mailbox are on stable storage.

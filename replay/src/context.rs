@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 
 use crate::channels::Channels;
 use crate::effects::Draw;
-use crate::payload::{CodecError, decode, encode};
+use crate::payload::{CodecError, decode, encode_shared};
 use crate::{Actor, Determinants, Effects, Halt, Message, Outgoing, Recorded};
 
 /// The most messages that one delivery may send.
@@ -133,7 +133,8 @@ impl Context<'_> {
         if self.effects.sends.len() >= SENDS_PER_DELIVERY_MAX {
             return Err(SendError::TooMany { limit: SENDS_PER_DELIVERY_MAX });
         }
-        let payload = encode(&message).map_err(|source| SendError::Codec { message: M::NAME, source })?;
+        let payload =
+            encode_shared(&message).map_err(|source| SendError::Codec { message: M::NAME, source })?;
         drop(message);
         if payload.len() > PAYLOAD_BYTES_MAX {
             let (found, limit) = (payload.len(), PAYLOAD_BYTES_MAX);
@@ -141,7 +142,7 @@ impl Context<'_> {
         }
         let ssn = self.channels.next_ssn(&to);
         let message = Name::from_static(M::NAME);
-        self.effects.send(Outgoing { to, ssn, message, payload: payload.into() });
+        self.effects.send(Outgoing { to, ssn, message, payload });
         Ok(())
     }
 
@@ -189,7 +190,7 @@ impl Context<'_> {
         }
         self.signal.set(Signal::WAITING);
         let value = perform().await;
-        let outcome: Bytes = encode(&value).map_err(|error| self.codec(name, &error))?.into();
+        let outcome = encode_shared(&value).map_err(|error| self.codec(name, &error))?;
         drop(value);
         if outcome.len() > PAYLOAD_BYTES_MAX {
             let (found, limit) = (outcome.len(), PAYLOAD_BYTES_MAX);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use relive_storage::{NameError, check_name};
 
-use crate::payload::{CodecError, decode, encode};
+use crate::payload::{CodecError, decode, encode, encode_shared};
 use crate::{Actor, Context, Handle, Message};
 
 /// The future of one handler call; gives the encoded reply when one was asked for.
@@ -138,7 +138,7 @@ where
     let message: M = decode(payload)?;
     Ok(Box::pin(async move {
         let reply = actor.handle(message, cx).await;
-        if asked { encode(&reply).map(|bytes| Some(bytes.into())) } else { Ok(None) }
+        if asked { encode_shared(&reply).map(Some) } else { Ok(None) }
     }))
 }
 

@@ -1,11 +1,17 @@
 //! MessagePack with limits: messages, replies, outcomes and states to bytes and back. Structs keep their field names,
 //! so that they can grow and be read by tools.
 
+use std::cell::Cell;
+
+use bytes::Bytes;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
 /// How deep values may be nested in a payload; deeper ones are refused, so that no bytes exhaust the stack.
 pub const NESTING_DEPTH_MAX: usize = 64;
+
+/// The most room that a thread keeps for the next value it encodes.
+const SPARE_BYTES_MAX: usize = 64 << 10;
 
 /// A value that does not encode, or bytes that do not decode.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,10 +24,42 @@ pub struct CodecError(pub String);
 /// [`CodecError`] when its `Serialize` fails, or it is nested too deeply to be read again.
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CodecError> {
     let mut bytes = Vec::with_capacity(64);
-    let mut serializer = rmp_serde::Serializer::new(&mut bytes).with_struct_map();
-    value.serialize(&mut serializer).map_err(|error| CodecError(error.to_string()))?;
-    check_depth(&bytes)?;
+    encode_to(value, &mut bytes)?;
     Ok(bytes)
+}
+
+/// Encodes a value and shows its bytes, which are gone afterwards: allocates nothing when warm.
+///
+/// # Errors
+/// As [`encode`]; then `look` is not called.
+pub fn with_encoded<T: Serialize + ?Sized, R>(
+    value: &T,
+    look: impl FnOnce(&[u8]) -> R,
+) -> Result<R, CodecError> {
+    thread_local! {
+        static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    }
+    let mut bytes = SPARE.take();
+    bytes.clear();
+    let outcome = encode_to(value, &mut bytes).map(|()| look(&bytes));
+    if bytes.capacity() <= SPARE_BYTES_MAX {
+        SPARE.set(bytes);
+    }
+    outcome
+}
+
+/// Encodes a value to bytes that can be shared, and take no more room than they need.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_shared<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, CodecError> {
+    with_encoded(value, Bytes::copy_from_slice)
+}
+
+fn encode_to<T: Serialize + ?Sized>(value: &T, bytes: &mut Vec<u8>) -> Result<(), CodecError> {
+    let mut serializer = rmp_serde::Serializer::new(&mut *bytes).with_struct_map();
+    value.serialize(&mut serializer).map_err(|error| CodecError(error.to_string()))?;
+    check_depth(bytes)
 }
 
 /// Decodes untrusted bytes.

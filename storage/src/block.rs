@@ -187,7 +187,7 @@ fn checksum(head: &[u8], frames: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::FrameWriter;
+    use crate::FrameWriter;
 
     fn sample() -> Block {
         let mut buffer = Vec::new();
@@ -195,7 +195,7 @@ mod tests {
         let mut writer = FrameWriter::new();
         for epoch in 1..4 {
             writer.put_incarnation(Epoch::new(epoch));
-            writer.finish(None, crate::Rsn::NONE, crate::Rsn::NONE, &[], &mut buffer);
+            writer.finish(None, crate::Rsn::NONE, crate::Rsn::NONE, &[]).append_to(&mut buffer);
         }
         let header = BlockHeader {
             first: Lsn::new(17),
@@ -226,7 +226,7 @@ mod tests {
         writer.put_incarnation(Epoch::new(1));
         let mut buffer = Vec::new();
         Block::reserve_header(&mut buffer);
-        writer.finish(None, crate::Rsn::NONE, crate::Rsn::NONE, &[], &mut buffer);
+        writer.finish(None, crate::Rsn::NONE, crate::Rsn::NONE, &[]).append_to(&mut buffer);
         let header = BlockHeader { first: Lsn::new(u64::MAX - 1), records: 1, ..sample().header() };
         let block = Block::seal(header, buffer);
         assert!(block.frames().all(|frame| frame.is_err()));

@@ -22,31 +22,31 @@ use crate::limits::{
 };
 use crate::position::{CheckpointNumber, Epoch, Rsn, Ssn, Timestamp};
 use crate::record::{CheckpointMark, Delivery, EffectDigest, Event, Positioned, Quarantine, Record, Sender};
-use crate::wire::{Malformed, Reader, put_bytes, put_varint};
+use crate::wire::{Malformed, Reader};
 use crate::{ActorId, Lsn, Name};
 
-const FRAME_VERSION: u8 = 1;
+pub(crate) const FRAME_VERSION: u8 = 1;
 
 /// What the shortest record takes: a tag and a number.
 const RECORD_BYTES_MIN: usize = 2;
 
-const TAG_DELIVERY: u8 = 0;
-const TAG_EVENT: u8 = 1;
-const TAG_CHECKPOINT_MARK: u8 = 2;
-const TAG_INCARNATION: u8 = 3;
-const TAG_SETTLED: u8 = 4;
-const TAG_ATTEMPT: u8 = 5;
-const TAG_QUARANTINE: u8 = 6;
-const TAG_DISCHARGE: u8 = 7;
+pub(crate) const TAG_DELIVERY: u8 = 0;
+pub(crate) const TAG_EVENT: u8 = 1;
+pub(crate) const TAG_CHECKPOINT_MARK: u8 = 2;
+pub(crate) const TAG_INCARNATION: u8 = 3;
+pub(crate) const TAG_SETTLED: u8 = 4;
+pub(crate) const TAG_ATTEMPT: u8 = 5;
+pub(crate) const TAG_QUARANTINE: u8 = 6;
+pub(crate) const TAG_DISCHARGE: u8 = 7;
 const TAG_MASK: u8 = 0b0000_0111;
-const SAME_MESSAGE: u8 = 0b0000_1000;
-const SENDER_OUTSIDE: u8 = 0b0000_0000;
-const SENDER_PRODUCER: u8 = 0b0001_0000;
-const SENDER_ACTOR: u8 = 0b0010_0000;
+pub(crate) const SAME_MESSAGE: u8 = 0b0000_1000;
+pub(crate) const SENDER_OUTSIDE: u8 = 0b0000_0000;
+pub(crate) const SENDER_PRODUCER: u8 = 0b0001_0000;
+pub(crate) const SENDER_ACTOR: u8 = 0b0010_0000;
 /// The sender of the delivery before, with the next ssn.
-const SENDER_NEXT: u8 = 0b0011_0000;
+pub(crate) const SENDER_NEXT: u8 = 0b0011_0000;
 const SENDER_MASK: u8 = 0b0011_0000;
-const ASKED: u8 = 0b0100_0000;
+pub(crate) const ASKED: u8 = 0b0100_0000;
 const RESERVED: u8 = 0b1000_0000;
 
 /// The records of one actor that were appended together.
@@ -93,224 +93,11 @@ pub const fn split_mix(seed: u64, index: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// Encodes the records of one frame. Reused from frame to frame, so that it allocates nothing when warm.
-#[derive(Debug, Default)]
-pub struct FrameWriter {
-    body: Vec<u8>,
-    records: Vec<u8>,
-    count: u32,
-    first_rsn: Option<Rsn>,
-    previous: Option<(Sender, Name)>,
-    next_rsn: Rsn,
-}
-
-impl FrameWriter {
-    /// An empty writer.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// How many records have been put since the last [`FrameWriter::finish`].
-    #[must_use]
-    pub fn count(&self) -> u32 {
-        self.count
-    }
-
-    /// Whether one more record with `payload` bytes fits into the frame.
-    #[must_use]
-    pub fn has_room_for(&self, payload: usize) -> bool {
-        const RECORD_HEADER_BYTES_MAX: usize = 512;
-        const HEADER_BYTES_RESERVED: usize = 1 << 15;
-        self.count == 0
-            || ((self.count as usize) < FRAME_RECORDS_MAX
-                && self.records.len() + payload + RECORD_HEADER_BYTES_MAX + HEADER_BYTES_RESERVED
-                    <= FRAME_BYTES_MAX)
-    }
-
-    /// Adds a delivery. Its clock and seed are those of the block, and are not written here.
-    ///
-    /// # Panics
-    /// When the rsns of a frame are not gapless, or the payload is over its limit: the caller has checked both.
-    pub fn put_delivery(&mut self, rsn: Rsn, sender: &Sender, asked: bool, message: &Name, payload: &[u8]) {
-        assert!(payload.len() <= PAYLOAD_BYTES_MAX, "a payload of {} bytes came to the log", payload.len());
-        if self.first_rsn.is_none() {
-            self.first_rsn = Some(rsn);
-        } else {
-            assert_eq!(rsn, self.next_rsn, "the deliveries of a frame must be gapless");
-        }
-        self.next_rsn = rsn.next();
-
-        let mut tag = TAG_DELIVERY;
-        if asked {
-            tag |= ASKED;
-        }
-        let same_message = self.previous.as_ref().is_some_and(|(_, previous)| previous == message);
-        if same_message {
-            tag |= SAME_MESSAGE;
-        }
-        let follows = self.previous.as_ref().is_some_and(|(previous, _)| follows(previous, sender));
-        tag |= match sender {
-            Sender::Outside => SENDER_OUTSIDE,
-            _ if follows => SENDER_NEXT,
-            Sender::Producer { .. } => SENDER_PRODUCER,
-            Sender::Actor { .. } => SENDER_ACTOR,
-        };
-        self.records.push(tag);
-        match sender {
-            Sender::Producer { name, ssn } if !follows => {
-                put_bytes(&mut self.records, name.as_bytes());
-                put_varint(&mut self.records, ssn.get());
-            }
-            Sender::Actor { id, ssn } if !follows => {
-                put_bytes(&mut self.records, id.as_str().as_bytes());
-                put_varint(&mut self.records, ssn.get());
-            }
-            _ => {}
-        }
-        if !same_message {
-            put_bytes(&mut self.records, message.as_bytes());
-        }
-        put_bytes(&mut self.records, payload);
-        self.previous = Some((sender.clone(), message.clone()));
-        self.count += 1;
-    }
-
-    /// Adds an event.
-    ///
-    /// # Panics
-    /// When the outcome is over its limit: the caller has checked it.
-    pub fn put_event(&mut self, event: &Event) {
-        assert!(
-            event.outcome.len() <= PAYLOAD_BYTES_MAX,
-            "an outcome of {} bytes came to the log",
-            event.outcome.len()
-        );
-        self.records.push(TAG_EVENT);
-        put_varint(&mut self.records, event.rsn.get());
-        put_varint(&mut self.records, u64::from(event.index));
-        put_bytes(&mut self.records, event.name.as_bytes());
-        put_bytes(&mut self.records, &event.outcome);
-        self.count += 1;
-    }
-
-    /// Adds the mark of a checkpoint.
-    pub fn put_checkpoint_mark(&mut self, mark: CheckpointMark) {
-        self.records.push(TAG_CHECKPOINT_MARK);
-        put_varint(&mut self.records, mark.number.get());
-        put_varint(&mut self.records, mark.rsn.get());
-        self.count += 1;
-    }
-
-    /// Adds the beginning of an incarnation.
-    pub fn put_incarnation(&mut self, epoch: Epoch) {
-        self.put_number(TAG_INCARNATION, epoch.get());
-    }
-
-    /// Says that an incarnation has handled what it found.
-    pub fn put_settled(&mut self, epoch: Epoch) {
-        self.put_number(TAG_SETTLED, epoch.get());
-    }
-
-    /// Says that a delivery is about to be tried.
-    pub fn put_attempt(&mut self, rsn: Rsn) {
-        self.put_number(TAG_ATTEMPT, rsn.get());
-    }
-
-    /// Adds the decision to leave a delivery out.
-    ///
-    /// # Panics
-    /// When the reason is over its limit: the caller has shortened it.
-    pub fn put_quarantine(&mut self, quarantine: &Quarantine) {
-        let reason = quarantine.reason.as_bytes();
-        assert!(
-            reason.len() <= QUARANTINE_REASON_BYTES_MAX,
-            "a reason of {} bytes came to the log",
-            reason.len()
-        );
-        self.records.push(TAG_QUARANTINE);
-        put_varint(&mut self.records, quarantine.rsn.get());
-        put_varint(&mut self.records, u64::from(quarantine.tries));
-        put_bytes(&mut self.records, reason);
-        self.count += 1;
-    }
-
-    /// Says that a delivery has left the quarantine.
-    pub fn put_discharge(&mut self, rsn: Rsn) {
-        self.put_number(TAG_DISCHARGE, rsn.get());
-    }
-
-    fn put_number(&mut self, tag: u8, number: u64) {
-        self.records.push(tag);
-        put_varint(&mut self.records, number);
-        self.count += 1;
-    }
-
-    /// Appends the frame to `out` and empties the writer.
-    ///
-    /// # Panics
-    /// When nothing was put, or the digests are not in the order of their rsns after `since`, up to `handled`.
-    pub fn finish(
-        &mut self,
-        actor: Option<&ActorId>,
-        since: Rsn,
-        handled: Rsn,
-        digests: &[EffectDigest],
-        out: &mut Vec<u8>,
-    ) {
-        assert!(self.count > 0, "a frame without a record");
-        self.body.clear();
-        self.body.push(FRAME_VERSION);
-        put_bytes(&mut self.body, actor.map_or("", ActorId::as_str).as_bytes());
-        put_varint(&mut self.body, self.first_rsn.unwrap_or(Rsn::NONE).get());
-        put_varint(&mut self.body, handled.get());
-        let covered = handled.since(since);
-        assert!(covered.is_some(), "digests since {since} for what was handled up to {handled}");
-        put_varint(&mut self.body, covered.unwrap_or_default());
-        put_varint(&mut self.body, digests.len() as u64);
-        let mut before = since;
-        for entry in digests {
-            let delta = entry.rsn.since(before).filter(|delta| *delta > 0);
-            assert!(delta.is_some() && entry.rsn <= handled, "digests must stand in order, up to {handled}");
-            put_varint(&mut self.body, delta.unwrap_or_default());
-            self.body.extend_from_slice(&entry.digest.to_le_bytes());
-            before = entry.rsn;
-        }
-        put_varint(&mut self.body, u64::from(self.count));
-
-        put_varint(out, (self.body.len() + self.records.len()) as u64);
-        let mut crc = crc32fast::Hasher::new();
-        crc.update(&self.body);
-        crc.update(&self.records);
-        out.extend_from_slice(&crc.finalize().to_le_bytes());
-        out.extend_from_slice(&self.body);
-        out.extend_from_slice(&self.records);
-
-        self.records.clear();
-        self.count = 0;
-        self.first_rsn = None;
-        self.previous = None;
-    }
-}
-
-/// Whether `sender` is the sender of the message before, with the next number.
-fn follows(previous: &Sender, sender: &Sender) -> bool {
-    match (previous, sender) {
-        (Sender::Producer { name: a, ssn: before }, Sender::Producer { name: b, ssn }) => {
-            a == b && before.checked_plus(1) == Some(*ssn)
-        }
-        (Sender::Actor { id: a, ssn: before }, Sender::Actor { id: b, ssn }) => {
-            a == b && before.checked_plus(1) == Some(*ssn)
-        }
-        _ => false,
-    }
-}
-
 impl Frame {
     /// Decodes the frame that `bytes` begin with; returns it and its length.
     ///
     /// # Errors
-    /// [`Malformed`] for anything that [`FrameWriter`] would not have written. Never panics, and allocates no more
+    /// [`Malformed`] for anything that [`FrameWriter`](crate::FrameWriter) would not have written. Never panics, and allocates no more
     /// than a small multiple of the bytes given.
     pub fn decode(bytes: &Bytes, context: FrameContext) -> Result<(Self, usize), Malformed> {
         let mut outer = Reader::new(bytes.clone());

@@ -3,6 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::FrameWriter;
+use crate::wire::put_varint;
 
 fn context() -> FrameContext {
     FrameContext { first: Lsn::new(40), clock: Timestamp::from_micros(7), seed: 11 }
@@ -47,7 +49,7 @@ proptest! {
         }
         let digests = [EffectDigest { rsn: Rsn::new(3), digest: 9 }, EffectDigest { rsn: Rsn::new(5), digest: 1 }];
         let mut out = Vec::new();
-        writer.finish(Some(&actor), Rsn::new(2), Rsn::new(5), &digests, &mut out);
+        writer.finish(Some(&actor), Rsn::new(2), Rsn::new(5), &digests).append_to(&mut out);
         let length = out.len();
         let (frame, used) = Frame::decode(&out.into(), context()).unwrap();
         prop_assert_eq!(used, length);
@@ -79,7 +81,7 @@ fn records_of_tries_and_decisions_come_back() {
     writer.put_quarantine(&decision);
     writer.put_discharge(Rsn::new(7));
     let mut out = Vec::new();
-    writer.finish(Some(&actor), Rsn::new(6), Rsn::new(6), &[], &mut out);
+    writer.finish(Some(&actor), Rsn::new(6), Rsn::new(6), &[]).append_to(&mut out);
     let (frame, _) = Frame::decode(&out.into(), context()).unwrap();
     let records: Vec<_> = frame.records.into_iter().map(|positioned| positioned.record).collect();
     let rsn = Rsn::new(7);
@@ -93,11 +95,11 @@ fn records_stand_in_frames_of_their_owner() {
         let mut writer = FrameWriter::new();
         writer.put_settled(Epoch::new(3));
         let mut out = Vec::new();
-        writer.finish(owner, Rsn::NONE, Rsn::NONE, &[], &mut out);
+        writer.finish(owner, Rsn::NONE, Rsn::NONE, &[]).append_to(&mut out);
         assert_eq!(Frame::decode(&out.into(), context()).is_ok(), right);
         writer.put_attempt(Rsn::new(3));
         let mut out = Vec::new();
-        writer.finish(owner, Rsn::NONE, Rsn::NONE, &[], &mut out);
+        writer.finish(owner, Rsn::NONE, Rsn::NONE, &[]).append_to(&mut out);
         assert_eq!(Frame::decode(&out.into(), context()).is_ok(), !right);
     }
 }
@@ -109,7 +111,7 @@ fn sample() -> Vec<u8> {
         writer.put_delivery(Rsn::new(rsn), &Sender::Outside, false, &"deposit".into(), b"payload");
     }
     let mut out = Vec::new();
-    writer.finish(Some(&actor), Rsn::NONE, Rsn::NONE, &[], &mut out);
+    writer.finish(Some(&actor), Rsn::NONE, Rsn::NONE, &[]).append_to(&mut out);
     out
 }
 
@@ -145,7 +147,7 @@ fn frame_overhead_is_small() {
             writer.put_delivery(Rsn::new(rsn), &Sender::Outside, false, &"deposit".into(), &payload);
         }
         let mut out = Vec::new();
-        writer.finish(Some(&actor), Rsn::new(990), Rsn::new(999), &[], &mut out);
+        writer.finish(Some(&actor), Rsn::new(990), Rsn::new(999), &[]).append_to(&mut out);
         let overhead = (out.len() as f64 - (128 * count) as f64) / count as f64;
         println!("{count} deliveries in a frame: {overhead:.1} bytes each beside the payload");
         assert!(count < 2 || overhead <= 32.0, "{count} deliveries: {overhead}");

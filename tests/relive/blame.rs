@@ -41,10 +41,10 @@ fn log_an_opening(store: &MemoryStore, put: impl FnOnce(&mut FrameWriter)) {
     let (mut bytes, mut writer, mut frame) = (Vec::new(), FrameWriter::new(), Vec::new());
     Block::reserve_header(&mut bytes);
     writer.put_incarnation(epoch);
-    writer.finish(None, Rsn::NONE, Rsn::NONE, &[], &mut frame);
+    writer.finish(None, Rsn::NONE, Rsn::NONE, &[]).append_to(&mut frame);
     bytes.append(&mut frame);
     put(&mut writer);
-    writer.finish(Some(&alice()), Rsn::NONE, Rsn::NONE, &[], &mut frame);
+    writer.finish(Some(&alice()), Rsn::NONE, Rsn::NONE, &[]).append_to(&mut frame);
     bytes.append(&mut frame);
     let (first, clock) = (scanned.next, Timestamp::from_micros(0));
     let header = BlockHeader { first, records: 2, durable: first, epoch, clock, seed: 1 };

@@ -142,7 +142,7 @@ async fn a_receiver_that_knows_more_than_its_sender_is_named() {
     let sender = Sender::Actor { id: alice.clone(), ssn: Ssn::new(1) };
     let payload = encode(&Deposit { cents: 5 }).unwrap();
     writer.put_delivery(Rsn::new(1), &sender, false, &Name::from_static("deposit"), &payload);
-    writer.finish(Some(&carol), Rsn::NONE, Rsn::NONE, &[], &mut buffer);
+    writer.finish(Some(&carol), Rsn::NONE, Rsn::NONE, &[]).append_to(&mut buffer);
     let (epoch, clock) = (Epoch::new(9), Timestamp::from_micros(1));
     let header = BlockHeader { first: next, records: 1, durable: next, epoch, clock, seed: 1 };
     store.append(&Block::seal(header, buffer)).unwrap();

@@ -15,7 +15,7 @@ pub(super) const GUARDS: &[Guard] = &[
     Guard {
         name: "log before handle",
         edits: &[Edit {
-            file: "src/turn.rs",
+            file: "src/receive.rs",
             find: "            commit.stable().await.map_err(|_| Broken::Over)?;\n        }\n        self.core.counters",
             replace: "            drop(commit);\n        }\n        self.core.counters",
         }],
@@ -52,8 +52,8 @@ pub(super) const GUARDS: &[Guard] = &[
         name: "the log is cut below a stable checkpoint only",
         edits: &[Edit {
             file: "src/maintenance.rs",
-            find: "core.slots.iter().filter_map(|slot| slot.pins().needed()).fold(end, Lsn::min)",
-            replace: "core.slots.iter().filter_map(|slot| slot.pins().uncovered()).fold(end, Lsn::min).max(end)",
+            find: "core.needs.first().map_or(end, |first| first.min(end))",
+            replace: "end",
         }],
         test: PROMISES.filter("shrinking::a_damaged_checkpoint_falls_back"),
     },

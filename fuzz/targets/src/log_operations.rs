@@ -255,7 +255,7 @@ fn large_block(header: BlockHeader, b: u8) -> Block {
         let name = Name::from_static("filler");
         writer.put_event(&Event { rsn: Rsn::new(1), index, name, outcome: outcome.into() });
     }
-    writer.finish(Some(&actor(b)), Rsn::NONE, Rsn::NONE, &[], &mut buffer);
+    writer.finish(Some(&actor(b)), Rsn::NONE, Rsn::NONE, &[]).append_to(&mut buffer);
     Block::seal(header, buffer)
 }
 

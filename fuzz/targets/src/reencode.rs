@@ -37,7 +37,7 @@ pub(crate) fn encode(frame: &Frame) -> Vec<u8> {
         }
     }
     let mut bytes = Vec::new();
-    writer.finish(frame.actor.as_ref(), frame.since, frame.handled, &frame.digests, &mut bytes);
+    writer.finish(frame.actor.as_ref(), frame.since, frame.handled, &frame.digests).append_to(&mut bytes);
     bytes
 }
 

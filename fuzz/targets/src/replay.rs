@@ -186,7 +186,7 @@ fn frame(
         } else {
             writer.put_settled(epoch);
         }
-        writer.finish(None, Rsn::NONE, Rsn::NONE, &[], buffer);
+        writer.finish(None, Rsn::NONE, Rsn::NONE, &[]).append_to(buffer);
         return Ok(1);
     }
     let which = usize::from(owner / 8) % KEYS.len();
@@ -205,7 +205,7 @@ fn frame(
     for _ in 0..count {
         record(input, writer, told)?;
     }
-    writer.finish(Some(&id(KEYS[which])), Rsn::new(since), Rsn::new(handled), &digests, buffer);
+    writer.finish(Some(&id(KEYS[which])), Rsn::new(since), Rsn::new(handled), &digests).append_to(buffer);
     Ok(u32::from(count))
 }
 

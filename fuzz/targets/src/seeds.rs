@@ -56,7 +56,7 @@ fn frames() -> Vec<Vec<u8>> {
             let digests: Vec<_> =
                 (0..digests).map(|n| EffectDigest { rsn: Rsn::new(6 + 2 * n), digest: n << 60 }).collect();
             let mut frame = Vec::new();
-            writer.finish(Some(&actor), Rsn::new(5), Rsn::new(9), &digests, &mut frame);
+            writer.finish(Some(&actor), Rsn::new(5), Rsn::new(9), &digests).append_to(&mut frame);
             samples.push(frame);
         }
     }

@@ -18,7 +18,7 @@ pub fn block(first: u64, records: u32, durable: u64, epoch: u64) -> Block {
     let mut writer = FrameWriter::new();
     for _ in 0..records {
         writer.put_incarnation(Epoch::new(epoch));
-        writer.finish(None, Rsn::NONE, Rsn::NONE, &[], &mut buffer);
+        writer.finish(None, Rsn::NONE, Rsn::NONE, &[]).append_to(&mut buffer);
     }
     Block::seal(header(first, records, durable, epoch), buffer)
 }
@@ -49,7 +49,7 @@ pub fn block_of(first: u64, durable: u64, bytes: usize) -> Block {
                 name: "filler".into(),
                 outcome: pattern.collect(),
             });
-            writer.finish(Some(&actor), Rsn::NONE, Rsn::NONE, &[], &mut frame);
+            writer.finish(Some(&actor), Rsn::NONE, Rsn::NONE, &[]).append_to(&mut frame);
             if frame.len() <= left {
                 break;
             }

@@ -177,14 +177,14 @@ fn history(first: u64, nth: u64, epoch: u64) -> Block {
         });
         writer.put_checkpoint_mark(CheckpointMark { number: CheckpointNumber::new(1), rsn: rsn(0) });
         let digest = EffectDigest { rsn: rsn(1), digest: 0x0123_4567_89ab_cdef };
-        writer.finish(Some(&actor("alice")), rsn(0), rsn(1), &[digest], &mut buffer);
+        writer.finish(Some(&actor("alice")), rsn(0), rsn(1), &[digest]).append_to(&mut buffer);
         for _ in 0..3 {
             writer.put_incarnation(Epoch::new(epoch));
-            writer.finish(None, Rsn::NONE, Rsn::NONE, &[], &mut buffer);
+            writer.finish(None, Rsn::NONE, Rsn::NONE, &[]).append_to(&mut buffer);
         }
     } else {
         writer.put_settled(Epoch::new(epoch));
-        writer.finish(None, Rsn::NONE, Rsn::NONE, &[], &mut buffer);
+        writer.finish(None, Rsn::NONE, Rsn::NONE, &[]).append_to(&mut buffer);
         for nth in 1..=3 {
             writer.put_delivery(rsn(nth), &Sender::Outside, false, &name, b"\xc0");
         }
@@ -193,7 +193,7 @@ fn history(first: u64, nth: u64, epoch: u64) -> Block {
         writer.put_quarantine(&Quarantine { rsn: rsn(2), tries, reason });
         writer.put_discharge(rsn(2));
         writer.put_attempt(rsn(3));
-        writer.finish(Some(&actor("bob")), rsn(0), rsn(2), &[], &mut buffer);
+        writer.finish(Some(&actor("bob")), rsn(0), rsn(2), &[]).append_to(&mut buffer);
     }
     let [first, clock] = [first, 1_700_000_000_000_000 + first];
     let header = BlockHeader {

@@ -131,7 +131,7 @@ fn a_gap_in_the_deliveries_of_an_actor_is_damage() {
         let (mut buffer, mut writer) = (Vec::new(), FrameWriter::new());
         Block::reserve_header(&mut buffer);
         writer.put_delivery(Rsn::new(rsn), &Sender::Outside, false, &Name::from_static("add"), b"\xc0");
-        writer.finish(Some(&id("alice")), Rsn::NONE, Rsn::NONE, &[], &mut buffer);
+        writer.finish(Some(&id("alice")), Rsn::NONE, Rsn::NONE, &[]).append_to(&mut buffer);
         let (first, clock) = (Lsn::new(first), Timestamp::from_micros(0));
         let header = BlockHeader { first, records: 1, durable: first, epoch: Epoch::new(1), clock, seed: 0 };
         Block::seal(header, buffer)
