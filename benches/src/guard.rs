@@ -64,7 +64,7 @@ fn row() -> Row {
                 logged,
                 file("plain, commits of tells"),
             )
-            .at_least(0.05),
+            .at_least(0.04),
             Line::ratio(
                 "the store alone, to a plain file",
                 Unit::BytesPerSecond,

@@ -47,7 +47,7 @@ fn passive() -> Row {
     Row {
         name: "passive",
         // To make the store takes minutes.
-        measures: vec![Measure::new("passive", "passive").once(Duration::from_secs(1200))],
+        measures: vec![Measure::new("passive", "passive").once(Duration::from_secs(3600))],
         lines: vec![
             Line::figure(
                 "open with 1,000,000 passive actors",

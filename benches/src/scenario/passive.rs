@@ -39,7 +39,7 @@ enum Step {
 }
 
 /// How long each step may take.
-const STEP_LIMIT: Duration = Duration::from_secs(900);
+const STEP_LIMIT: Duration = Duration::from_secs(1800);
 
 /// A budget of the log so small that it is cut while the store is made.
 const LOG_BYTES: u64 = 16 << 20;

@@ -103,7 +103,7 @@ fn block_at(first: Lsn, bytes: usize, noise: &Noise) -> Block {
     for number in 0..bytes / DELIVERY_BYTES {
         let rsn = Rsn::new(first.get() + 1 + number as u64);
         writer.put_delivery(rsn, &Sender::Outside, false, &message, noise.block(rsn.get(), payload));
-        writer.finish(Some(&actor), Rsn::NONE, Rsn::NONE, &[], &mut buffer);
+        writer.finish(Some(&actor), Rsn::NONE, Rsn::NONE, &[]).append_to(&mut buffer);
         records += 1;
     }
     let (epoch, clock) = (Epoch::new(1), Timestamp::from_micros(1));
