@@ -28,7 +28,7 @@ use clap::{Args, Parser, Subcommand};
 
 use child::end_with_parent;
 use machine::{Machine, is_in_memory};
-use report::Report;
+use report::{Report, redraw};
 use round::{Measure, Round};
 use rows::{Settings, rows};
 use scenario::{Data, Scenario, beside_the_program, print};
@@ -58,6 +58,11 @@ enum Command {
     All(All),
     /// Looks in less than two minutes whether the speed has collapsed; says which ratio, and fails then.
     Quick,
+    /// Draws the plots of a directory of results again, from the figures in it.
+    Plots {
+        /// The directory that was given with `--out`.
+        directory: PathBuf,
+    },
     /// Makes a single measurement in this process, and prints its figures as a line of JSON.
     #[command(subcommand)]
     One(Scenario),
@@ -103,6 +108,11 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         None => all(&arguments.all, data),
         Some(Command::All(options)) => all(options, data),
         Some(Command::Quick) => quick(data),
+        Some(Command::Plots { directory }) => {
+            let files = redraw(directory)?;
+            say(&format!("drawn in {}: {}", directory.display(), files.join(", ")));
+            Ok(ExitCode::SUCCESS)
+        }
         Some(Command::One(scenario)) => {
             print(&scenario.run(data)?)?;
             Ok(ExitCode::SUCCESS)

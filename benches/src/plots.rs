@@ -116,7 +116,7 @@ fn draw_latency(series: &[Series], file: &Path) -> Result<()> {
         title: "Time until an ask is answered",
         x: "clients that ask at the same time",
         y: "time, logarithmic",
-        legend: SeriesLabelPosition::UpperLeft,
+        legend: SeriesLabelPosition::LowerRight,
         ticks,
         label: |micros| {
             if micros < 1000.0 { format!("{micros} µs") } else { format!("{} ms", micros / 1e3) }

@@ -4,13 +4,16 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::machine::Machine;
 use crate::plots;
 use crate::round::Round;
 use crate::row::Outcome;
 use crate::table::Table;
+
+/// What the file with all figures is called.
+const ROUNDS: &str = "rounds.json";
 
 /// All that is told.
 #[derive(Serialize)]
@@ -31,9 +34,21 @@ impl Report<'_> {
     pub(crate) fn write(&self, directory: &Path) -> Result<Vec<&'static str>> {
         fs::create_dir_all(directory).with_context(|| format!("can't make {}", directory.display()))?;
         fs::write(directory.join("ratios.md"), self.markdown())?;
-        fs::write(directory.join("rounds.json"), serde_json::to_vec_pretty(self)?)?;
-        let mut files = vec!["ratios.md", "rounds.json"];
+        fs::write(directory.join(ROUNDS), serde_json::to_vec_pretty(self)?)?;
+        let mut files = vec!["ratios.md", ROUNDS];
         files.extend(plots::draw(self.rounds, directory)?);
         Ok(files)
     }
+}
+
+/// Draws the plots of a directory again, from the figures in it; gives their names.
+pub(crate) fn redraw(directory: &Path) -> Result<Vec<&'static str>> {
+    #[derive(Deserialize)]
+    struct Stored {
+        rounds: Vec<Round>,
+    }
+    let file = directory.join(ROUNDS);
+    let text = fs::read(&file).with_context(|| format!("can't read {}", file.display()))?;
+    let stored: Stored = serde_json::from_slice(&text).with_context(|| format!("in {}", file.display()))?;
+    plots::draw(&stored.rounds, directory)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::figures::Figures;
 
@@ -49,7 +49,7 @@ impl Measure {
 }
 
 /// The figures of one round, by measurement.
-#[derive(Default, Serialize)]
+#[derive(Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Round(BTreeMap<String, Figures>);
 
