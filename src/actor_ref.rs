@@ -15,20 +15,30 @@ use crate::turn::begin;
 
 /// A reference to an actor, which exists whether it is in memory or not. Cheap to clone.
 pub struct ActorRef<A> {
+    target: Arc<Target>,
+    actor: PhantomData<fn(A)>,
+}
+
+/// Where messages go. Behind one count for each reference, so that the receipts of many senders don't all count at the
+/// same place.
+pub(crate) struct Target {
     pub(crate) core: Arc<Core>,
     pub(crate) slot: Arc<Slot>,
-    actor: PhantomData<fn(A)>,
 }
 
 impl<A: Actor> ActorRef<A> {
     pub(crate) fn new(core: Arc<Core>, slot: Arc<Slot>) -> Self {
-        Self { core, slot, actor: PhantomData }
+        Self { target: Arc::new(Target { core, slot }), actor: PhantomData }
+    }
+
+    pub(crate) fn target(&self) -> &Arc<Target> {
+        &self.target
     }
 
     /// The actor's name.
     #[must_use]
     pub fn id(&self) -> &ActorId {
-        &self.slot.id
+        &self.target.slot.id
     }
 
     /// Takes a checkpoint of the actor after what it is handling, and waits until it is stable. Gives the last
@@ -41,31 +51,32 @@ impl<A: Actor> ActorRef<A> {
     /// # Cancel safety
     /// Dropped, the checkpoint is taken all the same.
     pub async fn checkpoint(&self) -> Result<Rsn, Refused> {
-        self.core.intake()?;
+        let Target { core, slot } = &*self.target;
+        core.intake()?;
         let (waiter, outcome) = oneshot::channel();
-        if let Some(wake) = self.slot.request_checkpoint(Some(waiter)) {
-            begin(&self.core, &self.slot, wake);
+        if let Some(wake) = slot.request_checkpoint(Some(waiter)) {
+            begin(core, slot, wake);
         }
-        self.core.unless_stopped(outcome).await?.unwrap_or(Err(Refused::Stopped))
+        core.unless_stopped(outcome).await?.unwrap_or(Err(Refused::Stopped))
     }
 
     pub(crate) fn check_handled(&self, message: &'static str) -> Result<Name, Refused> {
-        if self.slot.kind.handles(message) {
+        if self.target.slot.kind.handles(message) {
             return Ok(Name::from_static(message));
         }
         let message = Name::from_static(message);
-        Err(Refused::Unhandled { actor: self.slot.id.clone(), message })
+        Err(Refused::Unhandled { actor: self.id().clone(), message })
     }
 }
 
 impl<A> Clone for ActorRef<A> {
     fn clone(&self) -> Self {
-        Self { core: Arc::clone(&self.core), slot: Arc::clone(&self.slot), actor: PhantomData }
+        Self { target: Arc::clone(&self.target), actor: PhantomData }
     }
 }
 
 impl<A> fmt::Debug for ActorRef<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ActorRef").field(&self.slot.id).finish()
+        f.debug_tuple("ActorRef").field(&self.target.slot.id).finish()
     }
 }

@@ -310,7 +310,8 @@ impl Shared {
     }
 
     fn run(&self, store: &dyn Store) {
-        while let Some((block, ticket)) = self.next_block() {
+        let mut spare = Vec::new();
+        while let Some((block, ticket)) = self.next_block(std::mem::take(&mut spare)) {
             self.space.notify_waiters();
             let began = Instant::now();
             let outcome = store.append(&block).and_then(|()| store.sync()).map_err(Arc::new);
@@ -328,6 +329,8 @@ impl Shared {
                 }
             }
             ticket.send_replace(Some(outcome));
+            // Its memory is warm, unless the store keeps the block.
+            spare = block.into_bytes().try_into_mut().map_or_else(|_| Vec::new(), Vec::from);
         }
         let mut buffer = self.buffer();
         let error = buffer.failed.get_or_insert_with(|| Arc::new(stopped())).clone();
@@ -337,8 +340,9 @@ impl Shared {
         self.grown.notify_waiters();
     }
 
-    /// Waits for records, and takes them out of the buffer as a block; `None` when it is over.
-    fn next_block(&self) -> Option<(Block, watch::Sender<Outcome>)> {
+    /// Waits for records, and takes them out of the buffer as a block; `None` when it is over. What comes next gathers in
+    /// `fresh`.
+    fn next_block(&self, mut fresh: Vec<u8>) -> Option<(Block, watch::Sender<Outcome>)> {
         let mut buffer = self.buffer();
         loop {
             // A checkpoint or a cut that failed ends the commits too: the medium is not to be trusted any more.
@@ -360,7 +364,6 @@ impl Shared {
             clock: buffer.context.clock,
             seed: buffer.context.seed,
         };
-        let mut fresh = Vec::with_capacity(buffer.bytes.len());
         Block::reserve_header(&mut fresh);
         let bytes = std::mem::replace(&mut buffer.bytes, fresh);
         let (ticket, _) = watch::channel(None);

@@ -16,24 +16,27 @@ use crate::envelope::Envelope;
 use crate::error::Refused;
 use crate::limits::FREED_PLACES_MAX;
 use crate::live::Live;
-use crate::receive::Logged;
+use crate::received::Logged;
 use crate::slot::Slot;
 use crate::turn::{Broken, Turn, release};
 
 impl Turn<'_> {
-    /// Handles what is logged, and gives the places back that it held.
-    pub(crate) async fn handle_backlog(&mut self) -> Result<(), Broken> {
+    /// Handles what is logged, of which so many deliveries are stable, and gives the places back that they held.
+    pub(crate) async fn handle_backlog(&mut self, stable: usize) -> Result<(), Broken> {
         if let Some(suspects) = &mut self.active.suspects {
             self.core.unless_stopped(suspects.permitted()).await.map_err(|_| Broken::Over)?;
         }
-        let handled = self.handle_deliveries().await;
+        let handled = self.handle_deliveries(stable).await;
         give_places_back(self.slot, &mut self.freed);
         handled
     }
 
-    /// Handles what is logged, as long as the actor does not owe too much.
-    async fn handle_deliveries(&mut self) -> Result<(), Broken> {
-        while !self.slot.owes_too_much() {
+    /// Invariant: log-before-handle. Handles what is stable, as long as the actor does not owe too much.
+    async fn handle_deliveries(&mut self, stable: usize) -> Result<(), Broken> {
+        for _ in 0..stable {
+            if self.slot.owes_too_much() {
+                break;
+            }
             let Some(mut envelope) = self.active.backlog.pop_front() else {
                 break;
             };

@@ -49,6 +49,7 @@ mod pins;
 mod producer;
 mod quarantine;
 mod receive;
+mod received;
 mod recovery;
 #[cfg(feature = "tracing-filter")]
 mod replay_filter;

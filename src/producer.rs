@@ -78,7 +78,7 @@ impl Producer {
         let (receipt, receipted) = oneshot::channel();
         let waiter = Waiter::Producer(receipt);
         let mail = Mail { sender, message: name, payload: &payload, waiter };
-        match submit(&self.core, &to.slot, mail).await {
+        match submit(&self.core, &to.target().slot, mail).await {
             Ok(_) => {
                 self.last.insert(to.id().clone(), ssn);
                 Ok(ProducerReceipt { core: Arc::clone(&self.core), ssn, receipted })

@@ -4,39 +4,46 @@
 use std::sync::Arc;
 
 use relive_replay::{Admission, Halt, Quarantined};
-use relive_storage::Ssn;
 use relive_storage::record::{Delivery, Sender};
 
 use crate::committer::Commit;
 use crate::encoder::Encoder;
-use crate::envelope::{Debtor, DischargeRequest, Envelope, ReceiptTo, Receipted, Waiter};
+use crate::envelope::{DischargeRequest, Envelope, Receipted, Waiter};
 use crate::error::Refused;
+use crate::received::{Logged, Received};
 use crate::turn::{Broken, Turn};
 
 impl Turn<'_> {
-    /// Takes mail in: what is not a duplicate gets its position, and is on stable storage when this returns.
-    pub(crate) async fn log(&mut self) -> Result<(), Broken> {
-        let messages = self.mail.len() as u64;
-        let mut logged = Logged::default();
-        let mut commit = None;
+    /// Takes mail in: what is not a duplicate gets its position and is appended to the log. It is not to be handled
+    /// before [`Turn::settle`] was through.
+    pub(crate) async fn receive(&mut self) -> Result<Received, Broken> {
+        let mut received = Received { messages: self.mail.len() as u64, ..Received::default() };
         let mut encoder = Encoder::borrow();
         while !self.mail.is_empty() {
             if !encoder.has_room_for(self.mail.next_bytes()) {
-                commit = Some(self.append(&mut encoder, &mut logged).await?);
+                received.commit = Some(self.append(&mut encoder, &mut received.logged).await?);
             }
             let Some(envelope) = self.mail.pop() else { break };
-            if let Err(halt) = self.admit(&mut encoder, envelope, &mut logged) {
+            if let Err(halt) = self.admit(&mut encoder, envelope, &mut received.logged) {
                 // They were not taken in: whoever sent them is told what becomes of the actor.
                 self.slot.give_back(std::mem::take(&mut self.mail));
                 return Err(halt.into());
             }
         }
         if encoder.count() > 0 {
-            commit = Some(self.append(&mut encoder, &mut logged).await?);
-        }
-        drop(encoder);
-        if let Some(commit) = commit {
             // Positions are stable in order, so the last commit speaks for all.
+            received.commit = Some(self.append(&mut encoder, &mut received.logged).await?);
+        }
+        Ok(received)
+    }
+
+    /// Waits until what was received is on stable storage, and tells those who wait for that.
+    pub(crate) async fn settle(&mut self, received: Received) -> Result<(), Broken> {
+        let Received { commit, logged, messages } = received;
+        if messages == 0 {
+            return Ok(());
+        }
+        if let Some(commit) = commit {
             commit.stable().await.map_err(|_| Broken::Over)?;
         }
         self.core.counters.delivered(logged.fresh);
@@ -159,14 +166,4 @@ impl Turn<'_> {
         let _ = done.send(Ok(if anew.is_some() { self.active.instance.received() } else { rsn }));
         Ok(())
     }
-}
-
-/// What one intake has to tell when it is stable.
-#[derive(Default)]
-pub(crate) struct Logged {
-    fresh: u64,
-    duplicates: u64,
-    in_frame: usize,
-    senders: Vec<(Arc<dyn Debtor>, Ssn)>,
-    receipts: Vec<(ReceiptTo, Receipted)>,
 }

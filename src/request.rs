@@ -16,7 +16,7 @@ use relive_storage::record::Sender;
 use tokio::sync::oneshot;
 use tokio::task::coop::poll_proceed;
 
-use crate::actor_ref::ActorRef;
+use crate::actor_ref::{ActorRef, Target};
 use crate::core::Core;
 use crate::envelope::{Waiter, places_of};
 use crate::error::{AskError, Refused, TellError};
@@ -76,7 +76,7 @@ impl<'a, A: Actor, M: Message> Tell<'a, A, M> {
     /// Sends at once when there is a place in the mailbox, which needs no future.
     fn send(self) -> Sending<'a, M> {
         let Self { actor, message, timeout } = self;
-        let (core, slot) = (&actor.core, &actor.slot);
+        let Target { core, slot } = &**actor.target();
         let attempt = core.intake().and_then(|()| {
             encoded(actor, &message, |name, payload| {
                 let places = slot.places.try_acquire_many(places_of(payload)).ok();
@@ -121,7 +121,7 @@ fn receipt<A: Actor, M>(
     posted: Result<u64, Refused>,
 ) -> Result<Receipt, TellError<M>> {
     match posted {
-        Ok(number) => Ok(Receipt { core: Arc::clone(&actor.core), slot: Arc::clone(&actor.slot), number }),
+        Ok(number) => Ok(Receipt { target: Arc::clone(actor.target()), number }),
         Err(reason) => Err(TellError { message, reason }),
     }
 }
@@ -202,14 +202,15 @@ impl<'a, A: Actor, M: Message> Ask<'a, A, M> {
             Ok(prepared) => prepared,
             Err(reason) => return Err(AskError::NotAccepted { message, reason }),
         };
+        let Target { core, slot } = &**actor.target();
         let mut accepted = false;
         let asking = async {
             let (reply_to, reply) = oneshot::channel();
             let (sender, waiter) = (Sender::Outside, Waiter::Asker(reply_to));
             let mail = Mail { sender, message: name, payload: &payload, waiter };
-            submit(&actor.core, &actor.slot, mail).await?;
+            submit(core, slot, mail).await?;
             accepted = true;
-            answer(&actor.core, reply).await
+            answer(core, reply).await
         };
         match limited(timeout, asking).await {
             Ok(reply) => decode(&reply).map_err(|source| AskError::Reply { source }),
@@ -231,8 +232,7 @@ impl<'a, A: Actor, M: Message> IntoFuture for Ask<'a, A, M> {
 /// Resolves when the message is on stable storage: from then on it will be handled, whatever crashes.
 #[must_use = "the message is accepted; only the receipt tells when it is on stable storage"]
 pub struct Receipt {
-    core: Arc<Core>,
-    slot: Arc<Slot>,
+    target: Arc<Target>,
     number: u64,
 }
 
@@ -246,13 +246,14 @@ impl Receipt {
     /// # Cancel safety
     /// Dropped, nothing changes.
     pub async fn durable(&self) -> Result<(), Refused> {
-        self.core.unless_stopped(self.slot.wait_logged(self.number)).await?
+        let Target { core, slot } = &*self.target;
+        core.unless_stopped(slot.wait_logged(self.number)).await?
     }
 }
 
 impl std::fmt::Debug for Receipt {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Receipt").field("actor", &self.slot.id).field("number", &self.number).finish()
+        f.debug_struct("Receipt").field("actor", &self.target.slot.id).field("number", &self.number).finish()
     }
 }
 

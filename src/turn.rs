@@ -14,6 +14,7 @@ use crate::envelope::{Debtor, Waiter};
 use crate::error::Refused;
 use crate::mailbox::{Batch, Mail};
 use crate::pins::Pins;
+use crate::received::Received;
 use crate::restart::bring_back;
 use crate::slot::{Slot, Wake};
 
@@ -141,38 +142,50 @@ impl Turn<'_> {
         }
     }
 
-    /// Handles what is logged, then logs what has come. Says whether there may be more to do.
+    /// Appends what has come to the log, handles what was stable before while it is on its way there, and waits until it
+    /// is stable too. Says whether there may be more to do.
     async fn round(&mut self) -> Result<bool, Broken> {
-        self.handle_backlog().await?;
-        if self.active.backlog.is_empty() && (self.active.request.is_some() || self.checkpoint_is_due()) {
+        let mut wants_checkpoint = self.wants_checkpoint();
+        if wants_checkpoint && self.active.backlog.is_empty() {
             self.checkpoint().await?;
+            wants_checkpoint = false;
         }
-        let intake = self.slot.take_mail(&mut self.mail);
-        if let Some(request) = intake.checkpoint {
-            self.active.request.get_or_insert_default().waiters.extend(request.waiters);
+        let stable = self.active.backlog.len();
+        let mut received = Received::default();
+        let mut news = false;
+        // A checkpoint is taken when all that was received is handled. An actor that owes too much handles nothing:
+        // taking mail in meanwhile is what lets actors that owe each other go on.
+        if !wants_checkpoint || self.slot.owes_too_much() {
+            let intake = self.slot.take_mail(&mut self.mail);
+            if let Some(request) = intake.checkpoint {
+                self.active.request.get_or_insert_default().waiters.extend(request.waiters);
+            }
+            news = !self.mail.is_empty() || !intake.discharges.is_empty();
+            received = self.receive().await?;
+            for discharge in intake.discharges {
+                self.discharge(discharge).await?;
+            }
         }
-        let news = !self.mail.is_empty() || !intake.discharges.is_empty();
-        if !self.mail.is_empty() {
-            self.log().await?;
-        }
-        for discharge in intake.discharges {
-            self.discharge(discharge).await?;
-        }
+        let handled = self.handle_backlog(stable).await;
+        // Also before a restart: whatever was appended is in the log that the actor comes back from.
+        self.settle(received).await?;
+        handled?;
         if news {
             return Ok(true);
         }
         if !self.active.backlog.is_empty() {
-            // It owes too much. What settles its debts, and new mail, comes as news; taking mail in meanwhile is what
-            // lets actors that owe each other go on.
-            self.core.while_indebted(self.slot.news.notified()).await.map_err(|_| Broken::Over)?;
+            if self.slot.owes_too_much() {
+                // What settles its debts, and new mail, comes as news.
+                self.core.while_indebted(self.slot.news.notified()).await.map_err(|_| Broken::Over)?;
+            }
             return Ok(true);
         }
-        Ok(self.active.request.is_some())
+        Ok(self.wants_checkpoint())
     }
 
-    fn checkpoint_is_due(&self) -> bool {
+    fn wants_checkpoint(&self) -> bool {
         let (since, policy) = (&self.active.since_checkpoint, &self.core.config.checkpoints);
-        since.records >= policy.records || since.bytes >= policy.bytes
+        self.active.request.is_some() || since.records >= policy.records || since.bytes >= policy.bytes
     }
 
     /// Takes a checkpoint between two deliveries and hands it to the checkpointer; waits only when that has too many.

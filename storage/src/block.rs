@@ -140,6 +140,12 @@ impl Block {
         &self.bytes
     }
 
+    /// Gives its bytes up: the memory of a block that nobody else holds can be used again.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        self.bytes
+    }
+
     /// Decodes its frames, in order. Ends after the first that is malformed, and after the last with an error when
     /// the records do not add up.
     pub fn frames(&self) -> impl Iterator<Item = Result<Frame, Malformed>> + '_ {

@@ -1,0 +1,27 @@
+//! What a turn has taken in and has to tell of, once it is on stable storage.
+
+use std::sync::Arc;
+
+use relive_storage::Ssn;
+
+use crate::committer::Commit;
+use crate::envelope::{Debtor, ReceiptTo, Receipted};
+
+/// Mail that was taken in and may not be stable yet.
+#[derive(Default)]
+pub(crate) struct Received {
+    /// The commit that carries the last of it; none when there were but duplicates.
+    pub(crate) commit: Option<Commit>,
+    pub(crate) logged: Logged,
+    pub(crate) messages: u64,
+}
+
+/// What one intake has to tell when it is stable.
+#[derive(Default)]
+pub(crate) struct Logged {
+    pub(crate) fresh: u64,
+    pub(crate) duplicates: u64,
+    pub(crate) in_frame: usize,
+    pub(crate) senders: Vec<(Arc<dyn Debtor>, Ssn)>,
+    pub(crate) receipts: Vec<(ReceiptTo, Receipted)>,
+}
