@@ -28,6 +28,9 @@ pub(crate) const COMMIT_BUFFER_BYTES_MAX: usize = 4 << 20;
 /// How many checkpoints wait to be written, before actors that take one have to wait.
 pub(crate) const CHECKPOINT_QUEUE_MAX: usize = 256;
 
+/// How many actors that hold the cut of the log back are asked for checkpoints at a time.
+pub(crate) const CHECKPOINTS_ASKED_MAX: usize = CHECKPOINT_QUEUE_MAX;
+
 /// How many checkpoints are written with one sync.
 pub(crate) const CHECKPOINT_GROUP_MAX: usize = 128;
 

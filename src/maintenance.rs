@@ -7,7 +7,7 @@ use relive_storage::Lsn;
 
 use crate::core::Core;
 use crate::error::Refused;
-use crate::limits::MAINTENANCE_INTERVAL;
+use crate::limits::{CHECKPOINTS_ASKED_MAX, MAINTENANCE_INTERVAL};
 use crate::slot::Slot;
 use crate::stats::Counters;
 use crate::turn::begin;
@@ -53,25 +53,29 @@ fn hold_back(core: &Core, by_time: bool, progress: bool) {
     }
 }
 
-/// Cuts the log when it has reached half its budget, and asks for checkpoints of the actors that hold the cut back.
+/// Cuts the log when it has reached half its budget, and asks for checkpoints of the actors that hold the cut back when
+/// it has reached three quarters: as late as leaves time for them, since an actor has to be checkpointed the more often
+/// the less log is kept.
 async fn trim(core: &Arc<Core>) -> Result<Lsn, Refused> {
-    let keep = core.config.log_bytes / 2;
-    if core.committer.retained_bytes() > keep {
+    let budget = core.config.log_bytes;
+    if core.committer.retained_bytes() > budget / 2 {
         let below = needed_by_all(core);
         // Each cut syncs, so it is to free something worth that.
-        if core.committer.bytes_below(below) >= keep / 8 {
+        if core.committer.bytes_below(below) >= budget / 16 {
             core.checkpointer.cut(below).await?;
         }
     }
-    if core.committer.retained_bytes() > keep {
-        checkpoint_laggards(core, core.committer.position_keeping(keep / 2));
+    if core.committer.retained_bytes() > budget / 4 * 3 {
+        checkpoint_laggards(core, core.committer.position_keeping(budget / 8 * 5));
     }
     Ok(core.committer.log_start())
 }
 
-/// Asks for checkpoints of the actors that need log from before `target`, each until it has two without.
+/// Asks for checkpoints of the actors that need log from before `target`, each until it has two without. Of as many as
+/// can be written soon: an actor that waits for its checkpoint to be taken does nothing else. The others' turn comes
+/// when some of these are stable.
 fn checkpoint_laggards(core: &Arc<Core>, target: Lsn) {
-    for actor in core.needs.before(target) {
+    for actor in core.needs.before(target, CHECKPOINTS_ASKED_MAX) {
         let slot = core.slots.get(&actor).map(|slot| Arc::clone(&slot));
         if let Some(slot) = slot.filter(|slot| !slot.pins().is_pending()) {
             request_checkpoint(core, &slot);

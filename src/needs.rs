@@ -27,10 +27,11 @@ impl Needs {
         self.needs().first().map(|(lsn, _)| *lsn)
     }
 
-    /// The actors that need log from before a position, those that need the most first.
-    pub(crate) fn before(&self, position: Lsn) -> Vec<ActorId> {
+    /// The actors that need log from before a position, those that need the most first, and at most so many.
+    pub(crate) fn before(&self, position: Lsn, most: usize) -> Vec<ActorId> {
         let needs = self.needs();
-        needs.iter().take_while(|(lsn, _)| *lsn < position).map(|(_, actor)| actor.clone()).collect()
+        let before = needs.iter().take_while(|(lsn, _)| *lsn < position).take(most);
+        before.map(|(_, actor)| actor.clone()).collect()
     }
 
     fn needs(&self) -> MutexGuard<'_, BTreeSet<(Lsn, ActorId)>> {

@@ -1,8 +1,6 @@
 //! The way of a message into its actor: duplicate table -> position -> log. What is taken in is on stable storage before
 //! anything else is done with it.
 
-use std::sync::Arc;
-
 use relive_replay::{Admission, Halt, Quarantined};
 use relive_storage::record::{Delivery, Sender};
 
