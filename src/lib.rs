@@ -10,18 +10,20 @@
 //! | --- | --- |
 //! | `builder` | what a runtime is opened with, and the order of opening |
 //! | `actor_ref`, `request`, `producer` | what callers hold; `tell` and `ask` from outside |
-//! | `envelope`, `slot`, `core` | a message on its way; an actor and its mailbox; what all parts share |
-//! | `turn` | **the way of a message**: mailbox, duplicate table, log, step, effects |
+//! | `mailbox`, `envelope`, `slot`, `core` | messages that wait; one on its way; an actor; what all parts share |
+//! | `turn` | **the way of a message**: mailbox, then |
+//! | `receive`, `received`, `encoder` | duplicate table, position, log; what is to be told when it is stable |
+//! | `handle` | step, effects |
 //! | `committer` | group commit |
 //! | `live` | outcomes of side effects that happen now |
-//! | `outbox`, `pins` | what an actor owes; which log it needs |
+//! | `outbox`, `pins`, `needs` | what an actor owes; which log it needs; which all need |
 //! | `checkpointer`, `maintenance` | checkpoints, cutting the log, idle actors |
 //! | `survey`, `recovery`, `report` | **the way of a crash**, for a whole store: scan; restore, compare channels; tell |
 //! | `suspects`, `settling` | what may have ended the process, and getting through it with care |
 //! | `quarantine` | deliveries that are left out, for whoever looks |
 //! | `restart`, `supervision`, `activation` | the same for one actor: after a panic, or from passive |
 //! | `active` | an actor in memory |
-//! | `config`, `limits`, `error`, `stats`, `clock` | what can be set, what is bounded, what can go wrong, what is counted, time |
+//! | `config`, `limits`, `error`, `stats`, `clock`, `stop` | what can be set, what is bounded, what can go wrong, what is counted, time, the end |
 //! | `replay_filter` | hides the log lines of a replay |
 //!
 //! Below it lie `relive-storage` (what is durable) and `relive-replay` (what is deterministic).
