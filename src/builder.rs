@@ -163,7 +163,8 @@ impl Builder {
     async fn serve(self, kinds: Kinds, store: Arc<dyn Store>, began: Instant) -> Result<Runtime, OpenError> {
         let (config, progress) = (self.config, self.progress);
         let (surveyed, registered, to) = (Arc::clone(&store), kinds.clone(), Arc::clone(&progress));
-        let survey = blocking(move || survey(&*surveyed, &registered, &*to)).await?;
+        let mut survey = blocking(move || survey(&*surveyed, &registered, &*to)).await?;
+        let stored = Arc::new(std::mem::take(&mut survey.stored));
         let epoch = survey.scanned.epoch.next();
         let store_id = survey.extent.store;
 
@@ -188,12 +189,13 @@ impl Builder {
             Arc::clone(&store),
             Arc::clone(&committer),
             Arc::clone(&counters),
+            Arc::clone(&stored),
             Arc::clone(&stop),
             survey.last_checkpoint,
         );
         let checkpointer = checkpointer.map_err(thread)?;
         let from = Arc::clone(&store);
-        let core = Core::new(config, kinds, store, store_id, committer, checkpointer, counters, stop);
+        let core = Core::new(config, kinds, store, store_id, committer, checkpointer, counters, stored, stop);
         let core = Arc::new(core);
         // Before any handler runs: should one end the process, the next opening knows that this one began.
         announce(&core, epoch).await?;

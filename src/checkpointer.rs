@@ -15,6 +15,7 @@ use crate::pins::Pins;
 use crate::slot::Slot;
 use crate::stats::Counters;
 use crate::stop::Stop;
+use crate::stored::Stored;
 
 /// Hands checkpoints and cuts to the thread that does them.
 pub(crate) struct Checkpointer {
@@ -39,6 +40,7 @@ struct Worker {
     store: Arc<dyn Store>,
     committer: Arc<Committer>,
     counters: Arc<Counters>,
+    stored: Arc<Stored>,
     stop: Arc<Stop>,
     last: CheckpointNumber,
     writer: FrameWriter,
@@ -50,11 +52,12 @@ impl Checkpointer {
         store: Arc<dyn Store>,
         committer: Arc<Committer>,
         counters: Arc<Counters>,
+        stored: Arc<Stored>,
         stop: Arc<Stop>,
         last: CheckpointNumber,
     ) -> std::io::Result<Self> {
         let (jobs, queue) = mpsc::channel(CHECKPOINT_QUEUE_MAX);
-        let worker = Worker { store, committer, counters, stop, last, writer: FrameWriter::new() };
+        let worker = Worker { store, committer, counters, stored, stop, last, writer: FrameWriter::new() };
         let thread = std::thread::Builder::new()
             .name("relive-checkpointer".to_owned())
             .spawn(move || worker.run(queue))?;
@@ -133,6 +136,7 @@ impl Worker {
         for taken in &mut group {
             self.last = self.last.next();
             taken.checkpoint.header.number = self.last;
+            self.stored.add(&taken.slot.id);
             checkpoints.push(taken.checkpoint.clone());
         }
         match self.store.put(&checkpoints) {

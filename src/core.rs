@@ -20,6 +20,7 @@ use crate::quarantine::Quarantine;
 use crate::slot::Slot;
 use crate::stats::Counters;
 use crate::stop::Stop;
+use crate::stored::Stored;
 
 /// The registered actor types, by name.
 pub(crate) type Kinds = BTreeMap<&'static str, Arc<dyn Kind>>;
@@ -35,6 +36,7 @@ pub(crate) struct Core {
     pub(crate) counters: Arc<Counters>,
     pub(crate) quarantine: Quarantine,
     pub(crate) needs: Arc<Needs>,
+    pub(crate) stored: Arc<Stored>,
     pub(crate) tokio: Handle,
     /// Gone once the runtime is shut down, so that forgotten references do not keep the store open.
     store: RwLock<Option<Arc<dyn Store>>>,
@@ -58,6 +60,7 @@ impl Core {
         committer: Arc<Committer>,
         checkpointer: Checkpointer,
         counters: Arc<Counters>,
+        stored: Arc<Stored>,
         stop: Arc<Stop>,
     ) -> Self {
         Self {
@@ -70,6 +73,7 @@ impl Core {
             counters,
             quarantine: Quarantine::default(),
             needs: Arc::default(),
+            stored,
             tokio: Handle::current(),
             store: RwLock::new(Some(store)),
             closing: AtomicBool::new(false),

@@ -18,6 +18,7 @@
 //! | `live` | outcomes of side effects that happen now |
 //! | `outbox`, `pins`, `needs` | what an actor owes; which log it needs; which all need |
 //! | `checkpointer`, `maintenance` | checkpoints, cutting the log, idle actors |
+//! | `stored` | which actors have a checkpoint |
 //! | `survey`, `recovery`, `report` | **the way of a crash**, for a whole store: scan; restore, compare channels; tell |
 //! | `suspects`, `settling` | what may have ended the process, and getting through it with care |
 //! | `quarantine` | deliveries that are left out, for whoever looks |
@@ -63,6 +64,7 @@ mod settling;
 mod slot;
 mod stats;
 mod stop;
+mod stored;
 mod supervision;
 mod survey;
 mod suspects;

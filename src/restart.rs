@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use relive_replay::Halt;
+use relive_replay::{Halt, Tape};
 use relive_storage::limits::QUARANTINE_REASON_BYTES_MAX;
 use relive_storage::record::Quarantine;
-use relive_storage::{Rsn, StoreError};
+use relive_storage::{Rsn, Store, StoreError};
 
 use crate::activation::{Source, Unrestored};
 use crate::active::Active;
@@ -107,21 +107,15 @@ fn give_up(slot: &Slot, halted: Option<Box<Active>>, halt: Halt, tries: u32) {
 async fn load(core: &Arc<Core>, slot: &Arc<Slot>, before: Option<Rsn>) -> Result<Box<Active>, Unrestored> {
     let stopped = |reason: Refused| Unrestored::Store(StoreError::Poisoned { reason: reason.to_string() });
     let store = core.store().map_err(stopped)?;
+    if slot.pins().needed().is_none() && !core.stored.may_have(&slot.id) {
+        // Neither checkpoint nor log: it never received anything, and there is nothing to wait for.
+        let source = source(core, slot, &*store);
+        let activated = source.replay(None, Tape::after(Rsn::NONE), before)?;
+        return Ok(Box::new(activated.active));
+    }
     let (core, slot) = (Arc::clone(core), Arc::clone(slot));
     let loading = tokio::task::spawn_blocking(move || {
-        let (from, fallback_from) = {
-            let pins = slot.pins();
-            (pins.uncovered(), pins.needed())
-        };
-        let source = Source {
-            store: &*store,
-            store_id: core.store_id,
-            kind: &slot.kind,
-            id: &slot.id,
-            from,
-            fallback_from,
-            to: core.committer.durable(),
-        };
+        let source = source(&core, &slot, &*store);
         let span = tracing::info_span!("relive::replay", actor = %slot.id, replaying = true);
         let activated = span.in_scope(|| source.activate(before))?;
         core.counters.replayed(activated.replayed);
@@ -130,4 +124,14 @@ async fn load(core: &Arc<Core>, slot: &Arc<Slot>, before: Option<Rsn>) -> Result
     loading
         .await
         .unwrap_or_else(|error| Err(stopped(Refused::Stopped)).inspect_err(|_| tracing::error!(%error)))
+}
+
+/// What an actor is loaded from, as it is now.
+fn source<'a>(core: &Core, slot: &'a Slot, store: &'a dyn Store) -> Source<'a> {
+    let (from, fallback_from) = {
+        let pins = slot.pins();
+        (pins.uncovered(), pins.needed())
+    };
+    let (store_id, to) = (core.store_id, core.committer.durable());
+    Source { store, store_id, kind: &slot.kind, id: &slot.id, from, fallback_from, to }
 }

@@ -15,12 +15,14 @@ use crate::activation::is_determinant;
 use crate::core::Kinds;
 use crate::error::OpenError;
 use crate::report::{Progress, RecoveryProgress};
+use crate::stored::{Floors, Stored};
 
 /// What a store holds.
 pub(crate) struct Survey {
     pub(crate) extent: Extent,
     pub(crate) scanned: Scanned,
     pub(crate) last_checkpoint: CheckpointNumber,
+    pub(crate) stored: Stored,
     pub(crate) records: u64,
     pub(crate) actors: HashMap<ActorId, FoundActor>,
     /// There are deliveries that were handled perhaps, and perhaps not.
@@ -55,9 +57,10 @@ pub(crate) fn survey(store: &dyn Store, kinds: &Kinds, progress: &Progress) -> R
     let suspect = actors.values().any(FoundActor::is_suspect);
     let left = actors.values().any(|actor| actor.left_by(&last_opening));
     let unsettled = left && !last_opening.settled;
-    let last_checkpoint = catalog.last;
+    let Catalog { floors, last: last_checkpoint, .. } = catalog;
+    let stored = Stored::from(floors);
     let last_tried = last_opening.last_tried;
-    Ok(Survey { extent, scanned, last_checkpoint, records, actors, suspect, unsettled, last_tried })
+    Ok(Survey { extent, scanned, last_checkpoint, stored, records, actors, suspect, unsettled, last_tried })
 }
 
 /// How far the last opening came, as its records tell.
@@ -77,7 +80,7 @@ impl LastOpening {
 
 /// The newest checkpoints of all actors, without their bodies.
 struct Catalog {
-    entries: HashMap<ActorId, Rsn>,
+    floors: Floors,
     owing: Vec<ActorId>,
     last: CheckpointNumber,
 }
@@ -85,7 +88,7 @@ struct Catalog {
 impl Catalog {
     fn read(store: &dyn Store, kinds: &Kinds) -> Result<Self, OpenError> {
         let mut catalog =
-            Self { entries: HashMap::new(), owing: Vec::new(), last: CheckpointNumber::default() };
+            Self { floors: Floors::default(), owing: Vec::new(), last: CheckpointNumber::default() };
         let mut refused = None;
         let listed = store.list(&mut |header| {
             if let Err(error) = check_registered(&header, kinds) {
@@ -96,13 +99,15 @@ impl Catalog {
             if header.owes {
                 catalog.owing.push(header.actor.clone());
             }
-            catalog.entries.insert(header.actor, header.rsn);
+            catalog.floors.push(&header.actor, header.rsn);
             Ok(())
         });
         match refused {
-            Some(error) => Err(error),
-            None => Ok(listed.map(|()| catalog)?),
+            Some(error) => return Err(error),
+            None => listed?,
         }
+        catalog.floors.complete();
+        Ok(catalog)
     }
 }
 
@@ -248,7 +253,7 @@ impl Found<'_> {
             let kind = self.kinds.get(id.kind());
             let kind =
                 kind.ok_or_else(|| OpenError::UnknownKind { actor: id.clone(), kind: id.kind().to_owned() })?;
-            let floor = self.catalog.entries.get(id).copied().unwrap_or_default();
+            let floor = self.catalog.floors.get(id).unwrap_or_default();
             let tape = Tape::after(floor);
             let found = FoundActor {
                 kind: Arc::clone(kind),

@@ -23,7 +23,7 @@ fn found_out(lie: Lie, length_max: usize, which: impl Fn(&Case) -> bool) -> (usi
 /// oracles sees it somewhere: the scan when the mark survived, the comparison with what was acknowledged when it did not.
 #[test]
 fn acknowledging_without_syncing_is_found_out() {
-    let (found, of, what) = found_out(Lie::SyncsNothing, 1, |_| true);
+    let (found, of, what) = found_out(Lie::SyncsNothing, 2, |_| true);
     println!("{found} of {of} cases found it out");
     for text in ["are lost", "is damaged", "the actors have done", "is in the ledger", "serves after"] {
         assert!(what.iter().any(|line| line.contains(text)), "never {text:?} in {what:#?}");
