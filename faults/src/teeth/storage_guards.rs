@@ -167,8 +167,8 @@ pub(super) const GUARDS: &[Guard] = &[
         name: "a checkpoint is read back before it counts as stable",
         edits: &[Edit {
             file: "storage/src/sled_store/store_checkpoints.rs",
-            find: "            self.verify(entry, bytes)?;\n",
-            replace: "            let _ = (entry, bytes);\n",
+            find: "        self.verify(entries, encoded)?;\n",
+            replace: "        let _ = (entries, encoded);\n",
         }],
         test: STORAGE.filter("sled_store::store_checkpoints::tests"),
     },

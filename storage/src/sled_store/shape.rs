@@ -46,10 +46,13 @@ pub(super) const FLUSH_EVERY_MS: Option<u64> = None;
 pub(super) const KEYS_PER_REMOVAL: usize = 256;
 
 /// The most old checkpoints removed before a commit may pass.
-pub(super) const CHECKPOINTS_PER_REMOVAL: usize = 32;
+pub(super) const NUMBERS_PER_REMOVAL: usize = 32;
 
-/// The most values of a checkpoint written, or read, before a commit may pass.
-pub(super) const VALUES_PER_STEP: usize = 16;
+/// The most values of checkpoints written, or read, before a commit or another read may pass.
+pub(super) const VALUES_PER_STEP: usize = 32;
+
+/// How many bytes of values end such a step.
+pub(super) const BYTES_PER_STEP: usize = 256 * 1024;
 
 /// The most entries of the catalog read at once.
 pub(super) const ENTRIES_PER_PAGE: usize = 1024;

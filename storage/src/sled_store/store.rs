@@ -13,7 +13,7 @@ use super::worker::Worker;
 use super::writer::{Status, Writer};
 use crate::admission::Tail;
 use crate::log::{Extent, Log, StoredBlock};
-use crate::position::{Lsn, StoreId};
+use crate::position::{CheckpointNumber, Lsn, StoreId};
 use crate::{Block, Durability, StoreError, boundary};
 
 /// A store in a directory, on sled 0.34.
@@ -58,8 +58,9 @@ pub struct SledStore {
 pub(super) struct Counted {
     /// All newest checkpoints.
     pub(super) seal: Option<Seal>,
-    /// Whether remains of an unfinished checkpoint were removed.
-    pub(super) cleared: bool,
+    /// The highest number when remains of unfinished checkpoints were removed: of those that were put since, all that
+    /// they doomed is removed.
+    pub(super) cleared: Option<CheckpointNumber>,
 }
 
 impl SledStore {

@@ -16,7 +16,6 @@ use super::lock::Lock;
 use super::mark::{Mark, MarkFile, Seal};
 use super::part::Key;
 use super::poison::Poison;
-use super::shape::CHECKPOINTS_PER_REMOVAL;
 use super::stable::Stable;
 use crate::admission::Tail;
 use crate::position::{CheckpointNumber, Lsn, StoreId};
@@ -45,8 +44,8 @@ pub(super) struct Listed {
     pub(super) seal: Seal,
     /// Their actors' entries.
     pub(super) entries: Vec<Entry>,
-    /// The checkpoints that count no more.
-    pub(super) doomed: Vec<CheckpointNumber>,
+    /// The checkpoints that count no more, as numbers that descend.
+    pub(super) doomed: Vec<u64>,
 }
 
 /// The state of the writer's thread. Fields are dropped in order: sled and the lock last.
@@ -240,11 +239,12 @@ impl Writer {
     }
 
     /// Makes the checkpoints count whose values were written, and makes them stable by one sync. `seal` counts those
-    /// before them.
+    /// before them; what checkpoints above `cleared` doomed is removed already.
     pub(super) fn put_entries(
         &mut self,
         headers: Vec<CheckpointHeader>,
         mut seal: Seal,
+        cleared: CheckpointNumber,
     ) -> Result<Listed, StoreError> {
         self.poison.check()?;
         let mut mark = self.status.get();
@@ -255,6 +255,7 @@ impl Writer {
             catalog::put(&self.engine.catalog, &entry)?;
             census::replace(&mut seal, before.as_ref(), &entry);
             // That of the entry before was not removed when the process ended too early.
+            let before = before.filter(|before| before.newest.number <= cleared);
             doomed.extend([before.map_or(NO_CHECKPOINT, |before| before.doomed), entry.doomed]);
             entries.push(entry);
         }
@@ -265,22 +266,16 @@ impl Writer {
         boundary!("checkpoint.stable");
         *self.status.lock() = mark;
         doomed.retain(|number| *number != NO_CHECKPOINT);
+        let mut doomed: Vec<_> = doomed.into_iter().map(CheckpointNumber::get).collect();
+        doomed.sort_unstable_by(|a, b| b.cmp(a));
+        doomed.dedup();
         Ok(Listed { seal, entries, doomed })
     }
 
     /// Removes some of the checkpoints that do not count any more. Returns those that may have values left.
-    pub(super) fn remove_step(
-        &mut self,
-        mut doomed: Vec<CheckpointNumber>,
-    ) -> Result<Vec<CheckpointNumber>, StoreError> {
+    pub(super) fn remove_step(&mut self, mut doomed: Vec<u64>) -> Result<Vec<u64>, StoreError> {
         self.poison.check()?;
-        for _ in 0..CHECKPOINTS_PER_REMOVAL {
-            let Some(number) = doomed.last() else { break };
-            if checkpoints::remove_step(&self.checkpoints, *number)? {
-                break;
-            }
-            doomed.pop();
-        }
+        checkpoints::remove_step(&self.checkpoints, &mut doomed)?;
         Ok(doomed)
     }
 
