@@ -10,7 +10,7 @@ use super::engine::backend;
 use super::fenced::Fenced;
 use super::part::{self, Assembly, Key};
 use super::place::Place;
-use super::seek::{Values, seek};
+use super::seek::{Ends, Values};
 use super::shape::{BYTES_PER_STEP, VALUES_PER_STEP};
 use crate::StoreError;
 use crate::limits::CHECKPOINT_BYTES_MAX;
@@ -87,9 +87,9 @@ impl Reading {
     }
 
     /// Where reading goes on.
-    pub(super) fn values(&self, tree: &Tree) -> Result<Values, StoreError> {
+    pub(super) fn values(&self, tree: &Tree, ends: &mut Ends) -> Result<Values, StoreError> {
         match (&self.last, self.assembly.wants()) {
-            (None, Some(wanted)) => seek(tree, wanted.number),
+            (None, Some(wanted)) => ends.seek(tree, wanted.number),
             (last, _) => Ok(Values::from(tree, last.as_ref().map_or(Bound::Unbounded, Bound::Excluded))),
         }
     }
@@ -118,7 +118,7 @@ impl Reading {
 }
 
 /// Removes some values of checkpoints whose numbers descend, the last of them first. Takes off those that are gone.
-pub(super) fn remove_step(tree: &Fenced, numbers: &mut Vec<u64>) -> Result<(), StoreError> {
+pub(super) fn remove_step(tree: &mut Fenced, numbers: &mut Vec<u64>) -> Result<(), StoreError> {
     tree.remove_numbers_step(numbers)
 }
 

@@ -48,6 +48,7 @@ pub(super) struct Fenced {
     bytes: usize,
     /// All groups from the one at open to this one (not included) have their fences.
     fenced: u64,
+    ends: Ends,
 }
 
 impl Fenced {
@@ -58,7 +59,7 @@ impl Fenced {
             Some(last) => last.group() + 1,
         };
         let (bytes, fenced) = (0, group);
-        Ok(Self { tree, group, bytes, fenced })
+        Ok(Self { tree, group, bytes, fenced, ends: Ends::default() })
     }
 
     /// What it is in sled.
@@ -102,15 +103,14 @@ impl Fenced {
 
     /// Removes some of the values of these numbers, the last of them first, with the fences at the end of the step.
     /// They must descend; those of which nothing is left are taken off.
-    pub(super) fn remove_numbers_step(&self, numbers: &mut Vec<u64>) -> Result<(), StoreError> {
-        let ends = Ends::of(&self.tree)?;
+    pub(super) fn remove_numbers_step(&mut self, numbers: &mut Vec<u64>) -> Result<(), StoreError> {
         let mut values = Values::from(&self.tree, Bound::Unbounded);
         let mut keys = KEYS_PER_REMOVAL;
         let mut gaps: Vec<Gap> = Vec::new();
         for _ in 0..NUMBERS_PER_REMOVAL {
             let Some(&number) = numbers.last() else { break };
             if values.place()?.map(Place::number) != Some(number) {
-                values = ends.seek(&self.tree, number)?;
+                values = self.ends.seek(&self.tree, number)?;
             }
             let mut group = None;
             while values.place()?.is_some_and(|place| place.number() == number) && keys > 0 {

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::catalog::{self, Entry};
 use super::checkpoints::{Budget, Reading};
 use super::engine::Engine;
+use super::seek::Ends;
 use crate::StoreError;
 
 /// Checkpoints that stand side by side, in the order of their numbers.
@@ -34,10 +35,10 @@ impl Readback {
 
     /// Reads the next values, and compares each checkpoint that is complete. One that is not there as it was written
     /// is an error.
-    pub(super) fn step(mut self, engine: &Engine) -> Result<Self, StoreError> {
+    pub(super) fn step(mut self, engine: &Engine, ends: &mut Ends) -> Result<Self, StoreError> {
         let mut budget = Budget::step();
         let mut values = match &self.next {
-            Some((_, _, reading)) => reading.values(&engine.checkpoints)?,
+            Some((_, _, reading)) => reading.values(&engine.checkpoints, ends)?,
             None => return Ok(self),
         };
         while budget.is_left()

@@ -9,6 +9,7 @@ use super::engine::Engine;
 use super::mark::Seal;
 use super::options::SledOptions;
 use super::poison::Poison;
+use super::seek::Ends;
 use super::worker::Worker;
 use super::writer::{Status, Writer};
 use crate::admission::Tail;
@@ -89,7 +90,7 @@ impl SledStore {
         let (store, status, engine) =
             writer.call("open", |writer| Ok((writer.store(), writer.status(), writer.engine())))?;
         let reader = Worker::start("relive-reader", "open", timeouts, Arc::clone(&poison), || {
-            Ok(Reader { engine, cursors: Cursors::default() })
+            Ok(Reader { engine, cursors: Cursors::default(), ends: Ends::default() })
         })?;
         let acknowledged = status.get().acknowledged;
         tracing::info!(path = %path.display(), tier = %durability, %store, %acknowledged, "opened the store");
@@ -140,6 +141,8 @@ impl SledStore {
 pub(super) struct Reader {
     pub(super) engine: Engine,
     cursors: Cursors,
+    /// Of the checkpoints.
+    pub(super) ends: Ends,
 }
 
 impl Drop for SledStore {

@@ -164,7 +164,7 @@ impl SledStore {
     fn verify(&self, entries: Vec<Entry>, encoded: Vec<Bytes>) -> Result<(), StoreError> {
         let mut left = Readback::new(entries.into_iter().zip(encoded).collect());
         while left.wants() {
-            let read = self.reader.call("get", move |reader| left.step(&reader.engine));
+            let read = self.reader.call("get", move |reader| left.step(&reader.engine, &mut reader.ends));
             left = read.inspect_err(|error| self.poison.set(error))?;
         }
         Ok(())
@@ -180,7 +180,7 @@ struct Begun {
 }
 
 /// Looks an actor up, and reads the first values of its checkpoint.
-fn begin(reader: &Reader, actor: &ActorId, generation: Generation) -> Result<Option<Begun>, StoreError> {
+fn begin(reader: &mut Reader, actor: &ActorId, generation: Generation) -> Result<Option<Begun>, StoreError> {
     let Some(entry) = catalog::get(&reader.engine.catalog, actor)? else {
         return Ok(None);
     };
@@ -195,8 +195,8 @@ fn begin(reader: &Reader, actor: &ActorId, generation: Generation) -> Result<Opt
     Ok(Some(Begun { entry, number, read }))
 }
 
-fn read_step(reader: &Reader, mut reading: Reading) -> Result<Result<Reading, String>, StoreError> {
-    let mut values = reading.values(&reader.engine.checkpoints)?;
+fn read_step(reader: &mut Reader, mut reading: Reading) -> Result<Result<Reading, String>, StoreError> {
+    let mut values = reading.values(&reader.engine.checkpoints, &mut reader.ends)?;
     let read = reading.step(&mut values, &mut Budget::step())?;
     Ok(read.map(|()| reading))
 }

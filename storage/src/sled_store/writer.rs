@@ -275,7 +275,7 @@ impl Writer {
     /// Removes some of the checkpoints that do not count any more. Returns those that may have values left.
     pub(super) fn remove_step(&mut self, mut doomed: Vec<u64>) -> Result<Vec<u64>, StoreError> {
         self.poison.check()?;
-        checkpoints::remove_step(&self.checkpoints, &mut doomed)?;
+        checkpoints::remove_step(&mut self.checkpoints, &mut doomed)?;
         Ok(doomed)
     }
 
