@@ -26,17 +26,10 @@ use super::part::Key;
 use super::place::{self, Place, fence, is_fence};
 use super::seek::{Ends, Values, last_before, seek};
 use super::shape::{
-    FENCES, GROUP_BYTES, GROUPS_AHEAD, GROUPS_PER_REMOVAL, KEYS_PER_REMOVAL, NUMBERS_PER_REMOVAL,
+    CUT_KEYS_PER_REMOVAL, FENCES, FENCES_PER_REMOVAL, GROUP_BYTES, GROUPS_AHEAD, GROUPS_PER_REMOVAL,
+    KEYS_PER_REMOVAL,
 };
 use crate::StoreError;
-
-/// Groups that have no values any more.
-struct Gap {
-    /// The last number that had values in them.
-    number: u64,
-    begin: u64,
-    end: u64,
-}
 
 /// The writer's side of such a tree.
 #[derive(Debug)]
@@ -49,6 +42,8 @@ pub(super) struct Fenced {
     /// All groups from the one at open to this one (not included) have their fences.
     fenced: u64,
     ends: Ends,
+    /// Numbers that were removed but for some fences, and where the next value stands.
+    gone: Vec<(u64, Option<Place>)>,
 }
 
 impl Fenced {
@@ -59,7 +54,7 @@ impl Fenced {
             Some(last) => last.group() + 1,
         };
         let (bytes, fenced) = (0, group);
-        Ok(Self { tree, group, bytes, fenced, ends: Ends::default() })
+        Ok(Self { tree, group, bytes, fenced, ends: Ends::default(), gone: Vec::new() })
     }
 
     /// What it is in sled.
@@ -87,18 +82,12 @@ impl Fenced {
     /// before them. Returns whether there may be more.
     pub(super) fn remove_step(&self, first: u64, last: u64) -> Result<bool, StoreError> {
         let mut values = seek(&self.tree, first)?;
-        let mut removed = 0;
-        while values.place()?.is_some_and(|place| place.number() <= last) {
-            if removed == KEYS_PER_REMOVAL {
-                return Ok(true);
-            }
-            if let Some((place, _)) = values.next().transpose()? {
-                self.remove(place.bytes())?;
-                removed += 1;
-            }
+        let mut keys = KEYS_PER_REMOVAL;
+        while keys > 0 && values.place()?.is_some_and(|place| place.number() <= last) {
+            self.remove_next(&mut values)?;
+            keys -= 1;
         }
-        let (begin, end) = self.gap(&mut values)?;
-        Ok(!self.remove_fences(begin, end, &mut { KEYS_PER_REMOVAL })?)
+        Ok(keys == 0 || !self.remove_fences_before(values.place()?, &mut { FENCES_PER_REMOVAL })?)
     }
 
     /// Removes some of the values of these numbers, the last of them first, with the fences at the end of the step.
@@ -106,38 +95,43 @@ impl Fenced {
     pub(super) fn remove_numbers_step(&mut self, numbers: &mut Vec<u64>) -> Result<(), StoreError> {
         let mut values = Values::from(&self.tree, Bound::Unbounded);
         let mut keys = KEYS_PER_REMOVAL;
-        let mut gaps: Vec<Gap> = Vec::new();
-        for _ in 0..NUMBERS_PER_REMOVAL {
-            let Some(&number) = numbers.last() else { break };
+        let mut gone = Vec::new();
+        while keys > 0
+            && let Some(&number) = numbers.last()
+        {
+            if let Some(left) = self.gone.pop_if(|(gone, _)| *gone == number) {
+                numbers.pop();
+                gone.push(left);
+                continue;
+            }
             if values.place()?.map(Place::number) != Some(number) {
                 values = self.ends.seek(&self.tree, number)?;
             }
             let mut group = None;
-            while values.place()?.is_some_and(|place| place.number() == number) && keys > 0 {
-                if let Some((place, _)) = values.next().transpose()? {
-                    self.remove(place.bytes())?;
-                    keys -= 1;
-                    group = Some(place.group());
-                }
+            while keys > 0 && values.place()?.is_some_and(|place| place.number() == number) {
+                group = self.remove_next(&mut values)?;
+                keys -= 1;
             }
             let next = values.place()?;
-            if keys == 0 && next.is_some_and(|place| place.number() == number) {
+            if next.is_some_and(|place| place.number() == number) {
                 break;
             }
             numbers.pop();
+            keys -= usize::from(group.is_none());
             // As long as the group has a value left it keeps its fences.
             if group.is_none() || next.map(Place::group) != group {
-                let (begin, end) = self.gap(&mut values)?;
-                gaps.pop_if(|gap| gap.begin == begin);
-                gaps.push(Gap { number, begin, end });
+                gone.push((number, next.cloned()));
             }
         }
-        let mut keys = KEYS_PER_REMOVAL;
-        for gap in gaps.into_iter().rev() {
-            if !self.remove_fences(gap.begin, gap.end, &mut keys)? {
-                numbers.push(gap.number);
+        let mut fences = FENCES_PER_REMOVAL;
+        self.gone.clear();
+        for (number, after) in gone {
+            if !self.remove_fences_before(after.as_ref(), &mut fences)? {
+                self.gone.push((number, after));
             }
         }
+        self.gone.reverse();
+        numbers.extend(self.gone.iter().map(|(number, _)| number));
         Ok(())
     }
 
@@ -161,35 +155,42 @@ impl Fenced {
                 self.remove(&found)?;
                 removed += 1;
             }
-            if removed == KEYS_PER_REMOVAL {
+            if removed == CUT_KEYS_PER_REMOVAL {
                 return Ok(true);
             }
         }
-        self.remove_fences(0, end, &mut { KEYS_PER_REMOVAL })?;
+        let fences = self.tree.range(..end.to_be_bytes().as_slice()).keys();
+        for found in fences.take(CUT_KEYS_PER_REMOVAL) {
+            self.remove(&found.map_err(backend("cut the log"))?)?;
+        }
         Ok(true)
     }
 
-    /// The groups without values before those that follow, as the first of them and the first after them.
-    fn gap(&self, after: &mut Values) -> Result<(u64, u64), StoreError> {
-        let after = after.place()?;
-        let begin = last_before(&self.tree, after)?.map_or(0, |before| before.group() + 1);
-        Ok((begin, after.map_or(self.group, Place::group)))
-    }
-
-    /// Removes fences in groups that have no values, at most so many. Returns whether all are gone.
-    fn remove_fences(&self, begin: u64, end: u64, keys: &mut usize) -> Result<bool, StoreError> {
-        if begin >= end {
-            return Ok(true);
-        }
-        let (begin, end) = (begin.to_be_bytes(), end.to_be_bytes());
-        for found in self.tree.range(begin.as_slice()..end.as_slice()).keys() {
-            if *keys == 0 {
+    /// Removes fences of groups without values, from those before a place, or of all, back to the value before it; at
+    /// most so many. Returns whether all are gone.
+    fn remove_fences_before(&self, after: Option<&Place>, most: &mut usize) -> Result<bool, StoreError> {
+        let group = after.map_or(self.group, Place::group).to_be_bytes();
+        for found in self.tree.range(..group.as_slice()).keys().rev() {
+            let found = found.map_err(backend("remove"))?;
+            if !is_fence(&found) {
+                break;
+            }
+            if *most == 0 {
                 return Ok(false);
             }
-            self.remove(&found.map_err(backend("remove"))?)?;
-            *keys -= 1;
+            self.remove(&found)?;
+            *most -= 1;
         }
         Ok(true)
+    }
+
+    /// Removes a value, and gives its group.
+    fn remove_next(&self, values: &mut Values) -> Result<Option<u64>, StoreError> {
+        let Some((place, _)) = values.next().transpose()? else {
+            return Ok(None);
+        };
+        self.remove(place.bytes())?;
+        Ok(Some(place.group()))
     }
 
     fn lowest_group(&self) -> Result<Option<u64>, StoreError> {

@@ -16,6 +16,7 @@ use super::lock::Lock;
 use super::mark::{Mark, MarkFile, Seal};
 use super::part::Key;
 use super::poison::Poison;
+use super::shape::UNSTABLE_BYTES_MAX;
 use super::stable::Stable;
 use crate::admission::Tail;
 use crate::position::{CheckpointNumber, Lsn, StoreId};
@@ -58,6 +59,8 @@ pub(super) struct Writer {
     tail: Tail,
     mark: MarkFile,
     stable: Stable,
+    /// How many bytes of checkpoints were written since all was made stable.
+    unstable: usize,
     log: Fenced,
     checkpoints: Fenced,
     engine: Engine,
@@ -107,6 +110,7 @@ impl Writer {
             tail: Tail::default(),
             mark: mark_file,
             stable,
+            unstable: 0,
             log: Fenced::open(engine.log.clone())?,
             checkpoints: Fenced::open(engine.checkpoints.clone())?,
             engine,
@@ -140,6 +144,7 @@ impl Writer {
             tail: Tail::default(),
             mark: mark_file,
             stable: Stable::open(directory, tier)?,
+            unstable: 0,
             log: Fenced::open(engine.log.clone())?,
             checkpoints: Fenced::open(engine.checkpoints.clone())?,
             engine,
@@ -189,7 +194,7 @@ impl Writer {
     pub(super) fn sync(&mut self) -> Result<(), StoreError> {
         self.poison.check()?;
         boundary!("commit.flush");
-        self.stable.flush(&self.engine.db)?;
+        self.make_stable()?;
         let mut mark = self.status.get();
         mark.acknowledged = self.tail.acknowledges(mark.acknowledged);
         self.mark.write_both(&mark, false)?;
@@ -233,8 +238,12 @@ impl Writer {
     /// Writes some values of a checkpoint that does not count yet.
     pub(super) fn put_step(&mut self, values: Vec<(Key, Vec<u8>)>) -> Result<(), StoreError> {
         self.poison.check()?;
+        self.unstable += values.iter().map(|(_, value)| value.len()).sum::<usize>();
         checkpoints::insert(&mut self.checkpoints, values)?;
         boundary!("checkpoint.values");
+        if self.unstable >= UNSTABLE_BYTES_MAX {
+            self.make_stable()?;
+        }
         Ok(())
     }
 
@@ -260,7 +269,7 @@ impl Writer {
             entries.push(entry);
         }
         boundary!("checkpoint.listed");
-        self.stable.flush(&self.engine.db)?;
+        self.make_stable()?;
         mark.latest = seal;
         self.mark.write_both(&mark, false)?;
         boundary!("checkpoint.stable");
@@ -283,10 +292,16 @@ impl Writer {
     pub(super) fn close(&mut self, seal: Option<Seal>) -> Result<(), StoreError> {
         self.poison.check()?;
         boundary!("close.begin");
-        self.stable.flush(&self.engine.db)?;
+        self.make_stable()?;
         let mark = self.status.get();
         self.write_mark(seal.map_or(mark, |seal| mark.sealed(seal)))?;
         boundary!("close.end");
+        Ok(())
+    }
+
+    fn make_stable(&mut self) -> Result<(), StoreError> {
+        self.stable.flush(&self.engine.db)?;
+        self.unstable = 0;
         Ok(())
     }
 
