@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use relive_storage::record::CheckpointMark;
-use relive_storage::{Checkpoint, CheckpointNumber, FrameWriter, Lsn, Store, StoreError};
+use relive_storage::{Checkpoint, CheckpointHeader, CheckpointNumber, FrameWriter, Lsn, Store, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::committer::Committer;
@@ -29,10 +29,15 @@ enum Job {
     Stop,
 }
 
-/// A checkpoint that was taken, and whoever waits until it is stable.
+/// A checkpoint that was taken.
 struct Taken {
-    slot: Arc<Slot>,
     checkpoint: Checkpoint,
+    owner: Owner,
+}
+
+/// Whose a checkpoint is, and whoever waits until it is stable.
+struct Owner {
+    slot: Arc<Slot>,
     request: CheckpointRequest,
 }
 
@@ -66,9 +71,9 @@ impl Checkpointer {
 
     /// Queues a checkpoint that was just taken; the slot's pins know that it was. Its number is given here.
     pub(crate) async fn write(&self, slot: &Arc<Slot>, checkpoint: Checkpoint, request: CheckpointRequest) {
-        let taken = Taken { slot: Arc::clone(slot), checkpoint, request };
+        let taken = Taken { checkpoint, owner: Owner { slot: Arc::clone(slot), request } };
         if let Err(mpsc::error::SendError(Job::Write(taken))) = self.jobs.send(Job::Write(taken)).await {
-            taken.fail(Refused::Stopped);
+            taken.owner.fail(Refused::Stopped);
         }
     }
 
@@ -98,7 +103,7 @@ impl Checkpointer {
     }
 }
 
-impl Taken {
+impl Owner {
     fn fail(self, reason: Refused) {
         self.slot.change_pins(Pins::failed);
         self.request.tell(&Err(reason));
@@ -128,49 +133,57 @@ impl Worker {
     }
 
     /// Writes checkpoints together: one sync for all of them.
-    fn write(&mut self, mut group: Vec<Taken>) {
+    fn write(&mut self, group: Vec<Taken>) {
         if let Some(reason) = self.stop.reason() {
-            return group.into_iter().for_each(|taken| taken.fail(reason.clone()));
+            return group.into_iter().for_each(|taken| taken.owner.fail(reason.clone()));
         }
-        let mut checkpoints = Vec::with_capacity(group.len());
-        for taken in &mut group {
+        let taken = group.into_iter().map(|Taken { mut checkpoint, owner }| {
             self.last = self.last.next();
-            taken.checkpoint.header.number = self.last;
-            self.stored.add(&taken.slot.id);
-            checkpoints.push(taken.checkpoint.clone());
-        }
+            checkpoint.header.number = self.last;
+            self.stored.add(&checkpoint.header.actor);
+            (checkpoint, owner)
+        });
+        let (checkpoints, owners): (Vec<_>, Vec<_>) = taken.unzip();
         match self.store.put(&checkpoints) {
-            Ok(()) => group.into_iter().for_each(|taken| self.stable(taken)),
-            Err(StoreError::TooLarge { .. }) if group.len() > 1 => {
+            Ok(()) => self.stable(&checkpoints, owners),
+            Err(StoreError::TooLarge { .. }) if owners.len() > 1 => {
                 // Nothing was written. The others are not to suffer from the one.
-                group.into_iter().for_each(|taken| self.write(vec![taken]));
+                for (checkpoint, owner) in checkpoints.into_iter().zip(owners) {
+                    self.write(vec![Taken { checkpoint, owner }]);
+                }
             }
             Err(error) => {
                 let reason = self.failed(error);
-                group.into_iter().for_each(|taken| taken.fail(reason.clone()));
+                owners.into_iter().for_each(|owner| owner.fail(reason.clone()));
             }
         }
     }
 
-    fn stable(&mut self, taken: Taken) {
-        let Taken { slot, checkpoint, request } = taken;
-        let (number, rsn) = (checkpoint.header.number, checkpoint.header.rsn);
-        slot.change_pins(Pins::stable);
-        self.counters.checkpointed();
-        self.committer.checkpointed();
-        tracing::debug!(actor = %slot.id, %rsn, %number, "checkpoint is stable");
-        // Nobody waits for the mark, and the checkpoint is found without: what fails here fails the next commit too.
-        if let Err(error) = self.mark(&slot, CheckpointMark { number, rsn }) {
-            tracing::warn!(actor = %slot.id, %error, "the checkpoint is stable, but the log can't say so");
+    fn stable(&mut self, checkpoints: &[Checkpoint], owners: Vec<Owner>) {
+        for (owner, Checkpoint { header, .. }) in owners.iter().zip(checkpoints) {
+            owner.slot.change_pins(Pins::stable);
+            tracing::debug!(actor = %header.actor, rsn = %header.rsn, number = %header.number, "checkpoint is stable");
         }
-        request.tell(&Ok(rsn));
+        self.counters.checkpointed(checkpoints.len() as u64);
+        self.committer.checkpointed();
+        // Nobody waits for the marks, and a checkpoint is found without: what fails here fails the next commit too.
+        if let Err(error) = self.mark(checkpoints) {
+            tracing::warn!(%error, "checkpoints are stable, but the log can't say so");
+        }
+        for (owner, checkpoint) in owners.into_iter().zip(checkpoints) {
+            owner.request.tell(&Ok(checkpoint.header.rsn));
+        }
     }
 
-    /// Says in the log that the checkpoint is stable.
-    fn mark(&mut self, slot: &Slot, mark: CheckpointMark) -> Result<(), Arc<StoreError>> {
-        self.writer.put_checkpoint_mark(mark);
-        let frame = self.writer.finish(Some(&slot.id), mark.rsn, mark.rsn, &[]);
-        self.committer.append_now(frame).map(drop)
+    /// Says in the log that checkpoints are stable, in one block.
+    fn mark(&mut self, checkpoints: &[Checkpoint]) -> Result<(), Arc<StoreError>> {
+        let mut appending = self.committer.begin_append();
+        for Checkpoint { header, .. } in checkpoints {
+            let CheckpointHeader { number, rsn, .. } = *header;
+            self.writer.put_checkpoint_mark(CheckpointMark { number, rsn });
+            appending.put(self.writer.finish(Some(&header.actor), rsn, rsn, &[]))?;
+        }
+        Ok(())
     }
 
     fn cut(&mut self, below: Lsn) -> Result<Lsn, Refused> {
@@ -207,7 +220,9 @@ fn gather(first: Taken, queue: &mut mpsc::Receiver<Job>) -> (Vec<Taken>, Option<
     let mut group = vec![first];
     while group.len() < CHECKPOINT_GROUP_MAX && bytes < CHECKPOINT_GROUP_BYTES_MAX {
         match queue.try_recv() {
-            Ok(Job::Write(taken)) if !group.iter().any(|other| Arc::ptr_eq(&other.slot, &taken.slot)) => {
+            Ok(Job::Write(taken))
+                if !group.iter().any(|other| Arc::ptr_eq(&other.owner.slot, &taken.owner.slot)) =>
+            {
                 bytes += taken.checkpoint.body.len();
                 group.push(taken);
             }

@@ -90,6 +90,19 @@ pub(crate) struct Appended {
     pub(crate) commit: Commit,
 }
 
+/// Frames that are being appended to one block.
+pub(crate) struct Appending<'c> {
+    shared: &'c Shared,
+    buffer: MutexGuard<'c, Buffer>,
+}
+
+impl Appending<'_> {
+    /// Appends the next.
+    pub(crate) fn put(&mut self, frame: FrameBytes<'_>) -> Result<Appended, Arc<StoreError>> {
+        self.shared.put(&mut self.buffer, frame, &|_| {})
+    }
+}
+
 /// A commit under way.
 pub(crate) struct Commit(watch::Receiver<Outcome>);
 
@@ -166,10 +179,14 @@ impl Committer {
         }
     }
 
-    /// Appends from a thread of its own, past the bound of the buffer: for the few frames of the checkpointer.
+    /// Appends past the bound of the buffer: for the few frames that are not of turns.
     pub(crate) fn append_now(&self, frame: FrameBytes<'_>) -> Result<Appended, Arc<StoreError>> {
-        let mut buffer = self.shared.buffer();
-        self.shared.put(&mut buffer, frame, &|_| {})
+        self.begin_append().put(frame)
+    }
+
+    /// Begins to append frames that go into one block, past the bound of the buffer. Nobody else appends meanwhile.
+    pub(crate) fn begin_append(&self) -> Appending<'_> {
+        Appending { shared: &self.shared, buffer: self.shared.buffer() }
     }
 
     /// Where the next record will stand.

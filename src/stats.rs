@@ -81,9 +81,9 @@ impl Counters {
         metrics::counter!("relive_replayed_total").increment(deliveries);
     }
 
-    pub(crate) fn checkpointed(&self) {
-        add(&self.checkpoints, 1);
-        metrics::counter!("relive_checkpoints_total").increment(1);
+    pub(crate) fn checkpointed(&self, checkpoints: u64) {
+        add(&self.checkpoints, checkpoints);
+        metrics::counter!("relive_checkpoints_total").increment(checkpoints);
     }
 
     pub(crate) fn restarted(&self) {

@@ -27,7 +27,7 @@ pub(super) const GUARDS: &[Guard] = &[
         name: "acknowledge after flush, in the store",
         edits: &[Edit {
             file: "storage/src/sled_store/writer.rs",
-            find: "        self.stable.flush(&self.engine.db)?;\n        let mut mark = self.status.get();\n        mark.acknowledged",
+            find: "        self.make_stable()?;\n        let mut mark = self.status.get();\n        mark.acknowledged",
             replace: "        let mut mark = self.status.get();\n        mark.acknowledged",
         }],
         test: STORES.filter("killing::what_a_killed_process_was_told_is_there"),
@@ -167,8 +167,8 @@ pub(super) const GUARDS: &[Guard] = &[
         name: "a checkpoint is read back before it counts as stable",
         edits: &[Edit {
             file: "storage/src/sled_store/store_checkpoints.rs",
-            find: "            self.verify(entry, bytes)?;\n",
-            replace: "            let _ = (entry, bytes);\n",
+            find: "        self.verify(entries, encoded)?;\n",
+            replace: "        let _ = (entries, encoded);\n",
         }],
         test: STORAGE.filter("sled_store::store_checkpoints::tests"),
     },

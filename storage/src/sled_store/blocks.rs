@@ -3,11 +3,13 @@
 use std::collections::VecDeque;
 use std::ops::Bound;
 
-use sled::{IVec, Tree};
+use sled::Tree;
 
 use super::engine::backend;
-use super::fenced::{Fenced, Place, last_before, seek, values};
+use super::fenced::Fenced;
 use super::part::{self, Assembly};
+use super::place::Place;
+use super::seek::{Values, last_before, seek};
 use crate::limits::BLOCK_BYTES_MAX;
 use crate::position::Lsn;
 use crate::{Block, StoreError, StoredBlock};
@@ -39,27 +41,17 @@ impl Cursors {
 /// The first block that begins at or after `from`.
 pub(super) fn read(log: &Tree, from: Lsn, cursors: &mut Cursors) -> Result<Option<StoredBlock>, StoreError> {
     if let Some(last) = cursors.take(from) {
-        let mut values = values(log, Bound::Excluded(&last)).peekable();
+        let mut values = Values::from(log, Bound::Excluded(&last));
         // What is not in order comes of a tail that was replaced since.
-        let in_order = |found: &Result<(Place, IVec), _>| match found {
-            Ok((place, _)) => place.number() >= from.get(),
-            Err(_) => true,
-        };
-        if values.peek().is_none_or(in_order) {
+        if values.place()?.is_none_or(|place| place.number() >= from.get()) {
             return assemble(values, cursors);
         }
     }
-    match seek(log, from.get())? {
-        Some(first) => assemble(values(log, Bound::Included(&first)), cursors),
-        None => Ok(None),
-    }
+    assemble(seek(log, from.get())?, cursors)
 }
 
 /// Puts the block together that the first of these values is one of.
-fn assemble(
-    mut values: impl Iterator<Item = Result<(Place, IVec), StoreError>>,
-    cursors: &mut Cursors,
-) -> Result<Option<StoredBlock>, StoreError> {
+fn assemble(mut values: Values, cursors: &mut Cursors) -> Result<Option<StoredBlock>, StoreError> {
     let Some((mut place, mut value)) = values.next().transpose()? else {
         return Ok(None);
     };
@@ -96,11 +88,11 @@ fn assemble(
 
 /// The last block that begins at or after `start` and at or before `limit`.
 pub(super) fn last(log: &Tree, start: Lsn, limit: Lsn) -> Result<Option<Block>, StoreError> {
-    let after = match limit.get().checked_add(1) {
-        Some(after) => seek(log, after)?,
-        None => None,
+    let last = match limit.get().checked_add(1) {
+        Some(after) => last_before(log, seek(log, after)?.place()?)?,
+        None => last_before(log, None)?,
     };
-    let Some(last) = last_before(log, after.as_ref())? else {
+    let Some(last) = last else {
         return Ok(None);
     };
     let at = Lsn::new(last.number());

@@ -7,9 +7,11 @@ use bytes::Bytes;
 use sled::Tree;
 
 use super::engine::backend;
-use super::fenced::{Fenced, Place, seek, values};
+use super::fenced::Fenced;
 use super::part::{self, Assembly, Key};
-use super::shape::VALUES_PER_STEP;
+use super::place::Place;
+use super::seek::{Ends, Values};
+use super::shape::{BYTES_PER_STEP, VALUES_PER_STEP};
 use crate::StoreError;
 use crate::limits::CHECKPOINT_BYTES_MAX;
 use crate::position::CheckpointNumber;
@@ -27,11 +29,36 @@ pub(super) fn insert(tree: &mut Fenced, values: Vec<(Key, Vec<u8>)>) -> Result<(
     Ok(())
 }
 
+/// What is left of what one step may write, or read.
+#[derive(Debug)]
+pub(super) struct Budget {
+    values: usize,
+    bytes: usize,
+}
+
+impl Budget {
+    /// That of a whole step.
+    pub(super) fn step() -> Self {
+        Self { values: VALUES_PER_STEP, bytes: BYTES_PER_STEP }
+    }
+
+    /// Whether another value may come, of any size.
+    pub(super) fn is_left(&self) -> bool {
+        self.values > 0 && self.bytes > 0
+    }
+
+    /// Counts a value.
+    pub(super) fn spend(&mut self, bytes: usize) {
+        self.values = self.values.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+}
+
 /// A checkpoint that is being read.
 #[derive(Debug)]
 pub(super) struct Reading {
     assembly: Assembly,
-    /// Where its last value was found.
+    /// Where the last value was found, or that of the checkpoint before it, when it is known that it follows.
     last: Option<Place>,
 }
 
@@ -44,6 +71,11 @@ impl Reading {
         }
     }
 
+    /// Of the checkpoint that was put after one that is read.
+    pub(super) fn following(&self, number: CheckpointNumber) -> Self {
+        Self { last: self.last.clone(), ..Self::new(number) }
+    }
+
     /// Whether there is more to read.
     pub(super) fn wants(&self) -> bool {
         self.assembly.wants().is_some()
@@ -54,38 +86,40 @@ impl Reading {
         self.assembly.finish()
     }
 
-    /// Reads the next values, as many as one step may. The inner error says what is damaged.
-    pub(super) fn step(mut self, tree: &Tree) -> Result<Result<Self, String>, StoreError> {
-        let first = match (&self.last, self.assembly.wants()) {
-            (None, Some(wanted)) => seek(tree, wanted.number)?,
-            _ => None,
-        };
-        let from = match (&self.last, &first) {
-            (Some(last), _) => Bound::Excluded(last),
-            (None, Some(first)) => Bound::Included(first),
-            (None, None) => return Ok(Err("nothing is there".to_owned())),
-        };
-        let mut values = values(tree, from);
-        for _ in 0..VALUES_PER_STEP {
-            let Some(wanted) = self.assembly.wants() else {
-                break;
-            };
+    /// Where reading goes on.
+    pub(super) fn values(&self, tree: &Tree, ends: &mut Ends) -> Result<Values, StoreError> {
+        match (&self.last, self.assembly.wants()) {
+            (None, Some(wanted)) => ends.seek(tree, wanted.number),
+            (last, _) => Ok(Values::from(tree, last.as_ref().map_or(Bound::Unbounded, Bound::Excluded))),
+        }
+    }
+
+    /// Reads the next values, as many as the step may. The inner error says what is damaged.
+    pub(super) fn step(
+        &mut self,
+        values: &mut Values,
+        budget: &mut Budget,
+    ) -> Result<Result<(), String>, StoreError> {
+        while budget.is_left()
+            && let Some(wanted) = self.assembly.wants()
+        {
             let found = values.next().transpose()?;
             let Some((place, value)) = found.filter(|(place, _)| place.key() == Some(wanted)) else {
                 return Ok(Err(format!("value {} is missing", wanted.part)));
             };
+            budget.spend(value.len());
             if let Err(what) = self.assembly.push(&value) {
                 return Ok(Err(what));
             }
             self.last = Some(place);
         }
-        Ok(Ok(self))
+        Ok(Ok(()))
     }
 }
 
-/// Removes some values of one checkpoint. Returns whether there may be more.
-pub(super) fn remove_step(tree: &Fenced, number: CheckpointNumber) -> Result<bool, StoreError> {
-    tree.remove_step(number.get(), number.get())
+/// Removes some values of checkpoints whose numbers descend, the last of them first. Takes off those that are gone.
+pub(super) fn remove_step(tree: &mut Fenced, numbers: &mut Vec<u64>) -> Result<(), StoreError> {
+    tree.remove_numbers_step(numbers)
 }
 
 /// Removes some values of the checkpoints above a number: remains of one that was never finished. Returns whether

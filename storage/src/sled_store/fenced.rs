@@ -6,9 +6,9 @@
 //! value := group:u64 255:u8 number:u64 part:u16
 //! ```
 //! Values come in ascending order of (number, part), and are grouped in the order in which they come: a large one
-//! alone, small ones together. So the order of keys is the order of numbers, and a number is found by halving; the
-//! number alone would do as a key, were it known ahead, where the fences go. Groups and fences say nothing: fences
-//! may be missing or left over, and the next group is found at open, after the last value.
+//! alone, small ones together. So the order of keys is the order of numbers, and a number is found with few looks
+//! (`seek`); the number alone would do as a key, were it known ahead, where the fences go. Groups and fences say
+//! nothing: fences may be missing or left over, and the next group is found at open, after the last value.
 //!
 //! Invariants, on which rests that a leaf is not written again with its values in it, and stays below the size above
 //! which sled makes a blob of it (`shape` has the numbers):
@@ -19,11 +19,16 @@
 
 use std::ops::Bound;
 
-use sled::{IVec, Tree};
+use sled::Tree;
 
 use super::engine::backend;
 use super::part::Key;
-use super::shape::{FENCES, GROUP_BYTES, GROUPS_AHEAD, GROUPS_PER_REMOVAL, KEYS_PER_REMOVAL};
+use super::place::{self, Place, fence, is_fence};
+use super::seek::{Ends, Values, last_before, seek};
+use super::shape::{
+    CUT_KEYS_PER_REMOVAL, FENCES, FENCES_PER_REMOVAL, GROUP_BYTES, GROUPS_AHEAD, GROUPS_PER_REMOVAL,
+    KEYS_PER_REMOVAL,
+};
 use crate::StoreError;
 
 /// The writer's side of such a tree.
@@ -36,6 +41,9 @@ pub(super) struct Fenced {
     bytes: usize,
     /// All groups from the one at open to this one (not included) have their fences.
     fenced: u64,
+    ends: Ends,
+    /// Numbers that were removed but for some fences, and where the next value stands.
+    gone: Vec<(u64, Option<Place>)>,
 }
 
 impl Fenced {
@@ -46,7 +54,7 @@ impl Fenced {
             Some(last) => last.group() + 1,
         };
         let (bytes, fenced) = (0, group);
-        Ok(Self { tree, group, bytes, fenced })
+        Ok(Self { tree, group, bytes, fenced, ends: Ends::default(), gone: Vec::new() })
     }
 
     /// What it is in sled.
@@ -67,34 +75,71 @@ impl Fenced {
             self.fenced += 1;
         }
         self.bytes += value.len();
-        self.tree.insert(Place::new(self.group, key).0, value).map(drop)
+        self.tree.insert(Place::new(self.group, key).bytes(), value).map(drop)
     }
 
     /// Removes some of the values from the number `first` to `last`, and after the last of them the fences that stood
     /// before them. Returns whether there may be more.
     pub(super) fn remove_step(&self, first: u64, last: u64) -> Result<bool, StoreError> {
-        if let Some(from) = seek(&self.tree, first)? {
-            for (removed, value) in values(&self.tree, Bound::Included(&from)).enumerate() {
-                let (place, _) = value?;
-                if place.number() > last {
-                    break;
-                }
-                if removed == KEYS_PER_REMOVAL {
-                    return Ok(true);
-                }
-                self.remove(&place.0)?;
+        let mut values = seek(&self.tree, first)?;
+        let mut keys = KEYS_PER_REMOVAL;
+        while keys > 0 && values.place()?.is_some_and(|place| place.number() <= last) {
+            self.remove_next(&mut values)?;
+            keys -= 1;
+        }
+        Ok(keys == 0 || !self.remove_fences_before(values.place()?, &mut { FENCES_PER_REMOVAL })?)
+    }
+
+    /// Removes some of the values of these numbers, the last of them first, with the fences at the end of the step.
+    /// They must descend; those of which nothing is left are taken off.
+    pub(super) fn remove_numbers_step(&mut self, numbers: &mut Vec<u64>) -> Result<(), StoreError> {
+        let mut values = Values::from(&self.tree, Bound::Unbounded);
+        let mut keys = KEYS_PER_REMOVAL;
+        let mut gone = Vec::new();
+        while keys > 0
+            && let Some(&number) = numbers.last()
+        {
+            if let Some(left) = self.gone.pop_if(|(gone, _)| *gone == number) {
+                numbers.pop();
+                gone.push(left);
+                continue;
+            }
+            if values.place()?.map(Place::number) != Some(number) {
+                values = self.ends.seek(&self.tree, number)?;
+            }
+            let mut group = None;
+            while keys > 0 && values.place()?.is_some_and(|place| place.number() == number) {
+                group = self.remove_next(&mut values)?;
+                keys -= 1;
+            }
+            let next = values.place()?;
+            if next.is_some_and(|place| place.number() == number) {
+                break;
+            }
+            numbers.pop();
+            keys -= usize::from(group.is_none());
+            // As long as the group has a value left it keeps its fences.
+            if group.is_none() || next.map(Place::group) != group {
+                gone.push((number, next.cloned()));
             }
         }
-        // Between the value before them and the one after are the fences of groups that have no values any more.
-        let after = seek(&self.tree, first)?;
-        let begin = last_before(&self.tree, after.as_ref())?.map_or(0, |before| before.group() + 1);
-        self.remove_fences(begin, after.map_or(self.group, |after| after.group()))
+        let mut fences = FENCES_PER_REMOVAL;
+        self.gone.clear();
+        for (number, after) in gone {
+            if !self.remove_fences_before(after.as_ref(), &mut fences)? {
+                self.gone.push((number, after));
+            }
+        }
+        self.gone.reverse();
+        numbers.extend(self.gone.iter().map(|(number, _)| number));
+        Ok(())
     }
 
     /// Removes some of the values below the number `first`, whole groups of them, once there are enough of them for
     /// a step, with the fences at the end of the step. Returns whether there may be more.
     pub(super) fn remove_below_step(&self, first: u64) -> Result<bool, StoreError> {
-        let (Some(from), Some(lowest)) = (seek(&self.tree, first)?, self.lowest_group()?) else {
+        let mut from = seek(&self.tree, first)?;
+        let (Some(from), Some(lowest)) = (from.place()?, self.lowest_group()?) else {
             return Ok(false);
         };
         let end = lowest.saturating_add(GROUPS_PER_REMOVAL);
@@ -110,153 +155,53 @@ impl Fenced {
                 self.remove(&found)?;
                 removed += 1;
             }
-            if removed == KEYS_PER_REMOVAL {
+            if removed == CUT_KEYS_PER_REMOVAL {
                 return Ok(true);
             }
         }
-        self.remove_fences(0, end)?;
+        let fences = self.tree.range(..end.to_be_bytes().as_slice()).keys();
+        for found in fences.take(CUT_KEYS_PER_REMOVAL) {
+            self.remove(&found.map_err(backend("cut the log"))?)?;
+        }
         Ok(true)
     }
 
-    /// Removes some of the fences in groups that have no values. Returns whether there may be more.
-    fn remove_fences(&self, begin: u64, end: u64) -> Result<bool, StoreError> {
-        if begin >= end {
-            return Ok(false);
+    /// Removes fences of groups without values, from those before a place, or of all, back to the value before it; at
+    /// most so many. Returns whether all are gone.
+    fn remove_fences_before(&self, after: Option<&Place>, most: &mut usize) -> Result<bool, StoreError> {
+        let group = after.map_or(self.group, Place::group).to_be_bytes();
+        for found in self.tree.range(..group.as_slice()).keys().rev() {
+            let found = found.map_err(backend("remove"))?;
+            if !is_fence(&found) {
+                break;
+            }
+            if *most == 0 {
+                return Ok(false);
+            }
+            self.remove(&found)?;
+            *most -= 1;
         }
-        let (begin, end) = (begin.to_be_bytes(), end.to_be_bytes());
-        let mut removed = 0;
-        let keys = self.tree.range(begin.as_slice()..end.as_slice()).keys();
-        for found in keys.take(KEYS_PER_REMOVAL) {
-            self.remove(&found.map_err(backend("remove"))?)?;
-            removed += 1;
-        }
-        Ok(removed == KEYS_PER_REMOVAL)
+        Ok(true)
+    }
+
+    /// Removes a value, and gives its group.
+    fn remove_next(&self, values: &mut Values) -> Result<Option<u64>, StoreError> {
+        let Some((place, _)) = values.next().transpose()? else {
+            return Ok(None);
+        };
+        self.remove(place.bytes())?;
+        Ok(Some(place.group()))
     }
 
     fn lowest_group(&self) -> Result<Option<u64>, StoreError> {
         let lowest = self.tree.iter().keys().next().transpose();
-        Ok(lowest.map_err(backend("read"))?.map(|key| u64_at(&key, 0)))
+        Ok(lowest.map_err(backend("read"))?.map(|key| place::group(&key)))
     }
 
     fn remove(&self, key: &[u8]) -> Result<(), StoreError> {
         self.tree.remove(key).map_err(backend("remove")).map(drop)
     }
 }
-
-/// Where a value stands: its key in sled, which is not trusted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place(IVec);
-
-impl Place {
-    fn new(group: u64, key: Key) -> Self {
-        let mut bytes = [VALUE_MARK; VALUE_KEY_BYTES];
-        bytes[..8].copy_from_slice(&group.to_be_bytes());
-        bytes[9..17].copy_from_slice(&key.number.to_be_bytes());
-        bytes[17..].copy_from_slice(&key.part.to_be_bytes());
-        Self(IVec::from(&bytes))
-    }
-
-    /// The number, or what there is of it.
-    pub(super) fn number(&self) -> u64 {
-        u64_at(&self.0, 9)
-    }
-
-    /// Number and part, when it is as long as it should be.
-    pub(super) fn key(&self) -> Option<Key> {
-        let part = self.0.get(17..)?.try_into().ok()?;
-        Some(Key { number: self.number(), part: u16::from_be_bytes(part) })
-    }
-
-    /// Groups count up from 0, so one that is not far below the end is of a damaged key.
-    fn group(&self) -> u64 {
-        u64_at(&self.0, 0).min(GROUPS_MAX)
-    }
-}
-
-/// The first value with a number of at least `number`. Finds it by halving the groups, which reads one leaf each.
-pub(super) fn seek(tree: &Tree, number: u64) -> Result<Option<Place>, StoreError> {
-    let first_from = |from: &[u8]| -> Result<Option<Place>, StoreError> {
-        let found = tree.range(from..).keys().map(|key| key.map_err(backend("read")));
-        let mut found = found.filter(|key| !key.as_ref().is_ok_and(|key| is_fence(key)));
-        found.next().transpose().map(|found| found.map(Place))
-    };
-    let Some(first) = first_from(&[])? else {
-        return Ok(None);
-    };
-    if first.number() >= number {
-        return Ok(Some(first));
-    }
-    // Values from the group `low` on begin with one that is too low, those from the group `high` on with none.
-    let mut low = first.group();
-    let mut high = last_before(tree, None)?.map_or(low, |last| last.group()) + 1;
-    while high.saturating_sub(low) > 1 {
-        let middle = low + (high - low) / 2;
-        match first_from(&middle.to_be_bytes())? {
-            Some(found) if found.number() < number => low = found.group().max(middle),
-            _ => high = middle,
-        }
-    }
-    let from = Place::new(low, Key { number, part: 0 });
-    let found = first_from(&from.0)?;
-    Ok(found.filter(|found| found.number() >= number))
-}
-
-/// The last value before a place, or of all.
-pub(super) fn last_before(tree: &Tree, place: Option<&Place>) -> Result<Option<Place>, StoreError> {
-    let end = place.map_or(Bound::Unbounded, |place| Bound::Excluded(&*place.0));
-    let keys = tree.range::<&[u8], _>((Bound::Unbounded, end)).keys().rev();
-    for key in keys {
-        let key = key.map_err(backend("read"))?;
-        if !is_fence(&key) {
-            return Ok(Some(Place(key)));
-        }
-    }
-    Ok(None)
-}
-
-/// The values from a place on.
-pub(super) fn values(
-    tree: &Tree,
-    from: Bound<&Place>,
-) -> impl Iterator<Item = Result<(Place, IVec), StoreError>> + use<> {
-    let from = match from {
-        Bound::Included(place) => Bound::Included(&*place.0),
-        Bound::Excluded(place) => Bound::Excluded(&*place.0),
-        Bound::Unbounded => Bound::Unbounded,
-    };
-    let found = tree.range::<&[u8], _>((from, Bound::Unbounded));
-    found.filter_map(|found| match found {
-        Ok((key, _)) if is_fence(&key) => None,
-        Ok((key, value)) => Some(Ok((Place(key), value))),
-        Err(error) => Some(Err(backend("read")(error))),
-    })
-}
-
-fn fence(group: u64, index: u8) -> [u8; FENCE_KEY_BYTES] {
-    let mut bytes = [index; FENCE_KEY_BYTES];
-    bytes[..8].copy_from_slice(&group.to_be_bytes());
-    bytes
-}
-
-fn is_fence(key: &[u8]) -> bool {
-    key.len() == FENCE_KEY_BYTES
-}
-
-/// The number at a place in a key; what a key that is too short lacks is zero.
-fn u64_at(key: &[u8], at: usize) -> u64 {
-    let mut bytes = [0; 8];
-    for (to, from) in bytes.iter_mut().zip(key.iter().skip(at)) {
-        *to = *from;
-    }
-    u64::from_be_bytes(bytes)
-}
-
-const FENCE_KEY_BYTES: usize = 9;
-const VALUE_KEY_BYTES: usize = 19;
-/// Stands where fences have their index, so that values come after them.
-const VALUE_MARK: u8 = u8::MAX;
-/// More groups than there will ever be: what is over it is damaged, and leaves room to count on.
-const GROUPS_MAX: u64 = 1 << 62;
 
 #[cfg(test)]
 mod tests {
@@ -266,6 +211,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::sled_store::place::FENCE_KEY_BYTES;
 
     fn tree() -> (TempDir, Tree) {
         let root = tempfile::tempdir().unwrap();
@@ -281,7 +227,7 @@ mod tests {
 
     fn all(tree: &Tree) -> Vec<(u64, u16)> {
         let found = tree.iter().keys().map(Result::unwrap);
-        let found = found.filter(|key| !is_fence(key)).map(|key| Place(key).key().unwrap());
+        let found = found.filter_map(Place::found).map(|place| place.key().unwrap());
         found.map(|key| (key.number, key.part)).collect()
     }
 
@@ -347,11 +293,12 @@ mod tests {
             }
             let numbers: BTreeSet<_> = model.iter().map(|(number, _)| *number).collect();
             for near in numbers.iter().flat_map(|number| [number - 1, *number, number + 1]).chain([0, u64::MAX]) {
-                let found = seek(&tree, near).unwrap();
+                let mut found = seek(&tree, near).unwrap();
+                let found = found.place().unwrap();
                 let expected = model.range((near, 0)..).next().copied();
-                let found_key = found.as_ref().and_then(Place::key).map(|key| (key.number, key.part));
+                let found_key = found.and_then(Place::key).map(|key| (key.number, key.part));
                 prop_assert_eq!(found_key, expected, "from {}", near);
-                let before = last_before(&tree, found.as_ref()).unwrap();
+                let before = last_before(&tree, found).unwrap();
                 let before = before.and_then(|before| before.key()).map(|key| (key.number, key.part));
                 prop_assert_eq!(before, model.range(..(near, 0)).next_back().copied());
             }

@@ -12,7 +12,8 @@
 //! | `writer` | every change of the store, one short job at a time |
 //! | `stable` | flush and sync |
 //! | `blocks`, `checkpoints`, `catalog`, `part` | the three trees; how something is cut into values |
-//! | `fenced` | how the values of the first two are laid out |
+//! | `readback` | that a checkpoint is there as it was written |
+//! | `fenced`, `place`, `seek` | how the values of the first two are laid out, their keys, and how one is found |
 //! | `census`, `mark` | which checkpoints there should be; the side file that remembers that, and how far the log goes |
 //! | `identity`, `lock`, `files` | what a directory is; who has it open; names |
 //! | `engine`, `rescue` | sled itself; what it overwrites while it opens |
@@ -29,8 +30,11 @@ mod lock;
 mod mark;
 mod options;
 mod part;
+mod place;
 mod poison;
+mod readback;
 mod rescue;
+mod seek;
 mod shape;
 mod stable;
 mod store;

@@ -42,14 +42,23 @@ pub(super) const CACHE_BYTES: u64 = 64 << 20;
 /// and need not: after 4 GB of commits the file was no larger than with it.
 pub(super) const FLUSH_EVERY_MS: Option<u64> = None;
 
-/// The most keys of cut blocks, or of old checkpoints, removed before a commit may pass.
-pub(super) const KEYS_PER_REMOVAL: usize = 256;
+/// The most keys of cut blocks removed before a commit may pass.
+pub(super) const CUT_KEYS_PER_REMOVAL: usize = 256;
 
-/// The most old checkpoints removed before a commit may pass.
-pub(super) const CHECKPOINTS_PER_REMOVAL: usize = 32;
+/// The most values of old checkpoints removed before a commit may pass.
+pub(super) const KEYS_PER_REMOVAL: usize = 32;
 
-/// The most values of a checkpoint written, or read, before a commit may pass.
-pub(super) const VALUES_PER_STEP: usize = 16;
+/// The most of their fences. When these go leaves are merged, which takes longer.
+pub(super) const FENCES_PER_REMOVAL: usize = 16;
+
+/// The most values of checkpoints written, or read, before a commit or another read may pass.
+pub(super) const VALUES_PER_STEP: usize = 32;
+
+/// How many bytes of values end such a step. Small, as the commit that comes next writes them out.
+pub(super) const BYTES_PER_STEP: usize = 32 * 1024;
+
+/// How many bytes of values of checkpoints are made stable when no commit does, so that none comes upon more.
+pub(super) const UNSTABLE_BYTES_MAX: usize = 512 * 1024;
 
 /// The most entries of the catalog read at once.
 pub(super) const ENTRIES_PER_PAGE: usize = 1024;

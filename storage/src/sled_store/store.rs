@@ -9,11 +9,12 @@ use super::engine::Engine;
 use super::mark::Seal;
 use super::options::SledOptions;
 use super::poison::Poison;
+use super::seek::Ends;
 use super::worker::Worker;
 use super::writer::{Status, Writer};
 use crate::admission::Tail;
 use crate::log::{Extent, Log, StoredBlock};
-use crate::position::{Lsn, StoreId};
+use crate::position::{CheckpointNumber, Lsn, StoreId};
 use crate::{Block, Durability, StoreError, boundary};
 
 /// A store in a directory, on sled 0.34.
@@ -58,8 +59,9 @@ pub struct SledStore {
 pub(super) struct Counted {
     /// All newest checkpoints.
     pub(super) seal: Option<Seal>,
-    /// Whether remains of an unfinished checkpoint were removed.
-    pub(super) cleared: bool,
+    /// The highest number when remains of unfinished checkpoints were removed: of those that were put since, all that
+    /// they doomed is removed.
+    pub(super) cleared: Option<CheckpointNumber>,
 }
 
 impl SledStore {
@@ -88,7 +90,7 @@ impl SledStore {
         let (store, status, engine) =
             writer.call("open", |writer| Ok((writer.store(), writer.status(), writer.engine())))?;
         let reader = Worker::start("relive-reader", "open", timeouts, Arc::clone(&poison), || {
-            Ok(Reader { engine, cursors: Cursors::default() })
+            Ok(Reader { engine, cursors: Cursors::default(), ends: Ends::default() })
         })?;
         let acknowledged = status.get().acknowledged;
         tracing::info!(path = %path.display(), tier = %durability, %store, %acknowledged, "opened the store");
@@ -139,6 +141,8 @@ impl SledStore {
 pub(super) struct Reader {
     pub(super) engine: Engine,
     cursors: Cursors,
+    /// Of the checkpoints.
+    pub(super) ends: Ends,
 }
 
 impl Drop for SledStore {

@@ -6,11 +6,11 @@ use bytes::Bytes;
 
 use super::catalog::{self, Entry, NO_CHECKPOINT};
 use super::census::Census;
-use super::checkpoints::{self, Reading};
+use super::checkpoints::{self, Budget, Reading};
 use super::mark::Seal;
 use super::part::Key;
-use super::shape::VALUES_PER_STEP;
-use super::store::{Counted, SledStore};
+use super::readback::Readback;
+use super::store::{Counted, Reader, SledStore};
 use super::writer::Listed;
 use crate::admission::admit_checkpoints;
 use crate::checkpoint_store::{CheckpointStore, Generation};
@@ -24,11 +24,15 @@ impl CheckpointStore for SledStore {
         let seal = self.count(&mut counted)?;
         let highest = seal.highest;
         let encoded = admit_checkpoints(checkpoints, highest)?;
-        if !counted.cleared {
-            // A checkpoint whose writing was interrupted has a number above the highest.
-            while self.writer.call("put", move |writer| writer.clear_step(highest))? {}
-            counted.cleared = true;
-        }
+        // Until it has gone well: remains of one that failed are removed before the next.
+        let cleared = match counted.cleared.take() {
+            Some(cleared) => cleared,
+            None => {
+                // A checkpoint whose writing was interrupted has a number above the highest.
+                while self.writer.call("put", move |writer| writer.clear_step(highest))? {}
+                highest
+            }
+        };
         boundary!("checkpoint.begin");
         let numbers = checkpoints.iter().map(|checkpoint| checkpoint.header.number);
         self.write_values(
@@ -36,30 +40,37 @@ impl CheckpointStore for SledStore {
         )?;
         let headers: Vec<_> = checkpoints.iter().map(|checkpoint| checkpoint.header.clone()).collect();
         let Listed { seal, entries, doomed } =
-            self.writer.call("put", move |writer| writer.put_entries(headers, seal))?;
-        for (entry, bytes) in entries.iter().zip(&encoded) {
-            self.verify(entry, bytes)?;
-        }
+            self.writer.call("put", move |writer| writer.put_entries(headers, seal, cleared))?;
+        self.verify(entries, encoded)?;
         boundary!("checkpoint.verified");
         counted.seal = Some(seal);
         self.remove(doomed)?;
+        counted.cleared = Some(cleared);
         boundary!("checkpoint.removed");
         Ok(())
     }
 
     fn get(&self, actor: &ActorId, generation: Generation) -> Result<Option<Checkpoint>, StoreError> {
-        let mut entry = self.entry(actor)?;
+        let mut failed = None;
         loop {
-            let found = self.get_listed(actor, generation, entry.as_ref());
-            if !matches!(found, Err(StoreError::CorruptCheckpoint { .. })) {
-                return found;
+            let key = actor.clone();
+            let begun = self.reader.call("get", move |reader| begin(reader, &key, generation))?;
+            let Some(Begun { entry, number, read }) = begun else {
+                return Ok(None);
+            };
+            match failed {
+                // Two checkpoints may have been put while one was read, and have removed it. These have not.
+                Some((before, error)) if before == entry => return Err(error),
+                _ => {}
             }
-            // Two checkpoints may have been put while this one was read, and have removed it.
-            let again = self.entry(actor)?;
-            if again == entry {
-                return found;
+            let found = self.read_rest(read).and_then(|bytes| {
+                let bytes = bytes.map_err(|what| corrupt(actor, number, what))?;
+                decode(bytes, &entry, number)
+            });
+            match found {
+                Err(error @ StoreError::CorruptCheckpoint { .. }) => failed = Some((entry, error)),
+                found => return found.map(Some),
             }
-            entry = again;
         }
     }
 
@@ -75,41 +86,6 @@ impl CheckpointStore for SledStore {
 }
 
 impl SledStore {
-    fn entry(&self, actor: &ActorId) -> Result<Option<Entry>, StoreError> {
-        let key = actor.clone();
-        self.reader.call("get", move |reader| catalog::get(&reader.engine.catalog, &key))
-    }
-
-    /// Reads a checkpoint that an entry tells of.
-    fn get_listed(
-        &self,
-        actor: &ActorId,
-        generation: Generation,
-        entry: Option<&Entry>,
-    ) -> Result<Option<Checkpoint>, StoreError> {
-        let number = match (entry, generation) {
-            (None, _) => NO_CHECKPOINT,
-            (Some(entry), Generation::Newest) => entry.newest.number,
-            (Some(entry), Generation::Previous) => entry.previous,
-        };
-        if number == NO_CHECKPOINT {
-            return Ok(None);
-        }
-        let corrupt = |what: String| corrupt(actor, number, what);
-        let bytes = self.read_values(actor, number)?;
-        let checkpoint = Checkpoint::decode(bytes).map_err(|malformed| corrupt(malformed.to_string()))?;
-        let found = &checkpoint.header;
-        if found.actor != *actor || found.number != number {
-            return Err(corrupt(format!("it says that it is {} of {}", found.number, found.actor)));
-        }
-        match entry {
-            Some(entry) if generation == Generation::Newest && entry.newest != *found => {
-                Err(corrupt("it is not the one that the catalog describes".to_owned()))
-            }
-            _ => Ok(Some(checkpoint)),
-        }
-    }
-
     fn counted(&self) -> MutexGuard<'_, Counted> {
         // The count is replaced as a whole after everything else, so a panic of a visitor leaves it true.
         self.counted.lock().unwrap_or_else(PoisonError::into_inner)
@@ -148,48 +124,96 @@ impl SledStore {
         }
     }
 
-    fn write_values(&self, mut values: impl Iterator<Item = (Key, Vec<u8>)>) -> Result<(), StoreError> {
-        loop {
-            let step: Vec<(Key, Vec<u8>)> = values.by_ref().take(VALUES_PER_STEP).collect();
-            if step.is_empty() {
-                return Ok(());
+    fn write_values(&self, values: impl Iterator<Item = (Key, Vec<u8>)>) -> Result<(), StoreError> {
+        let mut values = values.peekable();
+        while values.peek().is_some() {
+            let (mut step, mut budget) = (Vec::new(), Budget::step());
+            while budget.is_left()
+                && let Some((key, value)) = values.next()
+            {
+                budget.spend(value.len());
+                step.push((key, value));
             }
             self.writer.call("put", move |writer| writer.put_step(step))?;
         }
+        Ok(())
     }
 
-    /// Removes checkpoints that do not count any more, some in each step.
-    fn remove(&self, mut numbers: Vec<CheckpointNumber>) -> Result<(), StoreError> {
+    /// Removes checkpoints that do not count any more, some in each step. Their numbers descend.
+    fn remove(&self, mut numbers: Vec<u64>) -> Result<(), StoreError> {
         while !numbers.is_empty() {
             numbers = self.writer.call("put", move |writer| writer.remove_step(numbers))?;
         }
         Ok(())
     }
 
-    fn read_values(&self, actor: &ActorId, number: CheckpointNumber) -> Result<Bytes, StoreError> {
-        let mut reading = Reading::new(number);
-        while reading.wants() {
-            let read = self.reader.call("get", move |reader| reading.step(&reader.engine.checkpoints));
-            reading = read?.map_err(|what| corrupt(actor, number, what))?;
+    /// Reads the rest of a checkpoint. The inner error says what is damaged.
+    fn read_rest(&self, mut read: Result<Reading, String>) -> Result<Result<Bytes, String>, StoreError> {
+        loop {
+            match read {
+                Ok(reading) if reading.wants() => {
+                    read = self.reader.call("get", move |reader| read_step(reader, reading))?;
+                }
+                read => return Ok(read.map(Reading::finish)),
+            }
         }
-        Ok(reading.finish())
     }
 
-    /// Reads a checkpoint back that was just made stable. One that is not there as it was written means that the
+    /// Reads checkpoints back that were just made stable. One that is not there as it was written means that the
     /// medium can't be trusted: nothing more is written to it.
-    fn verify(&self, entry: &Entry, bytes: &Bytes) -> Result<(), StoreError> {
-        let actor = &entry.newest.actor;
-        let number = entry.newest.number;
-        let listed = self.entry(actor)?;
-        let stored = self.read_values(actor, number);
-        let error = match stored {
-            Ok(stored) if stored == *bytes && listed.as_ref() == Some(entry) => return Ok(()),
-            Ok(_) => corrupt(actor, number, "it did not read back as it was written".to_owned()),
-            Err(error) => error,
-        };
-        self.poison.set(&error);
-        Err(error)
+    fn verify(&self, entries: Vec<Entry>, encoded: Vec<Bytes>) -> Result<(), StoreError> {
+        let mut left = Readback::new(entries.into_iter().zip(encoded).collect());
+        while left.wants() {
+            let read = self.reader.call("get", move |reader| left.step(&reader.engine, &mut reader.ends));
+            left = read.inspect_err(|error| self.poison.set(error))?;
+        }
+        Ok(())
     }
+}
+
+/// A checkpoint that is being read.
+struct Begun {
+    entry: Entry,
+    number: CheckpointNumber,
+    /// What is read so far, or what is damaged.
+    read: Result<Reading, String>,
+}
+
+/// Looks an actor up, and reads the first values of its checkpoint.
+fn begin(reader: &mut Reader, actor: &ActorId, generation: Generation) -> Result<Option<Begun>, StoreError> {
+    let Some(entry) = catalog::get(&reader.engine.catalog, actor)? else {
+        return Ok(None);
+    };
+    let number = match generation {
+        Generation::Newest => entry.newest.number,
+        Generation::Previous => entry.previous,
+    };
+    if number == NO_CHECKPOINT {
+        return Ok(None);
+    }
+    let read = read_step(reader, Reading::new(number))?;
+    Ok(Some(Begun { entry, number, read }))
+}
+
+fn read_step(reader: &mut Reader, mut reading: Reading) -> Result<Result<Reading, String>, StoreError> {
+    let mut values = reading.values(&reader.engine.checkpoints, &mut reader.ends)?;
+    let read = reading.step(&mut values, &mut Budget::step())?;
+    Ok(read.map(|()| reading))
+}
+
+/// Decodes the checkpoint with a number that an entry tells of.
+fn decode(bytes: Bytes, entry: &Entry, number: CheckpointNumber) -> Result<Checkpoint, StoreError> {
+    let actor = &entry.newest.actor;
+    let corrupt = |what: String| corrupt(actor, number, what);
+    let checkpoint = Checkpoint::decode(bytes).map_err(|malformed| corrupt(malformed.to_string()))?;
+    let found = &checkpoint.header;
+    if found.actor != *actor || found.number != number {
+        return Err(corrupt(format!("it says that it is {} of {}", found.number, found.actor)));
+    }
+    if number == entry.newest.number && entry.newest != *found {
+        return Err(corrupt("it is not the one that the catalog describes".to_owned()));
+    }
+    Ok(checkpoint)
 }
 
 fn corrupt(actor: &ActorId, number: CheckpointNumber, what: String) -> StoreError {

@@ -16,7 +16,7 @@ use super::lock::Lock;
 use super::mark::{Mark, MarkFile, Seal};
 use super::part::Key;
 use super::poison::Poison;
-use super::shape::CHECKPOINTS_PER_REMOVAL;
+use super::shape::UNSTABLE_BYTES_MAX;
 use super::stable::Stable;
 use crate::admission::Tail;
 use crate::position::{CheckpointNumber, Lsn, StoreId};
@@ -45,8 +45,8 @@ pub(super) struct Listed {
     pub(super) seal: Seal,
     /// Their actors' entries.
     pub(super) entries: Vec<Entry>,
-    /// The checkpoints that count no more.
-    pub(super) doomed: Vec<CheckpointNumber>,
+    /// The checkpoints that count no more, as numbers that descend.
+    pub(super) doomed: Vec<u64>,
 }
 
 /// The state of the writer's thread. Fields are dropped in order: sled and the lock last.
@@ -59,6 +59,8 @@ pub(super) struct Writer {
     tail: Tail,
     mark: MarkFile,
     stable: Stable,
+    /// How many bytes of checkpoints were written since all was made stable.
+    unstable: usize,
     log: Fenced,
     checkpoints: Fenced,
     engine: Engine,
@@ -108,6 +110,7 @@ impl Writer {
             tail: Tail::default(),
             mark: mark_file,
             stable,
+            unstable: 0,
             log: Fenced::open(engine.log.clone())?,
             checkpoints: Fenced::open(engine.checkpoints.clone())?,
             engine,
@@ -141,6 +144,7 @@ impl Writer {
             tail: Tail::default(),
             mark: mark_file,
             stable: Stable::open(directory, tier)?,
+            unstable: 0,
             log: Fenced::open(engine.log.clone())?,
             checkpoints: Fenced::open(engine.checkpoints.clone())?,
             engine,
@@ -190,7 +194,7 @@ impl Writer {
     pub(super) fn sync(&mut self) -> Result<(), StoreError> {
         self.poison.check()?;
         boundary!("commit.flush");
-        self.stable.flush(&self.engine.db)?;
+        self.make_stable()?;
         let mut mark = self.status.get();
         mark.acknowledged = self.tail.acknowledges(mark.acknowledged);
         self.mark.write_both(&mark, false)?;
@@ -234,17 +238,22 @@ impl Writer {
     /// Writes some values of a checkpoint that does not count yet.
     pub(super) fn put_step(&mut self, values: Vec<(Key, Vec<u8>)>) -> Result<(), StoreError> {
         self.poison.check()?;
+        self.unstable += values.iter().map(|(_, value)| value.len()).sum::<usize>();
         checkpoints::insert(&mut self.checkpoints, values)?;
         boundary!("checkpoint.values");
+        if self.unstable >= UNSTABLE_BYTES_MAX {
+            self.make_stable()?;
+        }
         Ok(())
     }
 
     /// Makes the checkpoints count whose values were written, and makes them stable by one sync. `seal` counts those
-    /// before them.
+    /// before them; what checkpoints above `cleared` doomed is removed already.
     pub(super) fn put_entries(
         &mut self,
         headers: Vec<CheckpointHeader>,
         mut seal: Seal,
+        cleared: CheckpointNumber,
     ) -> Result<Listed, StoreError> {
         self.poison.check()?;
         let mut mark = self.status.get();
@@ -255,32 +264,27 @@ impl Writer {
             catalog::put(&self.engine.catalog, &entry)?;
             census::replace(&mut seal, before.as_ref(), &entry);
             // That of the entry before was not removed when the process ended too early.
+            let before = before.filter(|before| before.newest.number <= cleared);
             doomed.extend([before.map_or(NO_CHECKPOINT, |before| before.doomed), entry.doomed]);
             entries.push(entry);
         }
         boundary!("checkpoint.listed");
-        self.stable.flush(&self.engine.db)?;
+        self.make_stable()?;
         mark.latest = seal;
         self.mark.write_both(&mark, false)?;
         boundary!("checkpoint.stable");
         *self.status.lock() = mark;
         doomed.retain(|number| *number != NO_CHECKPOINT);
+        let mut doomed: Vec<_> = doomed.into_iter().map(CheckpointNumber::get).collect();
+        doomed.sort_unstable_by(|a, b| b.cmp(a));
+        doomed.dedup();
         Ok(Listed { seal, entries, doomed })
     }
 
     /// Removes some of the checkpoints that do not count any more. Returns those that may have values left.
-    pub(super) fn remove_step(
-        &mut self,
-        mut doomed: Vec<CheckpointNumber>,
-    ) -> Result<Vec<CheckpointNumber>, StoreError> {
+    pub(super) fn remove_step(&mut self, mut doomed: Vec<u64>) -> Result<Vec<u64>, StoreError> {
         self.poison.check()?;
-        for _ in 0..CHECKPOINTS_PER_REMOVAL {
-            let Some(number) = doomed.last() else { break };
-            if checkpoints::remove_step(&self.checkpoints, *number)? {
-                break;
-            }
-            doomed.pop();
-        }
+        checkpoints::remove_step(&mut self.checkpoints, &mut doomed)?;
         Ok(doomed)
     }
 
@@ -288,10 +292,16 @@ impl Writer {
     pub(super) fn close(&mut self, seal: Option<Seal>) -> Result<(), StoreError> {
         self.poison.check()?;
         boundary!("close.begin");
-        self.stable.flush(&self.engine.db)?;
+        self.make_stable()?;
         let mark = self.status.get();
         self.write_mark(seal.map_or(mark, |seal| mark.sealed(seal)))?;
         boundary!("close.end");
+        Ok(())
+    }
+
+    fn make_stable(&mut self) -> Result<(), StoreError> {
+        self.stable.flush(&self.engine.db)?;
+        self.unstable = 0;
         Ok(())
     }
 
