@@ -1,5 +1,7 @@
 //! Names: of an actor, and of the shorter things that a record names.
 
+use std::borrow::Borrow;
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -116,6 +118,51 @@ impl fmt::Display for ActorId {
 impl fmt::Debug for ActorId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// Two ids with the same text are the same, so that one can be looked up by its text.
+impl Borrow<str> for ActorId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Ids that were met, numbered from 0 in that order. Gives an id that is met again by its text without making a new one.
+#[derive(Debug, Default)]
+pub struct ActorIds {
+    numbers: HashMap<ActorId, usize>,
+    ids: Vec<ActorId>,
+}
+
+impl ActorIds {
+    /// How many were met.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// The id with a number.
+    #[must_use]
+    pub fn id(&self, number: usize) -> Option<&ActorId> {
+        self.ids.get(number)
+    }
+
+    /// The number of the id with this text.
+    pub(crate) fn number(&mut self, text: &str) -> Result<usize, NameError> {
+        if let Some(number) = self.numbers.get(text) {
+            return Ok(*number);
+        }
+        let id = ActorId::parse(text)?;
+        let number = self.ids.len();
+        self.numbers.insert(id.clone(), number);
+        self.ids.push(id);
+        Ok(number)
+    }
+
+    /// The id with this text.
+    pub(crate) fn get(&mut self, text: &str) -> Result<ActorId, NameError> {
+        self.number(text).map(|number| self.ids[number].clone())
     }
 }
 

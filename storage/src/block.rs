@@ -8,7 +8,8 @@
 
 use bytes::Bytes;
 
-use crate::frame::{Frame, FrameContext};
+use crate::actor_id::ActorIds;
+use crate::frame::{Frame, FrameContext, FrameHead};
 use crate::limits::BLOCK_BYTES_MAX;
 use crate::position::{Epoch, Lsn, Timestamp};
 use crate::wire::{Malformed, Reader};
@@ -95,7 +96,7 @@ impl Block {
         if bytes.len() > BLOCK_BYTES_MAX {
             return Err(Malformed("a block is over its limit"));
         }
-        let mut reader = Reader::new(bytes.clone());
+        let mut reader = Reader::new(&bytes);
         if reader.u32()? != MAGIC {
             return Err(Malformed("a block does not begin as one"));
         }
@@ -149,37 +150,52 @@ impl Block {
     /// Decodes its frames, in order. Ends after the first that is malformed, and after the last with an error when
     /// the records do not add up.
     pub fn frames(&self) -> impl Iterator<Item = Result<Frame, Malformed>> + '_ {
-        let mut at = BLOCK_HEADER_BYTES;
-        let mut next = self.header.first;
-        let mut done = false;
+        let mut ids = ActorIds::default();
+        let mut heads = self.heads();
         std::iter::from_fn(move || {
-            if done {
-                return None;
-            }
-            if at == self.bytes.len() {
-                done = true;
-                let adds_up = next == self.header.next();
-                return (!adds_up).then_some(Err(Malformed("the records of a block do not add up")));
-            }
-            let context = FrameContext { first: next, clock: self.header.clock, seed: self.header.seed };
-            let frame = Frame::decode(&self.bytes.slice(at..), context);
-            let counted = frame.and_then(|(frame, length)| {
-                let after = next.checked_plus(frame.records.len() as u64);
-                let after = after.ok_or(Malformed("the records of a block do not add up"))?;
-                Ok((frame, length, after))
-            });
-            match counted {
-                Ok((frame, length, after)) => {
-                    at += length;
-                    next = after;
-                    Some(Ok(frame))
-                }
-                Err(malformed) => {
-                    done = true;
-                    Some(Err(malformed))
-                }
-            }
+            let head = heads.next(&mut ids)?;
+            let frame = head.and_then(|head| Frame::read(head, &self.bytes, &mut ids));
+            heads.done |= frame.is_err();
+            Some(frame)
         })
+    }
+
+    /// Decodes what stands in its frames before the records.
+    #[must_use]
+    pub fn heads(&self) -> Heads<'_> {
+        Heads { block: self, at: BLOCK_HEADER_BYTES, next: self.header.first, done: false }
+    }
+}
+
+/// Goes from frame to frame of a block, without decoding the records.
+#[derive(Debug)]
+pub struct Heads<'b> {
+    block: &'b Block,
+    at: usize,
+    next: Lsn,
+    done: bool,
+}
+
+impl Heads<'_> {
+    /// The head of the next frame; its actor is numbered by `ids`. Ends as [`Block::frames`].
+    pub fn next(&mut self, ids: &mut ActorIds) -> Option<Result<FrameHead, Malformed>> {
+        if self.done {
+            return None;
+        }
+        let Block { header, bytes } = self.block;
+        let add_up = Malformed("the records of a block do not add up");
+        if self.at == bytes.len() {
+            self.done = true;
+            return (self.next != header.next()).then_some(Err(add_up));
+        }
+        let context = FrameContext { first: self.next, clock: header.clock, seed: header.seed };
+        let head = FrameHead::decode(bytes, self.at, context, ids).and_then(|(head, length)| {
+            self.at += length;
+            self.next = self.next.checked_plus(head.records() as u64).ok_or(add_up)?;
+            Ok(head)
+        });
+        self.done = head.is_err();
+        Some(head)
     }
 }
 

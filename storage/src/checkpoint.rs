@@ -74,8 +74,9 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`Malformed`] for anything that [`Checkpoint::encode`] would not have made.
+    #[expect(clippy::needless_pass_by_value, reason = "the body is a part of what is given, and keeps it")]
     pub fn decode(bytes: Bytes) -> Result<Self, Malformed> {
-        let mut reader = Reader::new(bytes);
+        let mut reader = Reader::new(&bytes);
         if reader.u32()? != MAGIC {
             return Err(Malformed("a checkpoint does not begin as one"));
         }
@@ -91,7 +92,7 @@ impl Checkpoint {
         if crc32fast::hash(&content) != crc {
             return Err(Malformed("the checksum of a checkpoint does not match"));
         }
-        let mut reader = Reader::new(content.clone());
+        let mut reader = Reader::new(&content);
         let number = CheckpointNumber::new(reader.counter()?);
         let rsn = Rsn::new(reader.counter()?);
         let state_version =

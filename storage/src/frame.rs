@@ -16,7 +16,7 @@
 
 use bytes::Bytes;
 
-use crate::actor_id::ACTOR_ID_BYTES_MAX;
+use crate::actor_id::{ACTOR_ID_BYTES_MAX, ActorIds};
 use crate::limits::{
     FRAME_BYTES_MAX, FRAME_RECORDS_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX, QUARANTINE_REASON_BYTES_MAX,
 };
@@ -100,24 +100,64 @@ impl Frame {
     /// [`Malformed`] for anything that [`FrameWriter`](crate::FrameWriter) would not have written. Never panics, and allocates no more
     /// than a small multiple of the bytes given.
     pub fn decode(bytes: &Bytes, context: FrameContext) -> Result<(Self, usize), Malformed> {
-        let mut outer = Reader::new(bytes.clone());
-        let length = outer.length(FRAME_BYTES_MAX)?;
-        let crc = outer.u32()?;
-        let body = outer.take(length)?;
-        if crc32fast::hash(&body) != crc {
-            return Err(Malformed("the checksum of a frame does not match"));
-        }
-        let frame = Self::decode_body(body, context)?;
-        Ok((frame, outer.position()))
+        let mut ids = ActorIds::default();
+        let (head, length) = FrameHead::decode(bytes, 0, context, &mut ids)?;
+        Ok((Self::read(head, bytes, &mut ids)?, length))
     }
 
-    fn decode_body(body: Bytes, context: FrameContext) -> Result<Self, Malformed> {
-        let mut reader = Reader::new(body);
+    /// Decodes the records behind a head; `ids` are those that numbered its actor.
+    pub(crate) fn read(head: FrameHead, bytes: &Bytes, ids: &mut ActorIds) -> Result<Self, Malformed> {
+        let actor = head.actor.and_then(|number| ids.id(number).cloned());
+        let mut records = Vec::new();
+        head.read(bytes, ids, &mut records)?;
+        let FrameHead { handled, since, digests, .. } = head;
+        Ok(Self { actor, handled, since, digests, records })
+    }
+}
+
+/// What stands in a frame before its records, after the checksum was compared: enough to go on with the next frame, so
+/// that the records can be decoded elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FrameHead {
+    /// Whose records these are, as a number of the [`ActorIds`] that it was decoded with; `None` for a frame of the store
+    /// itself.
+    pub actor: Option<usize>,
+    /// As in [`Frame`].
+    pub handled: Rsn,
+    /// As in [`Frame`].
+    pub since: Rsn,
+    /// As in [`Frame`].
+    pub digests: Vec<EffectDigest>,
+    context: FrameContext,
+    first_rsn: Rsn,
+    count: usize,
+    /// Where the records stand.
+    start: usize,
+    end: usize,
+}
+
+impl FrameHead {
+    /// Decodes the head of the frame that begins at `at`; returns it and the length of the frame.
+    pub(crate) fn decode(
+        bytes: &Bytes,
+        at: usize,
+        context: FrameContext,
+        ids: &mut ActorIds,
+    ) -> Result<(Self, usize), Malformed> {
+        let mut reader = Reader::part(bytes, at..bytes.len())?;
+        let length = reader.length(FRAME_BYTES_MAX)?;
+        let crc = reader.u32()?;
+        let body = reader.skip(length)?;
+        if crc32fast::hash(&bytes[body.clone()]) != crc {
+            return Err(Malformed("the checksum of a frame does not match"));
+        }
+        let end = body.end;
+        let mut reader = Reader::part(bytes, body)?;
         if reader.u8()? != FRAME_VERSION {
             return Err(Malformed("a frame has an unknown version"));
         }
         let actor = reader.text(ACTOR_ID_BYTES_MAX, |text| {
-            if text.is_empty() { Ok(None) } else { ActorId::parse(text).map(Some) }
+            if text.is_empty() { Ok(None) } else { ids.number(text).map(Some) }
         })?;
         let actor = actor.map_err(|_| Malformed("an actor has an impossible name"))?;
         let first_rsn = Rsn::new(reader.counter()?);
@@ -129,26 +169,54 @@ impl Frame {
         if count == 0 {
             return Err(Malformed("a frame has no record"));
         }
-        let mut records = RecordReader { reader, context, next_rsn: first_rsn, previous: None };
-        let mut decoded = Vec::with_capacity(count.min(records.reader.remaining() / RECORD_BYTES_MIN));
-        for index in 0..count as u64 {
+        let start = reader.position();
+        Ok((Self { actor, handled, since, digests, context, first_rsn, count, start, end }, end - at))
+    }
+
+    /// The position of its first record.
+    #[must_use]
+    pub fn first(&self) -> Lsn {
+        self.context.first
+    }
+
+    /// How many records it has.
+    #[must_use]
+    pub fn records(&self) -> usize {
+        self.count
+    }
+
+    /// Decodes its records out of the bytes of which this is the head, to the end of `decoded`. Ids of senders are looked
+    /// up in `ids`.
+    ///
+    /// # Errors
+    /// As [`Frame::decode`]; what is in `decoded` then means nothing.
+    pub fn read(
+        &self,
+        bytes: &Bytes,
+        ids: &mut ActorIds,
+        decoded: &mut Vec<Positioned>,
+    ) -> Result<(), Malformed> {
+        let reader = Reader::part(bytes, self.start..self.end)?;
+        let context = self.context;
+        decoded.reserve(self.count.min(reader.remaining() / RECORD_BYTES_MIN));
+        let mut records = RecordReader { reader, ids, context, next_rsn: self.first_rsn, previous: None };
+        for index in 0..self.count as u64 {
             let lsn = context.first.checked_plus(index).ok_or(Malformed("a position is out of range"))?;
-            decoded.push(Positioned { lsn, record: records.next(lsn)? });
+            let record = records.next(lsn)?;
+            let of_store = matches!(record, Record::Incarnation(_) | Record::Settled(_));
+            if of_store != self.actor.is_none() {
+                return Err(Malformed("a record stands in a frame of the wrong owner"));
+            }
+            decoded.push(Positioned { lsn, record });
         }
         if !records.reader.is_empty() {
             return Err(Malformed("a frame has bytes after its last record"));
         }
-        let is_of_store = |p: &Positioned| matches!(p.record, Record::Incarnation(_) | Record::Settled(_));
-        let of_store = decoded.iter().all(is_of_store);
-        let of_actor = !decoded.iter().any(is_of_store);
-        if (actor.is_none() && !of_store) || (actor.is_some() && !of_actor) {
-            return Err(Malformed("a record stands in a frame of the wrong owner"));
-        }
-        Ok(Self { actor, handled, since, digests, records: decoded })
+        Ok(())
     }
 }
 
-fn decode_digests(reader: &mut Reader, since: Rsn, handled: Rsn) -> Result<Vec<EffectDigest>, Malformed> {
+fn decode_digests(reader: &mut Reader<'_>, since: Rsn, handled: Rsn) -> Result<Vec<EffectDigest>, Malformed> {
     let count = reader.length(FRAME_BYTES_MAX / 9)?;
     let mut digests = Vec::new();
     let mut rsn = since;
@@ -163,14 +231,15 @@ fn decode_digests(reader: &mut Reader, since: Rsn, handled: Rsn) -> Result<Vec<E
     Ok(digests)
 }
 
-struct RecordReader {
-    reader: Reader,
+struct RecordReader<'b> {
+    reader: Reader<'b>,
+    ids: &'b mut ActorIds,
     context: FrameContext,
     next_rsn: Rsn,
     previous: Option<(Sender, Name)>,
 }
 
-impl RecordReader {
+impl RecordReader<'_> {
     fn next(&mut self, lsn: Lsn) -> Result<Record, Malformed> {
         let tag = self.reader.u8()?;
         if tag & RESERVED != 0 || (tag & TAG_MASK != TAG_DELIVERY && tag & !TAG_MASK != 0) {
@@ -232,7 +301,7 @@ impl RecordReader {
             SENDER_OUTSIDE => Ok(Sender::Outside),
             SENDER_PRODUCER => Ok(Sender::Producer { name: self.name()?, ssn: self.ssn()? }),
             SENDER_ACTOR => {
-                let id = self.reader.text(ACTOR_ID_BYTES_MAX, ActorId::parse)?;
+                let id = self.reader.text(ACTOR_ID_BYTES_MAX, |text| self.ids.get(text))?;
                 let id = id.map_err(|_| Malformed("a sender has an impossible name"))?;
                 Ok(Sender::Actor { id, ssn: self.ssn()? })
             }

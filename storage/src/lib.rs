@@ -43,7 +43,7 @@ pub mod conformance;
 #[cfg(feature = "test-support")]
 pub mod simulated_store;
 
-pub use actor_id::{ActorId, NameError, check_name};
+pub use actor_id::{ActorId, ActorIds, NameError, check_name};
 pub use block::{Block, BlockHeader};
 pub use checkpoint::{Checkpoint, CheckpointHeader};
 pub use checkpoint_store::{CheckpointStore, Generation, Store};

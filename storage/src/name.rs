@@ -4,7 +4,8 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// A short name. A name from the program's own text costs nothing to clone, one that was read is shared.
+/// A short name. A name from the program's own text costs nothing to clone; one that was read is held in place when it
+/// is short enough, so that threads that have it in common do not get in each other's way, and is shared otherwise.
 #[derive(Clone)]
 pub struct Name(Repr);
 
@@ -12,7 +13,13 @@ pub struct Name(Repr);
 enum Repr {
     Static(&'static str),
     Shared(Arc<str>),
+    /// The length, and the text, followed by zeros.
+    Inline(u8, [u8; INLINE_BYTES_MAX]),
 }
+
+/// As many as fit into the space that the others take.
+const INLINE_BYTES_MAX: usize = 22;
+const _: () = assert!(size_of::<Name>() == 24);
 
 impl Name {
     /// A name from the program's own text.
@@ -27,6 +34,15 @@ impl Name {
         match &self.0 {
             Repr::Static(name) => name,
             Repr::Shared(name) => name,
+            Repr::Inline(..) => std::str::from_utf8(self.as_bytes()).expect("it was made of a text"),
+        }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        match &self.0 {
+            Repr::Static(name) => name.as_bytes(),
+            Repr::Shared(name) => name.as_bytes(),
+            Repr::Inline(length, bytes) => &bytes[..usize::from(*length)],
         }
     }
 }
@@ -41,19 +57,26 @@ impl Deref for Name {
 
 impl From<&str> for Name {
     fn from(name: &str) -> Self {
-        Self(Repr::Shared(Arc::from(name)))
+        let mut bytes = [0; INLINE_BYTES_MAX];
+        match (u8::try_from(name.len()), bytes.get_mut(..name.len())) {
+            (Ok(length), Some(place)) => {
+                place.copy_from_slice(name.as_bytes());
+                Self(Repr::Inline(length, bytes))
+            }
+            _ => Self(Repr::Shared(Arc::from(name))),
+        }
     }
 }
 
 impl From<String> for Name {
     fn from(name: String) -> Self {
-        Self(Repr::Shared(Arc::from(name)))
+        Self::from(name.as_str())
     }
 }
 
 impl PartialEq for Name {
     fn eq(&self, other: &Self) -> bool {
-        self.as_str() == other.as_str()
+        self.as_bytes() == other.as_bytes()
     }
 }
 
@@ -67,7 +90,7 @@ impl PartialOrd for Name {
 
 impl Ord for Name {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.as_str().cmp(other.as_str())
+        self.as_bytes().cmp(other.as_bytes())
     }
 }
 
@@ -80,5 +103,23 @@ impl fmt::Display for Name {
 impl fmt::Debug for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_any_length_come_back_and_compare_as_texts() {
+        let long = "äb".repeat(20);
+        for length in (0..=long.len()).filter(|length| long.is_char_boundary(*length)) {
+            let text = &long[..length];
+            let name = Name::from(text);
+            assert_eq!(name.as_str(), text);
+            assert_eq!(name, Name(Repr::Shared(Arc::from(text))));
+            assert_ne!(name, Name::from(format!("{text}b")));
+        }
+        assert!(Name::from("ab") < Name::from_static("b"));
     }
 }

@@ -1,10 +1,10 @@
 //! Reads a log from its start to its end and decides, for everything that is not whole, which of two it is: the
 //! remains of a commit that nobody was told about, which end the log; or damage, which is an error. Writes nothing.
 
-use std::collections::HashMap;
-
+use crate::actor_id::ActorIds;
 use crate::position::{Epoch, Lsn, Rsn};
-use crate::record::Record;
+use crate::record::{Positioned, Record};
+use crate::wire::Malformed;
 use crate::{ActorId, Block, BlockHeader, Frame, Log, StoreError, StoredBlock};
 
 /// How far milestones are apart, at least.
@@ -40,6 +40,33 @@ pub fn scan(
     log: &dyn Log,
     visit: &mut dyn FnMut(&BlockHeader, Frame) -> Result<(), StoreError>,
 ) -> Result<Scanned, StoreError> {
+    let mut ids = ActorIds::default();
+    let mut last = Vec::new();
+    scan_blocks(log, &mut |block| {
+        let mut heads = block.heads();
+        while let Some(head) = heads.next(&mut ids) {
+            let number = head.as_ref().ok().and_then(|head| head.actor);
+            let frame = head.and_then(|head| Frame::read(head, block.bytes(), &mut ids));
+            let frame = frame.map_err(|malformed| damaged(block, &malformed))?;
+            if let (Some(number), Some(actor)) = (number, &frame.actor) {
+                last.resize(ids.count().max(last.len()), Rsn::NONE);
+                follow(&mut last[number], actor, &frame.records)?;
+            }
+            visit(&block.header(), frame)?;
+        }
+        Ok(())
+    })
+}
+
+/// As [`scan`], for a visitor that decodes the frames of the blocks and checks them itself, perhaps later and elsewhere:
+/// each head and its records ([`damaged`] when they are malformed), and each actor's deliveries ([`follow`]).
+///
+/// # Errors
+/// As [`scan`].
+pub fn scan_blocks(
+    log: &dyn Log,
+    visit: &mut dyn FnMut(&Block) -> Result<(), StoreError>,
+) -> Result<Scanned, StoreError> {
     let extent = log.extent()?;
     let mut scanned = Scanned {
         start: extent.start,
@@ -50,7 +77,6 @@ pub fn scan(
         milestones: Vec::new(),
         torn: None,
     };
-    let mut continuity = Continuity::default();
     loop {
         let found = log.read(scanned.next)?;
         let block = match found {
@@ -68,11 +94,7 @@ pub fn scan(
             }
         };
         check_header(&block, &scanned)?;
-        for frame in block.frames() {
-            let frame = frame.map_err(|malformed| corrupt(block.header().first, malformed.to_string()))?;
-            continuity.check(&frame)?;
-            visit(&block.header(), frame)?;
-        }
+        visit(&block)?;
         if scanned.milestones.last().is_none_or(|(_, before)| scanned.bytes - before >= MILESTONE_BYTES) {
             scanned.milestones.push((block.header().first, scanned.bytes));
         }
@@ -136,30 +158,27 @@ fn corrupt(at: Lsn, what: String) -> StoreError {
     StoreError::CorruptLog { at, what }
 }
 
-/// Each actor's deliveries follow each other without a gap.
-#[derive(Default)]
-struct Continuity {
-    last: HashMap<ActorId, Rsn>,
+/// What a block is that has a malformed frame.
+#[must_use]
+pub fn damaged(block: &Block, malformed: &Malformed) -> StoreError {
+    corrupt(block.header().first, malformed.to_string())
 }
 
-impl Continuity {
-    fn check(&mut self, frame: &Frame) -> Result<(), StoreError> {
-        let Some(actor) = &frame.actor else { return Ok(()) };
-        for positioned in &frame.records {
-            let Record::Delivery(delivery) = &positioned.record else {
-                continue;
-            };
-            match self.last.get_mut(actor) {
-                Some(last) if last.checked_plus(1) == Some(delivery.rsn) => *last = delivery.rsn,
-                Some(last) => {
-                    let what = format!("{actor} has {} right after {last}", delivery.rsn);
-                    return Err(corrupt(positioned.lsn, what));
-                }
-                None => {
-                    self.last.insert(actor.clone(), delivery.rsn);
-                }
-            }
+/// Checks that the deliveries in an actor's next frame follow its `last` one without a gap; before the first, `last` is
+/// [`Rsn::NONE`].
+///
+/// # Errors
+/// [`StoreError::CorruptLog`].
+pub fn follow(last: &mut Rsn, actor: &ActorId, records: &[Positioned]) -> Result<(), StoreError> {
+    for positioned in records {
+        let Record::Delivery(delivery) = &positioned.record else {
+            continue;
+        };
+        if *last != Rsn::NONE && last.checked_plus(1) != Some(delivery.rsn) {
+            let what = format!("{actor} has {} right after {last}", delivery.rsn);
+            return Err(corrupt(positioned.lsn, what));
         }
-        Ok(())
+        *last = delivery.rsn;
     }
+    Ok(())
 }

@@ -2,6 +2,8 @@
 //!
 //! The reader is for hostile bytes: each length is checked against what is there before it is used.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use crate::limits::POSITION_MAX;
@@ -26,18 +28,27 @@ pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 /// A cursor over untrusted bytes. Slices of it share the memory, so decoding copies no payload.
-pub(crate) struct Reader {
-    bytes: Bytes,
+pub(crate) struct Reader<'b> {
+    bytes: &'b Bytes,
     at: usize,
+    end: usize,
 }
 
-impl Reader {
-    pub(crate) fn new(bytes: Bytes) -> Self {
-        Self { bytes, at: 0 }
+impl<'b> Reader<'b> {
+    pub(crate) fn new(bytes: &'b Bytes) -> Self {
+        Self { bytes, at: 0, end: bytes.len() }
+    }
+
+    /// Reads a part of the bytes; positions stay those of the whole.
+    pub(crate) fn part(bytes: &'b Bytes, part: Range<usize>) -> Result<Self, Malformed> {
+        if part.start > part.end || part.end > bytes.len() {
+            return Err(Malformed("a length reaches past the end"));
+        }
+        Ok(Self { bytes, at: part.start, end: part.end })
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.at == self.bytes.len()
+        self.at == self.end
     }
 
     pub(crate) fn position(&self) -> usize {
@@ -46,25 +57,33 @@ impl Reader {
 
     /// How many bytes are still to be read.
     pub(crate) fn remaining(&self) -> usize {
-        self.bytes.len() - self.at
+        self.end - self.at
+    }
+
+    /// Goes past the next `count` bytes, and says where they stand.
+    pub(crate) fn skip(&mut self, count: usize) -> Result<Range<usize>, Malformed> {
+        if count > self.remaining() {
+            return Err(Malformed("a length reaches past the end"));
+        }
+        let start = self.at;
+        self.at += count;
+        Ok(start..self.at)
     }
 
     /// The next `count` bytes, as a view.
     pub(crate) fn take(&mut self, count: usize) -> Result<Bytes, Malformed> {
-        if count > self.remaining() {
-            return Err(Malformed("a length reaches past the end"));
-        }
-        let slice = self.bytes.slice(self.at..self.at + count);
-        self.at += count;
-        Ok(slice)
+        self.skip(count).map(|range| self.bytes.slice(range))
     }
 
     fn take_array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
         let end = self.at.checked_add(N).ok_or(Malformed("a length reaches past the end"))?;
-        let slice =
-            self.bytes.get(self.at..end).ok_or(Malformed("the bytes end in the middle of a number"))?;
+        let ends = Malformed("the bytes end in the middle of a number");
+        if end > self.end {
+            return Err(ends);
+        }
+        let array = self.bytes.get(self.at..end).and_then(|slice| slice.try_into().ok());
         self.at = end;
-        slice.try_into().map_err(|_| Malformed("the bytes end in the middle of a number"))
+        array.ok_or(ends)
     }
 
     pub(crate) fn u8(&mut self) -> Result<u8, Malformed> {
@@ -127,8 +146,9 @@ impl Reader {
 
     /// A text of at most `limit` bytes, handed to `make` without being copied first.
     pub(crate) fn text<T>(&mut self, limit: usize, make: impl FnOnce(&str) -> T) -> Result<T, Malformed> {
-        let bytes = self.bytes(limit)?;
-        let text = std::str::from_utf8(&bytes).map_err(|_| Malformed("a text is not UTF-8"))?;
+        let length = self.length(limit)?;
+        let range = self.skip(length)?;
+        let text = std::str::from_utf8(&self.bytes[range]).map_err(|_| Malformed("a text is not UTF-8"))?;
         Ok(make(text))
     }
 }
@@ -147,30 +167,32 @@ mod tests {
         fn varints_come_back(value: u64) {
             let mut out = Vec::new();
             put_varint(&mut out, value);
-            let mut reader = Reader::new(out.into());
+            let out = out.into();
+            let mut reader = Reader::new(&out);
             prop_assert_eq!(reader.varint(), Ok(value));
             prop_assert!(reader.is_empty());
         }
 
         #[test]
         fn any_bytes_are_read_without_panic(bytes: Vec<u8>) {
-            let mut reader = Reader::new(bytes.into());
+            let bytes = bytes.into();
+            let mut reader = Reader::new(&bytes);
             while reader.varint().is_ok() && reader.bytes(64).is_ok() {}
         }
     }
 
     #[test]
     fn a_long_form_is_refused() {
-        assert!(Reader::new(Bytes::from_static(&[0x80, 0x00])).varint().is_err());
-        assert!(Reader::new(Bytes::from_static(&[0xff; 11])).varint().is_err());
+        assert!(Reader::new(&Bytes::from_static(&[0x80, 0x00])).varint().is_err());
+        assert!(Reader::new(&Bytes::from_static(&[0xff; 11])).varint().is_err());
     }
 
     #[test]
     fn a_length_is_held_against_its_limit_and_against_what_is_there() {
         let bytes = Bytes::from_static(&[3, 1, 2, 3]);
-        assert_eq!(Reader::new(bytes.clone()).bytes(3), Ok(bytes.slice(1..)));
-        assert!(Reader::new(bytes.clone()).bytes(2).is_err(), "over its limit");
-        assert!(Reader::new(bytes.slice(..3)).bytes(64).is_err(), "past the end");
-        assert!(Reader::new(Bytes::from_static(&[0xff; 9])).bytes(usize::MAX).is_err());
+        assert_eq!(Reader::new(&bytes).bytes(3), Ok(bytes.slice(1..)));
+        assert!(Reader::new(&bytes).bytes(2).is_err(), "over its limit");
+        assert!(Reader::new(&bytes.slice(..3)).bytes(64).is_err(), "past the end");
+        assert!(Reader::new(&Bytes::from_static(&[0xff; 9])).bytes(usize::MAX).is_err());
     }
 }

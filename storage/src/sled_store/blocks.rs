@@ -40,49 +40,85 @@ impl Cursors {
 
 /// The first block that begins at or after `from`.
 pub(super) fn read(log: &Tree, from: Lsn, cursors: &mut Cursors) -> Result<Option<StoredBlock>, StoreError> {
+    let mut values = values_from(log, from, cursors)?;
+    let Some((stored, last)) = assemble(&mut values)? else {
+        return Ok(None);
+    };
+    if let Ok(block) = &stored.block {
+        cursors.put(block.header().next(), last);
+    }
+    Ok(Some(stored))
+}
+
+/// The blocks that follow each other from `from` on without a gap, whole and acknowledged, as many as are read at once.
+/// What is there behind them, or instead of them, is left to [`read`].
+pub(super) fn read_on(
+    log: &Tree,
+    from: Lsn,
+    acknowledged: Lsn,
+    cursors: &mut Cursors,
+) -> Result<VecDeque<Block>, StoreError> {
+    let mut blocks = VecDeque::new();
+    let mut values = values_from(log, from, cursors)?;
+    let (mut next, mut bytes, mut end) = (from, 0, None);
+    while bytes < AHEAD_BYTES && blocks.len() < AHEAD_BLOCKS {
+        let Ok(Some((StoredBlock { first, block: Ok(block) }, last))) = assemble(&mut values) else {
+            break;
+        };
+        let after = block.header().next();
+        if first != next || after > acknowledged {
+            break;
+        }
+        bytes += block.bytes().len();
+        (next, end) = (after, Some(last));
+        blocks.push_back(block);
+    }
+    if let Some(last) = end {
+        cursors.put(next, last);
+    }
+    Ok(blocks)
+}
+
+/// The values from the first on that is of a block at or after `from`.
+fn values_from(log: &Tree, from: Lsn, cursors: &mut Cursors) -> Result<Values, StoreError> {
     if let Some(last) = cursors.take(from) {
         let mut values = Values::from(log, Bound::Excluded(&last));
         // What is not in order comes of a tail that was replaced since.
         if values.place()?.is_none_or(|place| place.number() >= from.get()) {
-            return assemble(values, cursors);
+            return Ok(values);
         }
     }
-    assemble(seek(log, from.get())?, cursors)
+    seek(log, from.get())
 }
 
-/// Puts the block together that the first of these values is one of.
-fn assemble(mut values: Values, cursors: &mut Cursors) -> Result<Option<StoredBlock>, StoreError> {
+/// Puts the block together that the first of these values is one of. Gives the last of them, too.
+fn assemble(values: &mut Values) -> Result<Option<(StoredBlock, Place)>, StoreError> {
     let Some((mut place, mut value)) = values.next().transpose()? else {
         return Ok(None);
     };
     let first = Lsn::new(place.number());
-    let damaged = |what: String| {
-        let block = Err(what);
-        Ok(Some(StoredBlock { first, block }))
-    };
+    let damaged = |what: String, last: Place| Ok(Some((StoredBlock { first, block: Err(what) }, last)));
     let mut assembly = Assembly::new(KIND, first.get(), BLOCK_BYTES_MAX);
     while let Some(wanted) = assembly.wants() {
         if wanted.part > 0 {
             match values.next().transpose()? {
                 Some(next) => (place, value) = next,
-                None => return damaged(format!("value {} is missing", wanted.part)),
+                None => return damaged(format!("value {} is missing", wanted.part), place),
             }
         }
         if place.key() != Some(wanted) {
-            return damaged(format!("value {} is missing", wanted.part));
+            return damaged(format!("value {} is missing", wanted.part), place);
         }
         if let Err(what) = assembly.push(&value) {
-            return damaged(what);
+            return damaged(what, place);
         }
     }
     match Block::decode(assembly.finish()) {
         Ok(block) if block.header().first == first => {
-            cursors.put(block.header().next(), place);
-            let block = Ok(block);
-            Ok(Some(StoredBlock { first, block }))
+            Ok(Some((StoredBlock { first, block: Ok(block) }, place)))
         }
-        Ok(block) => damaged(format!("it says that it begins at {}", block.header().first)),
-        Err(malformed) => damaged(malformed.to_string()),
+        Ok(block) => damaged(format!("it says that it begins at {}", block.header().first), place),
+        Err(malformed) => damaged(malformed.to_string(), place),
     }
 }
 
@@ -119,5 +155,8 @@ pub(super) fn remove_below_step(log: &Fenced, start: Lsn) -> Result<bool, StoreE
 }
 
 const KIND: u32 = u32::from_le_bytes(*b"RLBP");
+/// How much is read ahead at once, at least one block.
+const AHEAD_BYTES: usize = 1 << 20;
+const AHEAD_BLOCKS: usize = 1024;
 /// As many readers can go on without a search, such as actors that are replayed at the same time.
 const CURSORS: usize = 32;

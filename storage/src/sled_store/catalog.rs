@@ -68,7 +68,7 @@ impl Entry {
     fn decode(key: &[u8], value: &Bytes) -> Result<Self, Malformed> {
         let actor = std::str::from_utf8(key).map_err(|_| Malformed("its name is not UTF-8"))?;
         let actor = ActorId::parse(actor).map_err(|_| Malformed("its name is not one of an actor"))?;
-        let mut reader = Reader::new(value.clone());
+        let mut reader = Reader::new(value);
         if reader.u32()? != MAGIC {
             return Err(Malformed("it does not begin as it should"));
         }

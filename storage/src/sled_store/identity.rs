@@ -145,7 +145,7 @@ pub(super) fn decode(bytes: &Bytes, place: &Path) -> Result<StoreId, StoreError>
     let damaged = |malformed: Malformed| StoreError::CorruptStore {
         what: format!("{} says no store: {malformed}", place.display()),
     };
-    let mut reader = Reader::new(bytes.clone());
+    let mut reader = Reader::new(bytes);
     if reader.u32().map_err(damaged)? != MAGIC {
         return Err(damaged(Malformed("it does not begin as it should")));
     }

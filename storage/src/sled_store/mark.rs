@@ -185,7 +185,7 @@ fn decode(bytes: &Bytes, path: &Path) -> Result<Slot, StoreError> {
 
 /// `None` for a slot of a newer version.
 fn decode_slot(bytes: &Bytes) -> Result<Option<Slot>, Malformed> {
-    let mut reader = Reader::new(bytes.clone());
+    let mut reader = Reader::new(bytes);
     if reader.u32()? != MAGIC {
         return Err(Malformed("it does not begin as it should"));
     }
@@ -211,7 +211,7 @@ fn decode_slot(bytes: &Bytes) -> Result<Option<Slot>, Malformed> {
     Ok(Some(Slot { store, sequence, mark }))
 }
 
-fn decode_seal(reader: &mut Reader) -> Result<Seal, Malformed> {
+fn decode_seal(reader: &mut Reader<'_>) -> Result<Seal, Malformed> {
     Ok(Seal {
         highest: CheckpointNumber::new(reader.wide_counter()?),
         count: reader.u64()?,

@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | `store`, `store_checkpoints` | the handle: the two halves of the seam |
 //! | `options`, `shape` | what a user may choose; what was measured |
+//! | `ahead` | blocks that were read before they are asked for |
 //! | `worker`, `poison` | threads for the calls into sled; the first failure ends an opening |
 //! | `writer` | every change of the store, one short job at a time |
 //! | `stable` | flush and sync |
@@ -18,6 +19,7 @@
 //! | `identity`, `lock`, `files` | what a directory is; who has it open; names |
 //! | `engine`, `rescue` | sled itself; what it overwrites while it opens |
 
+mod ahead;
 mod blocks;
 mod catalog;
 mod census;

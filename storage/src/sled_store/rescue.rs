@@ -150,7 +150,7 @@ fn encode(store: StoreId, segments: &[Segment]) -> Vec<u8> {
 }
 
 fn decode(bytes: &Bytes) -> Result<(StoreId, Vec<(u64, Bytes)>), Malformed> {
-    let mut reader = Reader::new(bytes.clone());
+    let mut reader = Reader::new(bytes);
     if reader.u32()? != MAGIC {
         return Err(Malformed("it does not begin as it should"));
     }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::ahead::Ahead;
 use super::blocks::{self, Cursors};
 use super::engine::Engine;
 use super::mark::Seal;
@@ -43,6 +44,7 @@ pub struct SledStore {
     pub(super) writer: Worker<Writer>,
     pub(super) poison: Arc<Poison>,
     pub(super) status: Status,
+    ahead: Ahead,
     /// What was appended, which may be in the writer's queue still.
     tail: Mutex<Tail>,
     /// Which checkpoints there are, once they were counted in this opening. Held by whoever changes or counts them,
@@ -99,6 +101,7 @@ impl SledStore {
             writer,
             poison,
             status,
+            ahead: Ahead::default(),
             tail: Mutex::default(),
             counted: Mutex::default(),
             path,
@@ -196,8 +199,24 @@ impl Log for SledStore {
     }
 
     fn read(&self, from: Lsn) -> Result<Option<StoredBlock>, StoreError> {
-        let from = from.max(self.status.get().start);
-        self.reader.call("read", move |reader| blocks::read(&reader.engine.log, from, &mut reader.cursors))
+        let mark = self.status.get();
+        let from = from.max(mark.start);
+        let begin = |from: Lsn| {
+            self.reader.begin("read", move |reader| {
+                blocks::read_on(&reader.engine.log, from, mark.acknowledged, &mut reader.cursors)
+            })
+        };
+        if let Some(block) = self.ahead.take(from, begin)? {
+            return Ok(Some(StoredBlock { first: from, block: Ok(block) }));
+        }
+        let read = move |reader: &mut Reader| blocks::read(&reader.engine.log, from, &mut reader.cursors);
+        let stored = self.reader.call("read", read)?;
+        if let Some(StoredBlock { first, block: Ok(block) }) = &stored
+            && *first == from
+        {
+            self.ahead.passed(from, block.header().next(), begin);
+        }
+        Ok(stored)
     }
 
     fn cut(&self, below: Lsn) -> Result<Lsn, StoreError> {
@@ -213,5 +232,88 @@ impl Log for SledStore {
 
     fn close(&self) -> Result<(), StoreError> {
         self.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::conformance::block_of;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        /// So many blocks of that many bytes, with a sync after them or without.
+        Append(usize, usize, bool),
+        /// Removes about that part of the log.
+        Cut(u64),
+        /// One of the readers goes on by so many blocks.
+        GoOn(usize, usize),
+        /// One of the readers goes to about that part of the log.
+        Go(usize, u64),
+        /// What was appended and not synced is replaced.
+        Replace,
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let append = (1..40_usize, prop_oneof![300..2_000_usize, 60_000..200_000_usize], any::<bool>());
+        let step = prop_oneof![
+            3 => append.prop_map(|(blocks, bytes, sync)| Step::Append(blocks, bytes, sync)),
+            1 => (0..64_u64).prop_map(Step::Cut),
+            8 => (0..2_usize, 1..20_usize).prop_map(|(reader, blocks)| Step::GoOn(reader, blocks)),
+            1 => (0..2_usize, 0..64_u64).prop_map(|(reader, part)| Step::Go(reader, part)),
+            1 => Just(Step::Replace),
+        ];
+        prop::collection::vec(step, 1..60)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        /// Invariant: prefix. What is read ahead is what is stored when it is asked for, whatever was appended, replaced
+        /// and cut in between.
+        #[test]
+        fn what_is_read_ahead_is_what_is_stored(steps in steps()) {
+            let root = tempfile::tempdir().unwrap();
+            let options = SledOptions::default().durability(Durability::ProcessCrash);
+            let mut store = SledStore::open(root.path(), &options).unwrap();
+            let (mut next, mut at) = (0_u64, [Lsn::FIRST; 2]);
+            for step in steps {
+                match step {
+                    Step::Append(blocks, bytes, sync) => {
+                        for _ in 0..blocks {
+                            let block = block_of(next, store.extent().unwrap().acknowledged.get(), bytes);
+                            store.append(&block).unwrap();
+                            next = block.header().next().get();
+                        }
+                        if sync {
+                            store.sync().unwrap();
+                        }
+                    }
+                    Step::Cut(part) => drop(store.cut(Lsn::new(next * part / 64)).unwrap()),
+                    Step::Go(reader, part) => at[reader] = Lsn::new(next * part / 64),
+                    Step::GoOn(reader, blocks) => {
+                        // What was appended is not to come in between.
+                        store.writer.call("append", |_| Ok(())).unwrap();
+                        for _ in 0..blocks {
+                            let from = at[reader].max(store.extent().unwrap().start);
+                            let stored = store.reader.call("read", move |reader| {
+                                blocks::read(&reader.engine.log, from, &mut Cursors::default())
+                            });
+                            let stored = stored.unwrap();
+                            prop_assert_eq!(&store.read(at[reader]).unwrap(), &stored);
+                            let Some(StoredBlock { block: Ok(block), .. }) = stored else { break };
+                            at[reader] = block.header().next();
+                        }
+                    }
+                    Step::Replace => {
+                        drop(store);
+                        store = SledStore::open(root.path(), &options).unwrap();
+                        next = store.extent().unwrap().acknowledged.get();
+                    }
+                }
+            }
+        }
     }
 }

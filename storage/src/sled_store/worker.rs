@@ -69,13 +69,18 @@ impl<S: Send + 'static> Worker<S> {
         action: &'static str,
         work: impl FnOnce(&mut S) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.begin(action, work).wait()
+    }
+
+    /// The same, for a caller that waits later.
+    pub(super) fn begin<T: Send + 'static>(
+        &self,
+        action: &'static str,
+        work: impl FnOnce(&mut S) -> Result<T, StoreError> + Send + 'static,
+    ) -> Pending<T> {
         let (answer, answered) = mpsc::channel();
         self.queue(action, work, move |result| drop(answer.send(result)));
-        let result = wait(&answered, action, self.timeout).flatten();
-        if let Err(error) = &result {
-            self.poison.note(error);
-        }
-        result
+        Pending { answered, action, after: self.timeout, poison: Arc::clone(&self.poison) }
     }
 
     /// Has the thread do `work` before the next call's, and does not wait. Any error poisons the store, so that no
@@ -122,6 +127,25 @@ impl<S: Send + 'static> Worker<S> {
             Ok(()) | Err(RecvTimeoutError::Disconnected) => Ok(()),
             Err(RecvTimeoutError::Timeout) => Err(StoreError::Hung { action: "close", after: self.timeout }),
         }
+    }
+}
+
+/// The answer to a call, some time.
+pub(super) struct Pending<T> {
+    answered: mpsc::Receiver<Result<T, StoreError>>,
+    action: &'static str,
+    after: Duration,
+    poison: Arc<Poison>,
+}
+
+impl<T> Pending<T> {
+    /// Waits for it.
+    pub(super) fn wait(self) -> Result<T, StoreError> {
+        let result = wait(&self.answered, self.action, self.after).flatten();
+        if let Err(error) = &result {
+            self.poison.note(error);
+        }
+        result
     }
 }
 
