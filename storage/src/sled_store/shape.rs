@@ -58,7 +58,7 @@ pub(super) const VALUES_PER_STEP: usize = 32;
 pub(super) const BYTES_PER_STEP: usize = 32 * 1024;
 
 /// How many bytes of values of checkpoints are made stable when no commit does, so that none comes upon more.
-pub(super) const UNSTABLE_BYTES_MAX: usize = 512 * 1024;
+pub(super) const UNSTABLE_BYTES_MAX: usize = 256 * 1024;
 
 /// The most entries of the catalog read at once.
 pub(super) const ENTRIES_PER_PAGE: usize = 1024;
