@@ -225,6 +225,12 @@ mod tests {
         while step().unwrap() {}
     }
 
+    fn remove_numbers(fenced: &mut Fenced, mut numbers: Vec<u64>) {
+        while !numbers.is_empty() {
+            fenced.remove_numbers_step(&mut numbers).unwrap();
+        }
+    }
+
     fn all(tree: &Tree) -> Vec<(u64, u16)> {
         let found = tree.iter().keys().map(Result::unwrap);
         let found = found.filter_map(Place::found).map(|place| place.key().unwrap());
@@ -240,6 +246,7 @@ mod tests {
         /// Parts of that many bytes, at a number that is so much higher.
         Insert(u64, Vec<usize>),
         Remove(usize, usize),
+        RemoveEach(Vec<usize>),
         RemoveBelow(usize),
         Reopen,
     }
@@ -249,8 +256,9 @@ mod tests {
         let insert = (1..1000_u64, prop::collection::vec(size, 1..4));
         let insert = insert.prop_map(|(ahead, parts)| Step::Insert(ahead, parts));
         let remove = (0..60_usize, 0..4_usize).prop_map(|(at, more)| Step::Remove(at, more));
+        let each = prop::collection::vec(0..60_usize, 1..40).prop_map(Step::RemoveEach);
         let below = (0..60_usize).prop_map(Step::RemoveBelow);
-        let step = prop_oneof![8 => insert, 2 => remove, 1 => below, 1 => Just(Step::Reopen)];
+        let step = prop_oneof![8 => insert, 2 => remove, 2 => each, 1 => below, 1 => Just(Step::Reopen)];
         prop::collection::vec(step, 1..80)
     }
 
@@ -278,6 +286,11 @@ mod tests {
                         let (first, last) = (nth(at), nth(at + more));
                         remove_all(|| fenced.remove_step(first, last));
                         model.retain(|(number, _)| *number < first || *number > last);
+                    }
+                    Step::RemoveEach(nths) => {
+                        let numbers: BTreeSet<_> = nths.into_iter().map(nth).collect();
+                        remove_numbers(&mut fenced, numbers.iter().rev().copied().collect());
+                        model.retain(|(number, _)| !numbers.contains(number));
                     }
                     Step::RemoveBelow(at) => {
                         let first = nth(at);
@@ -314,7 +327,13 @@ mod tests {
             for number in (1..=100).map(|number| round * 100 + number) {
                 fenced.insert(Key { number, part: 0 }, vec![0; 12_000]).unwrap();
             }
-            remove_all(|| fenced.remove_step(0, u64::MAX));
+            if round % 2 == 0 {
+                remove_all(|| fenced.remove_step(0, u64::MAX));
+            } else {
+                let (first, last) = (round * 100 + 1, round * 100 + 100);
+                remove_numbers(&mut fenced, (first..=last).rev().filter(|number| number % 3 > 0).collect());
+                remove_numbers(&mut fenced, (first..=last).rev().collect());
+            }
             assert_eq!(tree.len(), fences(&tree));
             assert_eq!(tree.len(), ahead, "round {round}");
         }
@@ -343,6 +362,7 @@ mod tests {
         }
         let mut again = Fenced::open(tree.clone()).unwrap();
         again.insert(Key { number: 6, part: 0 }, vec![0; 10]).unwrap();
+        remove_numbers(&mut again, vec![u64::MAX, 6, 5, 0]);
         remove_all(|| again.remove_step(0, u64::MAX));
         remove_all(|| again.remove_below_step(u64::MAX));
     }

@@ -238,14 +238,13 @@ mod tests {
     #[test]
     fn values_of_one_size_take_few_looks() {
         // The sizes of numbers grow, so that less and less go into a group.
-        let sizes = (0..10_000).map(|group: u64| 112 - u64::from((group / 10).max(1).ilog2()));
+        let sizes = (0..1_000).map(|group: u64| 112 - u64::from((group / 10).max(1).ilog2()));
         let groups: Vec<_> =
             sizes.scan(7, |next, size| Some(std::mem::replace(next, *next + size))).collect();
         let all = groups[0]..groups[groups.len() - 1];
-        let count = all.clone().count();
-        let counted: Vec<_> = all.map(|number| looks(&groups, number)).collect();
-        let sum: u32 = counted.iter().sum();
-        println!("{} of {count}, {:?}", f64::from(sum) / count as f64, counted.iter().max());
+        let counted: Vec<_> = all.map(|number| looks(&groups, number) as usize).collect();
+        assert!(counted.iter().sum::<usize>() < counted.len() * 3, "on average");
+        assert!(counted.iter().all(|looks| *looks <= 5));
     }
 
     proptest! {

@@ -222,9 +222,13 @@ fn corrupt(actor: &ActorId, number: CheckpointNumber, what: String) -> StoreErro
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet, VecDeque};
+    use std::ops::Bound;
+
     use super::*;
     use crate::conformance::{checkpoint, id};
-    use crate::{SledOptions, StoreError};
+    use crate::sled_store::seek::{Ends, Values};
+    use crate::{Durability, SledOptions, StoreError};
 
     /// Invariant: checkpoint-covers-log. A medium that says "written" and has something else is found out before
     /// anything is cut in trust of it.
@@ -254,5 +258,112 @@ mod tests {
         );
         let again = store.put(&[checkpoint(&id("alice"), 3, 900)]);
         assert!(matches!(again, Err(StoreError::Poisoned { .. })), "{again:?}");
+    }
+    /// What the tree holds of checkpoints, as numbers with parts.
+    fn values(store: &SledStore) -> Vec<(u64, u16)> {
+        let found = store.reader.call("read", |reader| {
+            let values = Values::from(&reader.engine.checkpoints, Bound::Unbounded);
+            values.map(|found| found.map(|(place, _)| place.key().unwrap())).collect::<Result<Vec<_>, _>>()
+        });
+        found.unwrap().into_iter().map(|key| (key.number, key.part)).collect()
+    }
+
+    /// Invariant: checkpoint-covers-log. Of many small ones and some large ones, in many steps.
+    #[test]
+    fn of_any_group_what_does_not_read_back_is_found() {
+        let sizes = |nth: u64| if nth % 50 == 49 { 150_000 } else { 100 };
+        for damaged in [1, 2, 49, 50, 77, 100, 120] {
+            let root = tempfile::tempdir().unwrap();
+            let options = SledOptions::default().durability(Durability::ProcessCrash);
+            let store = SledStore::open(root.path(), &options).unwrap();
+            // Counts them, so that the reader is not needed before.
+            store.list(&mut |_| Ok(())).unwrap();
+            store.reader.post("put", move |reader| {
+                let listed = || catalog::get(&reader.engine.catalog, &id("120"));
+                while listed()?.is_none() {
+                    std::thread::yield_now();
+                }
+                let mut found = Ends::default().seek(&reader.engine.checkpoints, damaged)?;
+                let (place, mut value) = found.next().unwrap()?;
+                let last = value.len() - 1;
+                value[last] ^= 1;
+                reader.engine.checkpoints.insert(place.bytes(), value).unwrap();
+                Ok(())
+            });
+            let group: Vec<_> =
+                (1..=120).map(|nth| checkpoint(&id(&nth.to_string()), nth, sizes(nth - 1))).collect();
+            let put = store.put(&group);
+            assert!(
+                matches!(&put, Err(StoreError::CorruptCheckpoint { number, .. }) if number.get() == damaged),
+                "{damaged}: {put:?}"
+            );
+            let again = store.put(&[checkpoint(&id("alice"), 200, 900)]);
+            assert!(matches!(again, Err(StoreError::Poisoned { .. })), "{again:?}");
+        }
+    }
+
+    #[test]
+    fn two_of_each_actor_stay() {
+        let root = tempfile::tempdir().unwrap();
+        let options = SledOptions::default().durability(Durability::ProcessCrash);
+        let mut store = SledStore::open(root.path(), &options).unwrap();
+        let sizes = [0, 100, 100, 16_000, 100, 150_000, 900];
+        let mut kept: BTreeMap<u64, VecDeque<u64>> = BTreeMap::new();
+        let mut number = 0;
+        for round in 0..12 {
+            // Others in each round, in another order.
+            let actors =
+                (0..139_u64).map(|nth| nth * (2 * round + 1) % 139).filter(|nth| (nth + round) % 3 > 0);
+            let group = actors.map(|actor| {
+                number += 1;
+                let of = kept.entry(actor).or_default();
+                of.push_front(number);
+                of.truncate(2);
+                checkpoint(
+                    &id(&actor.to_string()),
+                    number,
+                    sizes[usize::try_from(number).unwrap() % sizes.len()],
+                )
+            });
+            store.put(&group.collect::<Vec<_>>()).unwrap();
+            if round % 5 == 4 {
+                store.close().unwrap();
+                store = SledStore::open(root.path(), &options).unwrap();
+            }
+        }
+        for (actor, numbers) in &kept {
+            for (number, generation) in numbers.iter().zip([Generation::Newest, Generation::Previous]) {
+                let found = store.get(&id(&actor.to_string()), generation).unwrap().unwrap();
+                let size = sizes[usize::try_from(*number).unwrap() % sizes.len()];
+                assert_eq!(found, checkpoint(&id(&actor.to_string()), *number, size));
+            }
+        }
+        let left: BTreeSet<_> = values(&store).into_iter().map(|(number, _)| number).collect();
+        assert_eq!(left, kept.values().flatten().copied().collect());
+    }
+
+    /// What a process did not get to remove goes with the next checkpoint of the actor.
+    #[test]
+    fn an_interrupted_removal_is_made_up_for() {
+        let root = tempfile::tempdir().unwrap();
+        let options = SledOptions::default().durability(Durability::ProcessCrash);
+        let store = SledStore::open(root.path(), &options).unwrap();
+        for number in 1..=2 {
+            store.put(&[checkpoint(&id("alice"), number, 150_000)]).unwrap();
+        }
+        // The third without its last step.
+        let third = checkpoint(&id("alice"), 3, 100);
+        let encoded = third.encode().unwrap();
+        store.write_values(checkpoints::split(third.header.number, &encoded)).unwrap();
+        let seal = store.counted().seal.unwrap();
+        let (headers, cleared) = (vec![third.header], CheckpointNumber::new(0));
+        let listed =
+            store.writer.call("put", move |writer| writer.put_entries(headers, seal, cleared)).unwrap();
+        store.counted().seal = Some(listed.seal);
+        assert_eq!(values(&store)[0], (1, 0));
+        drop(store);
+        let store = SledStore::open(root.path(), &options).unwrap();
+        store.put(&[checkpoint(&id("alice"), 4, 100)]).unwrap();
+        assert_eq!(values(&store), [(3, 0), (4, 0)]);
     }
 }
