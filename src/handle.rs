@@ -8,6 +8,7 @@ use std::task::Poll;
 use relive_replay::{Effects, Halt, Quarantined, step};
 use relive_storage::Rsn;
 use relive_storage::record::{Delivery, Quarantine};
+use tokio::task::coop::consume_budget;
 use tracing::Instrument;
 
 use crate::active::Active;
@@ -37,6 +38,8 @@ impl Turn<'_> {
             if self.slot.owes_too_much() {
                 break;
             }
+            // A long backlog must not keep a thread from everything else.
+            consume_budget().await;
             let Some(mut envelope) = self.active.backlog.pop_front() else {
                 break;
             };
