@@ -200,7 +200,13 @@ impl Found<'_> {
         // A frame that knows the delivery as handled tells of a try that is over.
         let tried = |record: &Record| matches!(record, Record::Attempt(rsn) if *rsn > frame.handled);
         if frame.records.iter().any(|positioned| tried(&positioned.record)) {
-            self.last_opening.last_tried = Some(actor.clone());
+            let before = self.last_opening.last_tried.replace(actor.clone());
+            // Actors are tried one after the other: who was tried before did not end the process.
+            if let Some(before) = before.filter(|before| *before != actor)
+                && let Some(survivor) = self.actors.get_mut(&before)
+            {
+                survivor.tape.survived();
+            }
         }
         let opening = self.last_opening.number;
         let found = self.actor(&actor)?;

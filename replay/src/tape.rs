@@ -144,6 +144,16 @@ impl Tape {
         self.attempts.get(&rsn).copied().unwrap_or_default()
     }
 
+    /// Takes back the last attempt: the process has survived it.
+    pub fn survived(&mut self) {
+        if let Some(mut last) = self.attempts.last_entry() {
+            *last.get_mut() -= 1;
+            if *last.get() == 0 {
+                last.remove();
+            }
+        }
+    }
+
     /// Takes back all attempts: the process has survived them.
     pub fn forgive(&mut self) {
         self.attempts.clear();
