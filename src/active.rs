@@ -1,12 +1,13 @@
 //! An actor in memory, with what its turns carry from one to the next.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use relive_replay::{Instance, Restored, Tape, engine};
 use relive_storage::record::Quarantine;
 use relive_storage::{ActorId, FrameBytes, FrameWriter, Rsn};
 
+use crate::backlog::Backlog;
 use crate::envelope::{CheckpointRequest, Envelope, Waiter};
 use crate::suspects::Suspects;
 
@@ -16,7 +17,7 @@ pub(crate) struct Active {
     /// Events of deliveries that were begun before a crash, and digests that are still to be logged.
     pub(crate) tape: Tape,
     /// Deliveries that are logged and not handled yet, with those who wait for replies to them.
-    pub(crate) backlog: VecDeque<Envelope>,
+    pub(crate) backlog: Backlog,
     /// How many places of the mailbox they hold.
     pub(crate) places: u32,
     /// Somebody wants a checkpoint that is not taken yet.
@@ -51,10 +52,10 @@ impl Active {
     /// [`relive_replay::Halt::Corrupt`] when they don't pass the duplicate table as they did when they were logged.
     pub(crate) fn new(restored: Restored, mut tape: Tape) -> Result<Self, relive_replay::Halt> {
         let mut instance = restored.instance;
-        let mut backlog = VecDeque::new();
+        let mut backlog = Backlog::default();
         while let Some(delivery) = tape.next_delivery() {
             engine::admit(&mut instance, &delivery.sender, delivery.rsn)?;
-            backlog.push_back(Envelope::from(delivery));
+            backlog.push(Envelope::from(delivery));
         }
         let records = tape.deliveries().len() as u64;
         let bytes = tape.deliveries().iter().map(|delivery| delivery.payload.len() as u64).sum();
@@ -82,9 +83,10 @@ impl Active {
         self.suspects = halted.suspects;
         self.request = halted.request;
         self.places = halted.places;
-        let waiting = halted.backlog.into_iter().map(|envelope| (envelope.delivery.rsn, envelope.waiter));
+        let waiting =
+            halted.backlog.into_envelopes().map(|envelope| (envelope.delivery.rsn, envelope.waiter));
         let mut waiting: BTreeMap<Rsn, Waiter> = waiting.collect();
-        for envelope in &mut self.backlog {
+        for envelope in self.backlog.envelopes_mut() {
             if let Some(waiter) = waiting.remove(&envelope.delivery.rsn) {
                 envelope.waiter = waiter;
             }

@@ -3,13 +3,12 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use relive_replay::{Effects, Halt, Quarantined, step};
 use relive_storage::Rsn;
 use relive_storage::record::{Delivery, Quarantine};
 use tokio::task::coop::consume_budget;
-use tracing::Instrument;
 
 use crate::active::Active;
 use crate::encoder::Encoder;
@@ -25,7 +24,7 @@ impl Turn<'_> {
     /// Handles what is logged, of which so many deliveries are stable, and gives the places back that they held.
     pub(crate) async fn handle_backlog(&mut self, stable: usize) -> Result<(), Broken> {
         if let Some(suspects) = &mut self.active.suspects {
-            self.core.unless_stopped(suspects.permitted()).await.map_err(|_| Broken::Over)?;
+            Box::pin(self.core.unless_stopped(suspects.permitted())).await.map_err(|_| Broken::Over)?;
         }
         let handled = self.handle_deliveries(stable).await;
         give_places_back(self.slot, &mut self.freed);
@@ -40,12 +39,12 @@ impl Turn<'_> {
             }
             // A long backlog must not keep a thread from everything else.
             consume_budget().await;
-            let Some(mut envelope) = self.active.backlog.pop_front() else {
+            let Some(mut envelope) = self.active.backlog.pop() else {
                 break;
             };
             if let Err(broken) = self.handle(&mut envelope).await {
                 // Whoever waits for it goes on waiting, through the restart.
-                self.active.backlog.push_front(envelope);
+                self.active.backlog.put_back(envelope);
                 return Err(broken);
             }
             let handled = self.active.instance.handled();
@@ -75,7 +74,7 @@ impl Turn<'_> {
         if let Some(decision) = active.condemned.take_if(|decision| decision.rsn == rsn) {
             let mut encoder = Encoder::borrow();
             encoder.put_quarantine(&decision);
-            self.append_and_wait(encoder, &mut Logged::default()).await?;
+            Box::pin(self.append_and_wait(encoder, &mut Logged::default())).await?;
             return Ok(Some(decision));
         }
         let Some(suspects) = &mut active.suspects else { return Ok(None) };
@@ -86,7 +85,7 @@ impl Turn<'_> {
             return Err(Broken::Halted(Halt::ProcessEnded { actor, rsn, message, tries }));
         }
         if suspects.calls_for_note(rsn) {
-            self.note_attempt(rsn).await?;
+            Box::pin(self.note_attempt(rsn)).await?;
         }
         Ok(None)
     }
@@ -96,7 +95,7 @@ impl Turn<'_> {
     async fn after_try(&mut self, delivery: &Delivery) -> Result<(), Broken> {
         let suspects = self.active.suspects.as_ref();
         if suspects.is_some_and(|suspects| suspects.blames(delivery.rsn)) {
-            self.note_attempt(delivery.rsn).await?;
+            Box::pin(self.note_attempt(delivery.rsn)).await?;
         }
         Ok(())
     }
@@ -126,23 +125,26 @@ impl Turn<'_> {
         let span = tracing::debug_span!("relive::delivery", actor = %self.slot.id, rsn = delivery.rsn.get(),
             message = %delivery.message, replaying = false);
         let stepped = {
-            let mut stepping = pin!(step(instance, delivery, &mut live).instrument(span));
+            let mut stepping = pin!(step(instance, delivery, &mut live));
+            let mut poll = |task: &mut Context<'_>| {
+                let _entered = span.enter();
+                stepping.as_mut().poll(task)
+            };
+            // Who waits does so in a box: it would be a good part of each turn's memory.
             if let Some(suspects) = suspects {
                 let watched = poll_fn(|task| {
                     suspects.waits(false);
-                    let step = stepping.as_mut().poll(task);
+                    let step = poll(task);
                     suspects.waits(step.is_pending());
                     step
                 });
-                self.core.unless_stopped(watched).await
-            } else if let Poll::Ready(stepped) =
-                poll_fn(|task| Poll::Ready(stepping.as_mut().poll(task))).await
-            {
+                Box::pin(self.core.unless_stopped(watched)).await
+            } else if let Poll::Ready(stepped) = poll_fn(|task| Poll::Ready(poll(task))).await {
                 Ok(stepped)
             } else {
                 // It waits for something, perhaps long, and perhaps for a sender that waits for a place.
                 give_places_back(self.slot, &mut self.freed);
-                self.core.unless_stopped(stepping).await
+                Box::pin(self.core.unless_stopped(poll_fn(poll))).await
             }
         };
         let effects = stepped.map_err(|_| Broken::Over)?;

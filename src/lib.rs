@@ -13,6 +13,7 @@
 //! | `mailbox`, `envelope`, `slot`, `core` | messages that wait; one on its way; an actor; what all parts share |
 //! | `turn` | **the way of a message**: mailbox, then |
 //! | `receive`, `received`, `encoder` | duplicate table, position, log; what is to be told when it is stable |
+//! | `backlog` | what is logged and not handled yet |
 //! | `handle` | step, effects |
 //! | `committer` | group commit |
 //! | `live` | outcomes of side effects that happen now |
@@ -32,6 +33,7 @@
 mod activation;
 mod active;
 mod actor_ref;
+mod backlog;
 mod builder;
 mod checkpointer;
 mod clock;

@@ -4,14 +4,26 @@ use std::time::Duration;
 
 /// How many places the mailbox of one actor has. Messages from outside hold theirs until they are handled; without one
 /// their senders wait.
-pub(crate) const MAILBOX_PLACES_MAX: usize = 1024;
+pub(crate) const MAILBOX_PLACES_MAX: usize = 2048;
 
-/// A message takes one place, and one more for each of these that its payload fills: so a mailbox holds at most 1024
-/// messages and about 4 MiB.
+/// A message takes one place, and one more for each of these that its payload fills: so a mailbox holds at most 2048
+/// messages and about 8 MiB. A lone actor handles half of them with each commit.
 pub(crate) const MAILBOX_PLACE_BYTES: usize = 4096;
 
 /// How many places of a mailbox are given back together.
 pub(crate) const FREED_PLACES_MAX: u32 = 64;
+
+/// How many tells are encoded together while they wait.
+pub(crate) const RUN_MESSAGES_MAX: u32 = 128;
+
+/// How many bytes of them. A larger message is encoded by itself.
+pub(crate) const RUN_BYTES_MAX: usize = 64 << 10;
+
+/// How many buffers of mailboxes a thread keeps warm for the next.
+pub(crate) const SPARE_MAILBOXES_MAX: usize = 64;
+
+/// The most bytes of one of them.
+pub(crate) const SPARE_MAILBOX_BYTES_MAX: usize = 64 << 10;
 
 /// How many messages an actor takes in at once.
 pub(crate) const INTAKE_MESSAGES_MAX: usize = 1024;

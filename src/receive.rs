@@ -2,12 +2,14 @@
 //! anything else is done with it.
 
 use relive_replay::{Admission, Halt, Quarantined};
+use relive_storage::Run;
 use relive_storage::record::{Delivery, Sender};
 
 use crate::committer::Commit;
 use crate::encoder::Encoder;
 use crate::envelope::{DischargeRequest, Envelope, Receipted, Waiter};
 use crate::error::Refused;
+use crate::mailbox::Next;
 use crate::received::{Logged, Received};
 use crate::turn::{Broken, Turn};
 
@@ -17,11 +19,18 @@ impl Turn<'_> {
     pub(crate) async fn receive(&mut self) -> Result<Received, Broken> {
         let mut received = Received { messages: self.mail.len() as u64, ..Received::default() };
         let mut encoder = Encoder::borrow();
-        while !self.mail.is_empty() {
-            if !encoder.has_room_for(self.mail.next_bytes()) {
+        while let Some((messages, bytes)) = self.mail.next_size() {
+            if !encoder.has_room_for(messages, bytes) {
                 received.commit = Some(self.append(&mut encoder, &mut received.logged).await?);
             }
-            let Some(envelope) = self.mail.pop() else { break };
+            let envelope = match self.mail.pop() {
+                Some(Next::One(envelope)) => envelope,
+                Some(Next::Run(run, places)) => {
+                    self.admit_run(&mut encoder, run, places, &mut received.logged);
+                    continue;
+                }
+                None => break,
+            };
             if let Err(halt) = self.admit(&mut encoder, envelope, &mut received.logged) {
                 // They were not taken in: whoever sent them is told what becomes of the actor.
                 self.slot.give_back(std::mem::take(&mut self.mail));
@@ -56,6 +65,16 @@ impl Turn<'_> {
             let _ = receipt.send(Ok(receipted));
         }
         Ok(())
+    }
+
+    /// Tells from outside have no numbers, so none of them is known as a duplicate.
+    fn admit_run(&mut self, encoder: &mut Encoder, run: Run, places: u32, logged: &mut Logged) {
+        let first = self.active.instance.admit_outside(run.deliveries());
+        encoder.put_run(first, &run);
+        self.active.places += places;
+        logged.in_frame += 1;
+        logged.fresh += u64::from(run.deliveries());
+        self.active.backlog.push_run(first, run);
     }
 
     fn admit(
@@ -107,7 +126,7 @@ impl Turn<'_> {
                 }
             }
         }
-        self.active.backlog.push_back(envelope);
+        self.active.backlog.push(envelope);
         logged.in_frame += 1;
         logged.fresh += 1;
         Ok(())
@@ -121,13 +140,7 @@ impl Turn<'_> {
         let appended = appended.map_err(|_| Broken::Over)?;
         self.active.since_checkpoint.records += u64::from(frame.records());
         self.active.since_checkpoint.bytes += frame.len() as u64;
-        let begin = self.active.backlog.len() - std::mem::take(&mut logged.in_frame);
-        let mut lsn = appended.context.first;
-        for envelope in self.active.backlog.range_mut(begin..) {
-            envelope.delivery.clock = appended.context.clock;
-            envelope.delivery.seed = appended.context.seed_at(lsn);
-            lsn = lsn.next();
-        }
+        self.active.backlog.logged(std::mem::take(&mut logged.in_frame), appended.context);
         Ok(appended.commit)
     }
 

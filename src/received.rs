@@ -21,6 +21,7 @@ pub(crate) struct Received {
 pub(crate) struct Logged {
     pub(crate) fresh: u64,
     pub(crate) duplicates: u64,
+    /// How many pushes to the backlog are in the frame that is not closed yet.
     pub(crate) in_frame: usize,
     pub(crate) senders: Vec<(Arc<dyn Debtor>, Ssn)>,
     pub(crate) receipts: Vec<(ReceiptTo, Receipted)>,

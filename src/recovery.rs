@@ -169,10 +169,11 @@ impl Recovery<'_> {
         let mut heard = self.heard(&restored)?;
         let mut unhandled = Vec::new();
         for (slot, mut active) in restored.into_values() {
-            if let Some(last) = active.backlog.back() {
+            if !active.backlog.is_empty() {
                 let heard =
                     if self.last_tried == Some(&slot.id) { std::mem::take(&mut heard) } else { Vec::new() };
-                let (suspects, watched) = Suspects::new(last.delivery.rsn, self.care_for(&slot.id), heard);
+                let last = active.instance.received();
+                let (suspects, watched) = Suspects::new(last, self.care_for(&slot.id), heard);
                 active.suspects = Some(suspects);
                 unhandled.push((Arc::clone(&slot), watched));
             }

@@ -95,7 +95,7 @@ fn give_up(slot: &Slot, halted: Option<Box<Active>>, halt: Halt, tries: u32) {
     tracing::error!(actor = %slot.id, error = %halt, tries, "the actor has failed");
     let failure = slot.fail(halt, tries);
     let Some(halted) = halted else { return };
-    for envelope in halted.backlog {
+    for envelope in halted.backlog.into_envelopes() {
         envelope.waiter.refuse(Refused::Actor(Arc::clone(&failure)));
     }
     if let Some(request) = halted.request {

@@ -12,7 +12,7 @@ use crate::active::Active;
 use crate::envelope::{CheckpointRequest, Debtor, DischargeRequest};
 use crate::error::{ActorFailure, Refused};
 use crate::limits::{MAILBOX_PLACES_MAX, OUTBOX_MESSAGES_MAX};
-use crate::mailbox::{Batch, Mail, Mailbox};
+use crate::mailbox::{Batch, Mail, Mailbox, Next};
 use crate::needs::Needs;
 use crate::outbox::Outbox;
 use crate::pins::Pins;
@@ -24,7 +24,7 @@ pub(crate) struct Slot {
     /// The places of the bounded mailbox for messages from outside.
     pub(crate) places: Semaphore,
     /// Told of new mail and of settled messages while the actor's turn waits for either.
-    pub(crate) news: Notify,
+    news: Notify,
     inner: Mutex<Inner>,
     outbox: Mutex<Outbox>,
     pins: Mutex<Pins>,
@@ -42,6 +42,8 @@ struct Inner {
     checkpoint: Option<CheckpointRequest>,
     discharges: Vec<DischargeRequest>,
     last_active: u64,
+    /// The turn waits for new mail.
+    listens: bool,
 }
 
 /// Where an actor is in its life.
@@ -98,12 +100,7 @@ impl Slot {
         inner.accepted += 1;
         inner.last_active = now;
         let number = inner.accepted;
-        let wake = inner.wake();
-        drop(inner);
-        if matches!(wake, Wake::Running) {
-            self.news.notify_one();
-        }
-        Ok((number, wake))
+        Ok((number, self.wake(inner)))
     }
 
     /// Asks for a checkpoint; `waiter` is told when it is stable.
@@ -119,12 +116,7 @@ impl Slot {
             return None;
         }
         inner.checkpoint.get_or_insert_default().waiters.extend(waiter);
-        let wake = inner.wake();
-        drop(inner);
-        if matches!(wake, Wake::Running) {
-            self.news.notify_one();
-        }
-        Some(wake)
+        Some(self.wake(inner))
     }
 
     /// Asks for a delivery to be taken out of quarantine.
@@ -134,12 +126,30 @@ impl Slot {
             return Err(Refused::Actor(Arc::clone(failure)));
         }
         inner.discharges.push(request);
+        Ok(self.wake(inner))
+    }
+
+    /// Something was put into the slot: hands the actor to a turn, or tells the turn that waits for it.
+    fn wake(&self, mut inner: MutexGuard<'_, Inner>) -> Wake {
         let wake = inner.wake();
+        let listens = std::mem::take(&mut inner.listens);
         drop(inner);
-        if matches!(wake, Wake::Running) {
+        if listens {
             self.news.notify_one();
         }
-        Ok(wake)
+        wake
+    }
+
+    /// Waits until something is put into the slot, or a message that the actor owes is settled.
+    pub(crate) async fn news(&self) {
+        let silent = {
+            let mut inner = self.inner();
+            inner.listens = !inner.has_work();
+            inner.listens
+        };
+        if silent {
+            self.news.notified().await;
+        }
     }
 
     /// Starts a turn for what a recovered actor has still to do.
@@ -166,7 +176,7 @@ impl Slot {
             return Some(active);
         }
         // An idle actor is to take little memory.
-        inner.mail = Mailbox::default();
+        inner.mail.retire();
         active.backlog = Default::default();
         inner.phase = Phase::Idle(active);
         None
@@ -184,9 +194,14 @@ impl Slot {
             self.places.add_permits(discharge.anew.unwrap_or_default() as usize);
             let _ = discharge.done.send(Err(Refused::Actor(Arc::clone(&failure))));
         }
-        while let Some(envelope) = mail.pop() {
-            self.places.add_permits(envelope.places() as usize);
-            envelope.waiter.refuse(Refused::Actor(Arc::clone(&failure)));
+        while let Some(next) = mail.pop() {
+            match next {
+                Next::Run(_, places) => self.places.add_permits(places as usize),
+                Next::One(envelope) => {
+                    self.places.add_permits(envelope.places() as usize);
+                    envelope.waiter.refuse(Refused::Actor(Arc::clone(&failure)));
+                }
+            }
         }
         if let Some(request) = request {
             request.tell(&Err(Refused::Actor(Arc::clone(&failure))));

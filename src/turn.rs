@@ -72,34 +72,31 @@ pub(crate) fn deliver(
     }
 }
 
+/// Goes on until nothing is left to do, the actor has failed, or all is over.
 async fn run(core: &Arc<Core>, slot: &Arc<Slot>, active: Option<Box<Active>>) {
-    let mut active = match active {
+    let active = match active {
         Some(active) => active,
-        None => match bring_back(core, slot, None, None).await {
+        None => match Box::pin(bring_back(core, slot, None, None)).await {
             Some(active) => active,
             None => return,
         },
     };
+    let mut turn = Turn { core, slot, active, mail: Batch::default(), freed: 0 };
     loop {
-        let turn = Turn { core, slot, active, mail: Batch::default(), freed: 0 };
-        let (halted, halt) = match turn.run().await {
-            End::Rested | End::Over => return,
-            End::Halted(active, halt) => (active, halt),
+        let next = match turn.round().await {
+            Ok(true) => continue,
+            Ok(false) => slot.rest(turn.active),
+            Err(Broken::Over) => return,
+            // What it had changed is thrown away.
+            Err(Broken::Halted(halt)) => {
+                Box::pin(bring_back(core, slot, Some(turn.active), Some(halt))).await
+            }
         };
-        match bring_back(core, slot, Some(halted), Some(halt)).await {
-            Some(restarted) => active = restarted,
+        match next {
+            Some(active) => turn.active = active,
             None => return,
         }
     }
-}
-
-enum End {
-    /// Nothing is left to do.
-    Rested,
-    /// The runtime has ended.
-    Over,
-    /// The handler halted; what it had changed is to be thrown away.
-    Halted(Box<Active>, Halt),
 }
 
 /// Why a turn can't go on.
@@ -128,26 +125,13 @@ pub(crate) struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    async fn run(mut self) -> End {
-        loop {
-            match self.round().await {
-                Ok(true) => {}
-                Ok(false) => match self.slot.rest(self.active) {
-                    None => return End::Rested,
-                    Some(active) => self.active = active,
-                },
-                Err(Broken::Over) => return End::Over,
-                Err(Broken::Halted(halt)) => return End::Halted(self.active, halt),
-            }
-        }
-    }
-
     /// Appends what has come to the log, handles what was stable before while it is on its way there, and waits until it
-    /// is stable too. Says whether there may be more to do.
+    /// is stable too. Says whether there may be more to do. What is rare in it has a box of its own, so that turns are
+    /// small: there are as many as actors that have something to do.
     async fn round(&mut self) -> Result<bool, Broken> {
         let mut wants_checkpoint = self.wants_checkpoint();
         if wants_checkpoint && self.active.backlog.is_empty() {
-            self.checkpoint().await?;
+            Box::pin(self.checkpoint()).await?;
             wants_checkpoint = false;
         }
         let stable = self.active.backlog.len();
@@ -163,7 +147,7 @@ impl Turn<'_> {
             news = !self.mail.is_empty() || !intake.discharges.is_empty();
             received = self.receive().await?;
             for discharge in intake.discharges {
-                self.discharge(discharge).await?;
+                Box::pin(self.discharge(discharge)).await?;
             }
         }
         let handled = self.handle_backlog(stable).await;
@@ -176,7 +160,7 @@ impl Turn<'_> {
         if !self.active.backlog.is_empty() {
             if self.slot.owes_too_much() {
                 // What settles its debts, and new mail, comes as news.
-                self.core.while_indebted(self.slot.news.notified()).await.map_err(|_| Broken::Over)?;
+                Box::pin(self.core.while_indebted(self.slot.news())).await.map_err(|_| Broken::Over)?;
             }
             return Ok(true);
         }

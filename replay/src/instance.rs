@@ -103,6 +103,13 @@ impl Instance {
         Admission::Fresh(self.received)
     }
 
+    /// Takes so many messages in from outside, of which nothing is known of duplicates; gives the position of the first.
+    pub fn admit_outside(&mut self, count: u32) -> Rsn {
+        let first = self.received.next();
+        self.received = self.received.plus(u64::from(count));
+        first
+    }
+
     /// Leaves the next delivery out, and keeps it in quarantine.
     ///
     /// # Panics

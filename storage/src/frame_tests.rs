@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::FrameWriter;
 use crate::wire::put_varint;
+use crate::{FrameWriter, Run};
 
 fn context() -> FrameContext {
     FrameContext { first: Lsn::new(40), clock: Timestamp::from_micros(7), seed: 11 }
@@ -151,5 +151,46 @@ fn frame_overhead_is_small() {
         let overhead = (out.len() as f64 - (128 * count) as f64) / count as f64;
         println!("{count} deliveries in a frame: {overhead:.1} bytes each beside the payload");
         assert!(count < 2 || overhead <= 32.0, "{count} deliveries: {overhead}");
+    }
+}
+
+proptest! {
+    /// A run is what its deliveries would be one by one, in the frame and by itself.
+    #[test]
+    fn runs_are_deliveries(
+        runs in prop::collection::vec(("[ab]", prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 1..5)), 1..6),
+    ) {
+        let mut writer = FrameWriter::new();
+        let (mut rsn, mut expected) = (Rsn::new(7), Vec::new());
+        for (message, payloads) in runs {
+            let message: Name = message.into();
+            let mut records = Vec::new();
+            for (index, payload) in payloads.iter().enumerate() {
+                match index {
+                    0 => Run::put_first(&mut records, &message, payload),
+                    _ => Run::put_next(&mut records, payload),
+                }
+            }
+            let run = Run::new(message.clone(), u32::try_from(payloads.len()).unwrap(), records.into());
+            writer.put_run(rsn, &run);
+            prop_assert_eq!(run.collect::<Vec<_>>(), payloads.clone());
+            rsn = rsn.plus(payloads.len() as u64);
+            // One by itself goes on where the run ended.
+            writer.put_delivery(rsn, &Sender::Outside, true, &message, b"");
+            rsn = rsn.next();
+            expected.extend(payloads.into_iter().map(|payload| (message.clone(), false, payload)));
+            expected.push((message, true, Vec::new()));
+        }
+        let mut out = Vec::new();
+        let actor = ActorId::new("account", "alice").unwrap();
+        writer.finish(Some(&actor), Rsn::NONE, Rsn::NONE, &[]).append_to(&mut out);
+        let (frame, _) = Frame::decode(&out.into(), context()).unwrap();
+        let found = frame.records.into_iter().zip(7..).map(|(positioned, rsn)| match positioned.record {
+            Record::Delivery(found) if found.rsn == Rsn::new(rsn) && found.sender == Sender::Outside => {
+                (found.message, found.asked, found.payload.to_vec())
+            }
+            other => panic!("{other:?}"),
+        });
+        prop_assert_eq!(found.collect::<Vec<_>>(), expected);
     }
 }

@@ -8,6 +8,7 @@ use crate::frame::{
 use crate::limits::{FRAME_BYTES_MAX, FRAME_RECORDS_MAX, PAYLOAD_BYTES_MAX, QUARANTINE_REASON_BYTES_MAX};
 use crate::position::{Epoch, Rsn};
 use crate::record::{CheckpointMark, EffectDigest, Event, Quarantine, Sender};
+use crate::run::Run;
 use crate::wire::{put_bytes, put_varint};
 use crate::{ActorId, Name};
 
@@ -36,13 +37,13 @@ impl FrameWriter {
         self.count
     }
 
-    /// Whether one more record with `payload` bytes fits into the frame.
+    /// Whether so many more records, with `payload` bytes together, fit into the frame.
     #[must_use]
-    pub fn has_room_for(&self, payload: usize) -> bool {
+    pub fn has_room_for(&self, records: u32, payload: usize) -> bool {
         const RECORD_HEADER_BYTES_MAX: usize = 512;
         const HEADER_BYTES_RESERVED: usize = 1 << 15;
         self.count == 0
-            || ((self.count as usize) < FRAME_RECORDS_MAX
+            || ((self.count + records) as usize <= FRAME_RECORDS_MAX
                 && self.records.len() + payload + RECORD_HEADER_BYTES_MAX + HEADER_BYTES_RESERVED
                     <= FRAME_BYTES_MAX)
     }
@@ -53,13 +54,7 @@ impl FrameWriter {
     /// When the rsns of a frame are not gapless, or the payload is over its limit: the caller has checked both.
     pub fn put_delivery(&mut self, rsn: Rsn, sender: &Sender, asked: bool, message: &Name, payload: &[u8]) {
         assert!(payload.len() <= PAYLOAD_BYTES_MAX, "a payload of {} bytes came to the log", payload.len());
-        if self.first_rsn.is_none() {
-            self.first_rsn = Some(rsn);
-        } else {
-            assert_eq!(rsn, self.next_rsn, "the deliveries of a frame must be gapless");
-        }
-        self.next_rsn = rsn.next();
-
+        self.number(rsn, 1);
         let mut tag = TAG_DELIVERY;
         if asked {
             tag |= ASKED;
@@ -93,6 +88,28 @@ impl FrameWriter {
         }
         put_bytes(&mut self.records, payload);
         self.previous = Some((sender.clone(), message.clone()));
+    }
+
+    /// Adds deliveries that were encoded ahead, of which the first has this position.
+    ///
+    /// # Panics
+    /// When there are none, or the rsns of a frame are not gapless: the caller has checked both.
+    pub fn put_run(&mut self, first: Rsn, run: &Run) {
+        assert!(run.deliveries() > 0, "a run of no deliveries came to the log");
+        self.number(first, run.deliveries());
+        self.begin_many(run.deliveries());
+        self.records.extend_from_slice(run.records());
+        self.previous = Some((Sender::Outside, run.message().clone()));
+    }
+
+    /// The next deliveries have the positions from this one on.
+    fn number(&mut self, first: Rsn, count: u32) {
+        if self.first_rsn.is_none() {
+            self.first_rsn = Some(first);
+        } else {
+            assert_eq!(first, self.next_rsn, "the deliveries of a frame must be gapless");
+        }
+        self.next_rsn = first.plus(u64::from(count));
     }
 
     /// Adds an event.
@@ -209,12 +226,17 @@ impl FrameWriter {
         FrameBytes { head: &self.head, body: &self.body, content: &self.records, records }
     }
 
-    /// Begins a record: the first one after a frame was closed empties the writer.
+    /// Begins a record.
     fn begin(&mut self) {
+        self.begin_many(1);
+    }
+
+    /// Begins records: the first one after a frame was closed empties the writer.
+    fn begin_many(&mut self, count: u32) {
         if self.count == 0 {
             self.records.clear();
         }
-        self.count += 1;
+        self.count += count;
     }
 }
 

@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | `actor_id`, [`position`] | the names of actors; ids and positions as types |
 //! | [`limits`] | every limit, with its unit |
-//! | [`record`], [`frame`], [`block`] | what is logged, and its bytes |
+//! | [`record`], `run`, [`frame`], [`block`] | what is logged, one by one and many at once, and its bytes |
 //! | [`checkpoint`] | a stored checkpoint, and its bytes |
 //! | [`log`], [`checkpoint_store`] | the seam: eight methods that a backend has |
 //! | [`mod@scan`] | which log is whole, which ends in a torn tail, which is damaged |
@@ -34,6 +34,7 @@ mod name;
 pub mod position;
 mod random;
 pub mod record;
+mod run;
 pub mod scan;
 pub mod sled_store;
 mod wire;
@@ -55,6 +56,7 @@ pub use log::{Extent, Log, StoredBlock};
 pub use memory_store::MemoryStore;
 pub use name::Name;
 pub use position::{CheckpointNumber, Epoch, Lsn, Rsn, Ssn, StoreId, Timestamp};
+pub use run::Run;
 pub use scan::{Scanned, scan};
 pub use sled_store::{SledOptions, SledStore};
 pub use wire::Malformed;

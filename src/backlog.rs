@@ -1,0 +1,130 @@
+//! What an actor has received and not handled yet, in order. Tells stay as they were encoded until it is their turn.
+
+use std::collections::VecDeque;
+
+use relive_storage::frame::FrameContext;
+use relive_storage::record::{Delivery, Sender};
+use relive_storage::{Rsn, Run, Timestamp};
+
+use crate::envelope::Envelope;
+
+/// The deliveries that an actor has ahead.
+#[derive(Default)]
+pub(crate) struct Backlog {
+    entries: VecDeque<Entry>,
+    deliveries: usize,
+}
+
+enum Entry {
+    One(Envelope),
+    Run(Received),
+}
+
+/// A run with the positions of what is left of it.
+struct Received {
+    run: Run,
+    next: Rsn,
+    /// That of the next delivery.
+    context: FrameContext,
+}
+
+impl Backlog {
+    /// How many deliveries there are.
+    pub(crate) fn len(&self) -> usize {
+        self.deliveries
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.deliveries == 0
+    }
+
+    /// Adds the delivery after the last.
+    pub(crate) fn push(&mut self, envelope: Envelope) {
+        self.entries.push_back(Entry::One(envelope));
+        self.deliveries += 1;
+    }
+
+    /// Adds the deliveries after the last, of which the first has this position.
+    pub(crate) fn push_run(&mut self, next: Rsn, run: Run) {
+        self.deliveries += run.deliveries() as usize;
+        let context = FrameContext { first: Default::default(), clock: Timestamp::default(), seed: 0 };
+        self.entries.push_back(Entry::Run(Received { run, next, context }));
+    }
+
+    /// Puts the delivery back that was taken last.
+    pub(crate) fn put_back(&mut self, envelope: Envelope) {
+        self.entries.push_front(Entry::One(envelope));
+        self.deliveries += 1;
+    }
+
+    /// Gives what was pushed last, in so many pushes, the clock and the seeds of the block that it is logged in.
+    pub(crate) fn logged(&mut self, pushes: usize, mut context: FrameContext) {
+        for entry in self.entries.range_mut(self.entries.len() - pushes..) {
+            let deliveries = match entry {
+                Entry::One(envelope) => {
+                    envelope.delivery.clock = context.clock;
+                    envelope.delivery.seed = context.seed_at(context.first);
+                    1
+                }
+                Entry::Run(received) => {
+                    received.context = context;
+                    received.run.deliveries()
+                }
+            };
+            context.first = context.first.plus(u64::from(deliveries));
+        }
+    }
+
+    /// Takes the next delivery.
+    pub(crate) fn pop(&mut self) -> Option<Envelope> {
+        let last = match self.entries.front_mut()? {
+            Entry::Run(received) if received.run.deliveries() > 1 => None,
+            _ => self.entries.pop_front(),
+        };
+        self.deliveries -= 1;
+        match last {
+            Some(Entry::One(envelope)) => Some(envelope),
+            Some(Entry::Run(mut received)) => received.pop(),
+            None => match self.entries.front_mut()? {
+                Entry::One(_) => None,
+                Entry::Run(received) => received.pop(),
+            },
+        }
+    }
+
+    /// The deliveries of which each has a place of its own, with whoever may wait for them.
+    pub(crate) fn into_envelopes(self) -> impl Iterator<Item = Envelope> {
+        self.entries.into_iter().filter_map(|entry| match entry {
+            Entry::One(envelope) => Some(envelope),
+            Entry::Run(_) => None,
+        })
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn envelopes_mut(&mut self) -> impl Iterator<Item = &mut Envelope> {
+        self.entries.iter_mut().filter_map(|entry| match entry {
+            Entry::One(envelope) => Some(envelope),
+            Entry::Run(_) => None,
+        })
+    }
+}
+
+impl Received {
+    fn pop(&mut self) -> Option<Envelope> {
+        let payload = self.run.next()?;
+        let (rsn, FrameContext { first, clock, .. }) = (self.next, self.context);
+        let seed = self.context.seed_at(first);
+        self.next = rsn.next();
+        self.context.first = first.next();
+        let message = self.run.message().clone();
+        Some(Envelope::from(Delivery {
+            rsn,
+            sender: Sender::Outside,
+            asked: false,
+            message,
+            payload,
+            clock,
+            seed,
+        }))
+    }
+}
