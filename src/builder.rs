@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use relive_replay::kind::KindError;
 use relive_replay::{Actor, Kind, KindBuilder};
 use relive_storage::sled_store::SledOptions;
-use relive_storage::{Durability, FrameWriter, MemoryStore, Rsn, SledStore, Store, StoreError};
+use relive_storage::{Durability, FrameWriter, Lsn, MemoryStore, Rsn, SledStore, Store, StoreError};
 
 use crate::checkpointer::Checkpointer;
-use crate::committer::{Commit, Committer, LogPosition};
+use crate::committer::{Committer, LogPosition};
 use crate::config::{CheckpointPolicy, Config, RestartPolicy};
 use crate::core::{Core, Kinds};
 use crate::error::OpenError;
@@ -243,15 +243,13 @@ async fn recover(
     core.counters.replayed(recovered.replayed);
     if suspect && recovered.unhandled.is_empty() {
         // Before anything goes on, so that the log is the same whoever is faster.
-        stable(tell_settled(core, report.epoch)).await?;
+        stable(core, tell_settled(core, report.epoch)).await?;
     }
     report.actors = go_on(core, &recovered.slots);
     report.replayed = recovered.replayed;
     report.failed = recovered.failed;
     if !recovered.unhandled.is_empty() {
-        let (guard, core) = (core.turn_begins(), Arc::clone(core));
-        let tokio = core.tokio.clone();
-        tokio.spawn(get_through(core, recovered.unhandled, last_tried, report.epoch, guard));
+        core.tokio.spawn(get_through(core.turn_begins(), recovered.unhandled, last_tried, report.epoch));
     }
     Ok(report)
 }
@@ -261,12 +259,12 @@ async fn announce(core: &Core, epoch: relive_storage::Epoch) -> Result<(), OpenE
     let mut writer = FrameWriter::new();
     writer.put_incarnation(epoch);
     let frame = writer.finish(None, Rsn::NONE, Rsn::NONE, &[]);
-    stable(core.committer.append_now(frame).map(|appended| appended.commit)).await
+    stable(core, core.committer.append_now(frame).map(|appended| appended.end)).await
 }
 
-async fn stable(commit: Result<Commit, Arc<StoreError>>) -> Result<(), OpenError> {
-    let logged = match commit {
-        Ok(commit) => commit.stable().await,
+async fn stable(core: &Core, appended: Result<Lsn, Arc<StoreError>>) -> Result<(), OpenError> {
+    let logged = match appended {
+        Ok(end) => core.committer.stable(end).await,
         Err(error) => Err(error),
     };
     logged.map_err(|error| OpenError::Store((*error).clone()))

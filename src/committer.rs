@@ -1,11 +1,10 @@
 //! Group commit: one thread writes what all actors have appended since the last commit as one block, syncs it, and
-//! tells them. Knows frames as bytes, no actor.
+//! lets the watermark rise. Knows frames as bytes, no actor.
 //!
 //! While a block is on its way to the disk the next one gathers in the buffer, so one sync serves everything that
 //! queued up during the one before. The order in which frames are appended is the order of the log.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -14,16 +13,14 @@ use relive_storage::block::BLOCK_HEADER_BYTES;
 use relive_storage::frame::FrameContext;
 use relive_storage::limits::BLOCK_BYTES_MAX;
 use relive_storage::{Block, BlockHeader, Epoch, FrameBytes, Lsn, Store, StoreError};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use crate::clock::{random_seed, wall_clock};
 use crate::error::Refused;
 use crate::limits::COMMIT_BUFFER_BYTES_MAX;
 use crate::stats::Counters;
 use crate::stop::Stop;
-
-/// How a commit ended; `None` while it is under way.
-type Outcome = Option<Result<(), Arc<StoreError>>>;
+use crate::watermark::Watermark;
 
 /// Appends frames and lets their owners wait until they are stable.
 pub(crate) struct Committer {
@@ -40,8 +37,7 @@ struct Shared {
     retained: Mutex<Retained>,
     /// Wakes whoever cuts the log, when it has grown.
     grown: Notify,
-    /// Everything below is on stable storage.
-    durable: AtomicU64,
+    watermark: Watermark,
     counters: Arc<Counters>,
     stop: Arc<Stop>,
 }
@@ -51,7 +47,6 @@ struct Buffer {
     first: Lsn,
     records: u32,
     context: FrameContext,
-    ticket: watch::Sender<Outcome>,
     epoch: Epoch,
     stop: bool,
     failed: Option<Arc<StoreError>>,
@@ -86,8 +81,8 @@ pub(crate) struct LogPosition {
 pub(crate) struct Appended {
     /// The position of the first record, and the clock and seed of its block.
     pub(crate) context: FrameContext,
-    /// The commit that carries it.
-    pub(crate) commit: Commit,
+    /// It is on stable storage when everything below is.
+    pub(crate) end: Lsn,
 }
 
 /// Frames that are being appended to one block.
@@ -100,19 +95,6 @@ impl Appending<'_> {
     /// Appends the next.
     pub(crate) fn put(&mut self, frame: FrameBytes<'_>) -> Result<Appended, Arc<StoreError>> {
         self.shared.put(&mut self.buffer, frame, &|_| {})
-    }
-}
-
-/// A commit under way.
-pub(crate) struct Commit(watch::Receiver<Outcome>);
-
-impl Commit {
-    /// Waits until everything in the block is on stable storage.
-    pub(crate) async fn stable(mut self) -> Result<(), Arc<StoreError>> {
-        match self.0.wait_for(Option::is_some).await {
-            Ok(outcome) => outcome.clone().unwrap_or(Ok(())),
-            Err(_) => Err(Arc::new(stopped())),
-        }
     }
 }
 
@@ -132,9 +114,7 @@ impl Committer {
         let mut bytes = Vec::new();
         Block::reserve_header(&mut bytes);
         let context = FrameContext { first: next, clock: wall_clock(), seed: random_seed() };
-        let (ticket, _) = watch::channel(None);
-        let buffer =
-            Buffer { bytes, first: next, records: 0, context, ticket, epoch, stop: false, failed: None };
+        let buffer = Buffer { bytes, first: next, records: 0, context, epoch, stop: false, failed: None };
         let mut steps = VecDeque::from(milestones);
         if steps.is_empty() {
             steps.push_back((start, 0));
@@ -146,7 +126,7 @@ impl Committer {
             space: Notify::new(),
             retained: Mutex::new(retained),
             grown: Notify::new(),
-            durable: AtomicU64::new(next.get()),
+            watermark: Watermark::new(next),
             counters,
             stop,
         });
@@ -197,7 +177,15 @@ impl Committer {
 
     /// Everything below is on stable storage.
     pub(crate) fn durable(&self) -> Lsn {
-        Lsn::new(self.shared.durable.load(Ordering::Acquire))
+        self.shared.watermark.get()
+    }
+
+    /// Waits until everything below `end` is on stable storage.
+    ///
+    /// # Cancel safety
+    /// Dropped, nothing changes.
+    pub(crate) async fn stable(&self, end: Lsn) -> Result<(), Arc<StoreError>> {
+        self.shared.watermark.reached(end).await
     }
 
     /// How many bytes wait for the next commit.
@@ -323,12 +311,12 @@ impl Shared {
         frame.append_to(&mut buffer.bytes);
         buffer.records += frame.records();
         let context = FrameContext { first, ..buffer.context };
-        Ok(Appended { context, commit: Commit(buffer.ticket.subscribe()) })
+        Ok(Appended { context, end: first.plus(u64::from(frame.records())) })
     }
 
     fn run(&self, store: &dyn Store) {
         let mut spare = Vec::new();
-        while let Some((block, ticket)) = self.next_block(std::mem::take(&mut spare)) {
+        while let Some(block) = self.next_block(std::mem::take(&mut spare)) {
             self.space.notify_waiters();
             let began = Instant::now();
             let outcome = store.append(&block).and_then(|()| store.sync()).map_err(Arc::new);
@@ -338,28 +326,25 @@ impl Shared {
                     let bytes = block.bytes().len() as u64;
                     self.counters.committed(u64::from(header.records), bytes, began.elapsed());
                     self.keep(header.first, bytes);
-                    self.durable.store(header.next().get(), Ordering::Release);
+                    self.watermark.rise(header.next());
                 }
                 Err(error) => {
                     tracing::error!(%error, first = %header.first, "a commit failed; the store takes nothing more");
                     self.fail(error);
                 }
             }
-            ticket.send_replace(Some(outcome));
             // Its memory is warm, unless the store keeps the block.
             spare = block.into_bytes().try_into_mut().map_or_else(|_| Vec::new(), Vec::from);
         }
-        let mut buffer = self.buffer();
-        let error = buffer.failed.get_or_insert_with(|| Arc::new(stopped())).clone();
-        buffer.ticket.send_replace(Some(Err(error)));
-        drop(buffer);
+        let error = self.buffer().failed.get_or_insert_with(|| Arc::new(stopped())).clone();
+        self.watermark.end(&error);
         self.space.notify_waiters();
         self.grown.notify_waiters();
     }
 
     /// Waits for records, and takes them out of the buffer as a block; `None` when it is over. What comes next gathers in
     /// `fresh`.
-    fn next_block(&self, mut fresh: Vec<u8>) -> Option<(Block, watch::Sender<Outcome>)> {
+    fn next_block(&self, mut fresh: Vec<u8>) -> Option<Block> {
         let mut buffer = self.buffer();
         loop {
             // A checkpoint or a cut that failed ends the commits too: the medium is not to be trusted any more.
@@ -383,18 +368,18 @@ impl Shared {
         };
         Block::reserve_header(&mut fresh);
         let bytes = std::mem::replace(&mut buffer.bytes, fresh);
-        let (ticket, _) = watch::channel(None);
-        let ticket = std::mem::replace(&mut buffer.ticket, ticket);
         buffer.first = header.next();
         buffer.records = 0;
         buffer.context.seed = random_seed();
         drop(buffer);
-        Some((Block::seal(header, bytes), ticket))
+        Some(Block::seal(header, bytes))
     }
 
     fn fail(&self, error: &Arc<StoreError>) {
         self.buffer().failed.get_or_insert_with(|| Arc::clone(error));
         self.stop.set(Refused::Failed(Arc::clone(error)));
+        // Who waited finds the reason set when it is told.
+        self.watermark.end(error);
     }
 
     fn keep(&self, first: Lsn, bytes: u64) {

@@ -248,6 +248,12 @@ impl Core {
 /// Counts a turn while it lasts.
 pub(crate) struct TurnGuard(Arc<Core>);
 
+impl TurnGuard {
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.0
+    }
+}
+
 impl Drop for TurnGuard {
     fn drop(&mut self) {
         if self.0.turns.fetch_sub(1, Ordering::AcqRel) == 1 {

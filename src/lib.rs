@@ -15,7 +15,7 @@
 //! | `receive`, `received`, `encoder` | duplicate table, position, log; what is to be told when it is stable |
 //! | `backlog` | what is logged and not handled yet |
 //! | `handle` | step, effects |
-//! | `committer` | group commit |
+//! | `committer`, `watermark` | group commit; how far the log is stable |
 //! | `live` | outcomes of side effects that happen now |
 //! | `outbox`, `pins`, `needs` | what an actor owes; which log it needs; which all need |
 //! | `checkpointer`, `maintenance` | checkpoints, cutting the log, idle actors |
@@ -71,6 +71,7 @@ mod supervision;
 mod survey;
 mod suspects;
 mod turn;
+mod watermark;
 
 pub use actor_ref::ActorRef;
 pub use builder::Builder;

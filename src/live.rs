@@ -41,7 +41,7 @@ impl Determinants for Live<'_> {
             let appended = self.core.committer.append(frame, placed).await;
             let appended = appended.map_err(|error| not_logged(error.to_string()))?;
             drop(encoder);
-            appended.commit.stable().await.map_err(|error| not_logged(error.to_string()))
+            self.core.committer.stable(appended.end).await.map_err(|error| not_logged(error.to_string()))
         })
     }
 

@@ -2,10 +2,9 @@
 //! anything else is done with it.
 
 use relive_replay::{Admission, Halt, Quarantined};
-use relive_storage::Run;
 use relive_storage::record::{Delivery, Sender};
+use relive_storage::{Lsn, Run};
 
-use crate::committer::Commit;
 use crate::encoder::Encoder;
 use crate::envelope::{DischargeRequest, Envelope, Receipted, Waiter};
 use crate::error::Refused;
@@ -21,7 +20,7 @@ impl Turn<'_> {
         let mut encoder = Encoder::borrow();
         while let Some((messages, bytes)) = self.mail.next_size() {
             if !encoder.has_room_for(messages, bytes) {
-                received.commit = Some(self.append(&mut encoder, &mut received.logged).await?);
+                received.end = Some(self.append(&mut encoder, &mut received.logged).await?);
             }
             let envelope = match self.mail.pop() {
                 Some(Next::One(envelope)) => envelope,
@@ -38,20 +37,20 @@ impl Turn<'_> {
             }
         }
         if encoder.count() > 0 {
-            // Positions are stable in order, so the last commit speaks for all.
-            received.commit = Some(self.append(&mut encoder, &mut received.logged).await?);
+            // Positions become stable in order, so the last speaks for all.
+            received.end = Some(self.append(&mut encoder, &mut received.logged).await?);
         }
         Ok(received)
     }
 
     /// Waits until what was received is on stable storage, and tells those who wait for that.
     pub(crate) async fn settle(&mut self, received: Received) -> Result<(), Broken> {
-        let Received { commit, logged, messages } = received;
+        let Received { end, logged, messages } = received;
         if messages == 0 {
             return Ok(());
         }
-        if let Some(commit) = commit {
-            commit.stable().await.map_err(|_| Broken::Over)?;
+        if let Some(end) = end {
+            self.core.committer.stable(end).await.map_err(|_| Broken::Over)?;
         }
         self.core.counters.delivered(logged.fresh);
         if logged.duplicates > 0 {
@@ -132,8 +131,9 @@ impl Turn<'_> {
         Ok(())
     }
 
-    /// Appends the frame, and gives its deliveries the clock and the seeds of their block.
-    async fn append(&mut self, encoder: &mut Encoder, logged: &mut Logged) -> Result<Commit, Broken> {
+    /// Appends the frame, and gives its deliveries the clock and the seeds of their block. They are stable when everything
+    /// below what it returns is.
+    async fn append(&mut self, encoder: &mut Encoder, logged: &mut Logged) -> Result<Lsn, Broken> {
         let frame = self.active.finish_frame(encoder);
         let placed = |block| self.slot.change_pins(|pins| pins.placed(block));
         let appended = self.core.committer.append(frame, placed).await;
@@ -141,7 +141,7 @@ impl Turn<'_> {
         self.active.since_checkpoint.records += u64::from(frame.records());
         self.active.since_checkpoint.bytes += frame.len() as u64;
         self.active.backlog.logged(std::mem::take(&mut logged.in_frame), appended.context);
-        Ok(appended.commit)
+        Ok(appended.end)
     }
 
     /// Appends a frame of records that are no deliveries, or few, and waits until it is stable.
@@ -150,9 +150,9 @@ impl Turn<'_> {
         mut encoder: Encoder,
         logged: &mut Logged,
     ) -> Result<(), Broken> {
-        let commit = self.append(&mut encoder, logged).await?;
+        let end = self.append(&mut encoder, logged).await?;
         drop(encoder);
-        commit.stable().await.map_err(|_| Broken::Over)
+        self.core.committer.stable(end).await.map_err(|_| Broken::Over)
     }
 
     /// Takes a delivery out of quarantine: it is delivered anew, under a number of its own, or given up.

@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use relive_storage::Ssn;
+use relive_storage::{Lsn, Ssn};
 
-use crate::committer::Commit;
 use crate::envelope::{Debtor, ReceiptTo, Receipted};
 
 /// Mail that was taken in and may not be stable yet.
 #[derive(Default)]
 pub(crate) struct Received {
-    /// The commit that carries the last of it; none when there were but duplicates.
-    pub(crate) commit: Option<Commit>,
+    /// All is stable when everything below is; none when there were but duplicates.
+    pub(crate) end: Option<Lsn>,
     pub(crate) logged: Logged,
     pub(crate) messages: u64,
 }

@@ -28,13 +28,8 @@ pub(crate) fn post(core: &Arc<Core>, slot: &Arc<Slot>, mail: Mail<'_>) -> Result
 /// Starts a turn if `wake` says so.
 pub(crate) fn begin(core: &Arc<Core>, slot: &Arc<Slot>, wake: Wake) {
     let Wake::Start(active) = wake else { return };
-    let guard = core.turn_begins();
-    let (core, slot) = (Arc::clone(core), Arc::clone(slot));
-    let tokio = core.tokio.clone();
-    tokio.spawn(async move {
-        let _guard = guard;
-        run(&core, &slot, active).await;
-    });
+    let (turn, slot) = (core.turn_begins(), Arc::clone(slot));
+    core.tokio.spawn(async move { run(turn.core(), &slot, active).await });
 }
 
 /// Puts what an actor sent into its receivers' mailboxes; it goes on owing until they have logged it.
