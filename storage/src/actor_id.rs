@@ -1,7 +1,7 @@
 //! Names: of an actor, and of the shorter things that a record names.
 
 use std::borrow::Borrow;
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -84,10 +84,15 @@ impl ActorId {
     /// # Errors
     /// [`NameError`] as [`ActorId::new`]; a text without a slash has an empty key.
     pub fn parse(text: &str) -> Result<Self, NameError> {
+        Self::check(text)?;
+        Ok(Self(Arc::from(text)))
+    }
+
+    /// Whether a text is the name of an actor.
+    pub(crate) fn check(text: &str) -> Result<(), NameError> {
         let (kind, key) = text.split_once('/').unwrap_or((text, ""));
         check_name("actor kind", kind)?;
-        check_length("actor key", key, KEY_BYTES_MAX)?;
-        Ok(Self(Arc::from(text)))
+        check_length("actor key", key, KEY_BYTES_MAX)
     }
 
     /// The kind: `account` of `account/alice`.
@@ -128,43 +133,31 @@ impl Borrow<str> for ActorId {
     }
 }
 
-/// Ids that were met, numbered from 0 in that order. Gives an id that is met again by its text without making a new one.
+/// Ids that were met: gives one that is met again by its text without making a new one. When there are many it begins
+/// anew, so that it takes little memory.
 #[derive(Debug, Default)]
-pub struct ActorIds {
-    numbers: HashMap<ActorId, usize>,
-    ids: Vec<ActorId>,
-}
+pub struct ActorIds(HashSet<ActorId>);
 
 impl ActorIds {
-    /// How many were met.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.ids.len()
-    }
-
-    /// The id with a number.
-    #[must_use]
-    pub fn id(&self, number: usize) -> Option<&ActorId> {
-        self.ids.get(number)
-    }
-
-    /// The number of the id with this text.
-    pub(crate) fn number(&mut self, text: &str) -> Result<usize, NameError> {
-        if let Some(number) = self.numbers.get(text) {
-            return Ok(*number);
+    /// The id with this text.
+    ///
+    /// # Errors
+    /// [`NameError`] as [`ActorId::parse`].
+    pub fn get(&mut self, text: &str) -> Result<ActorId, NameError> {
+        if let Some(id) = self.0.get(text) {
+            return Ok(id.clone());
         }
         let id = ActorId::parse(text)?;
-        let number = self.ids.len();
-        self.numbers.insert(id.clone(), number);
-        self.ids.push(id);
-        Ok(number)
-    }
-
-    /// The id with this text.
-    pub(crate) fn get(&mut self, text: &str) -> Result<ActorId, NameError> {
-        self.number(text).map(|number| self.ids[number].clone())
+        if self.0.len() == IDS_MET_MAX {
+            self.0.clear();
+        }
+        self.0.insert(id.clone());
+        Ok(id)
     }
 }
+
+/// How many ids are remembered that were met.
+const IDS_MET_MAX: usize = 1 << 16;
 
 /// The longest text of an [`ActorId`].
 pub(crate) const ACTOR_ID_BYTES_MAX: usize = NAME_BYTES_MAX + 1 + KEY_BYTES_MAX;

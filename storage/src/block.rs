@@ -153,7 +153,7 @@ impl Block {
         let mut ids = ActorIds::default();
         let mut heads = self.heads();
         std::iter::from_fn(move || {
-            let head = heads.next(&mut ids)?;
+            let head = heads.next()?;
             let frame = head.and_then(|head| Frame::read(head, &self.bytes, &mut ids));
             heads.done |= frame.is_err();
             Some(frame)
@@ -176,9 +176,11 @@ pub struct Heads<'b> {
     done: bool,
 }
 
-impl Heads<'_> {
-    /// The head of the next frame; its actor is numbered by `ids`. Ends as [`Block::frames`].
-    pub fn next(&mut self, ids: &mut ActorIds) -> Option<Result<FrameHead, Malformed>> {
+impl Iterator for Heads<'_> {
+    type Item = Result<FrameHead, Malformed>;
+
+    /// The head of the next frame. Ends as [`Block::frames`].
+    fn next(&mut self) -> Option<Self::Item> {
         if self.done {
             return None;
         }
@@ -189,7 +191,7 @@ impl Heads<'_> {
             return (self.next != header.next()).then_some(Err(add_up));
         }
         let context = FrameContext { first: self.next, clock: header.clock, seed: header.seed };
-        let head = FrameHead::decode(bytes, self.at, context, ids).and_then(|(head, length)| {
+        let head = FrameHead::decode(bytes, self.at, context).and_then(|(head, length)| {
             self.at += length;
             self.next = self.next.checked_plus(head.records() as u64).ok_or(add_up)?;
             Ok(head)

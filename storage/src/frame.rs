@@ -14,6 +14,8 @@
 //! names `account/alice` and `deposit`, one of 16 deliveries 5.2 a delivery
 //! (`cargo test -p relive-storage frame_overhead -- --nocapture`).
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use crate::actor_id::{ACTOR_ID_BYTES_MAX, ActorIds};
@@ -101,13 +103,14 @@ impl Frame {
     /// than a small multiple of the bytes given.
     pub fn decode(bytes: &Bytes, context: FrameContext) -> Result<(Self, usize), Malformed> {
         let mut ids = ActorIds::default();
-        let (head, length) = FrameHead::decode(bytes, 0, context, &mut ids)?;
+        let (head, length) = FrameHead::decode(bytes, 0, context)?;
         Ok((Self::read(head, bytes, &mut ids)?, length))
     }
 
-    /// Decodes the records behind a head; `ids` are those that numbered its actor.
+    /// Decodes the records behind a head. Ids are looked up in `ids`.
     pub(crate) fn read(head: FrameHead, bytes: &Bytes, ids: &mut ActorIds) -> Result<Self, Malformed> {
-        let actor = head.actor.and_then(|number| ids.id(number).cloned());
+        let actor = head.actor(bytes).map(|name| ids.get(name)).transpose();
+        let actor = actor.map_err(|_| IMPOSSIBLE_NAME)?;
         let mut records = Vec::new();
         head.read(bytes, ids, &mut records)?;
         let FrameHead { handled, since, digests, .. } = head;
@@ -119,9 +122,6 @@ impl Frame {
 /// that the records can be decoded elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FrameHead {
-    /// Whose records these are, as a number of the [`ActorIds`] that it was decoded with; `None` for a frame of the store
-    /// itself.
-    pub actor: Option<usize>,
     /// As in [`Frame`].
     pub handled: Rsn,
     /// As in [`Frame`].
@@ -129,6 +129,8 @@ pub struct FrameHead {
     /// As in [`Frame`].
     pub digests: Vec<EffectDigest>,
     context: FrameContext,
+    /// Where the actor's name stands; empty for a frame of the store itself.
+    name: Range<usize>,
     first_rsn: Rsn,
     count: usize,
     /// Where the records stand.
@@ -142,7 +144,6 @@ impl FrameHead {
         bytes: &Bytes,
         at: usize,
         context: FrameContext,
-        ids: &mut ActorIds,
     ) -> Result<(Self, usize), Malformed> {
         let mut reader = Reader::part(bytes, at..bytes.len())?;
         let length = reader.length(FRAME_BYTES_MAX)?;
@@ -156,10 +157,11 @@ impl FrameHead {
         if reader.u8()? != FRAME_VERSION {
             return Err(Malformed("a frame has an unknown version"));
         }
-        let actor = reader.text(ACTOR_ID_BYTES_MAX, |text| {
-            if text.is_empty() { Ok(None) } else { ids.number(text).map(Some) }
+        let name = reader.text(ACTOR_ID_BYTES_MAX, |text| {
+            if text.is_empty() { Ok(0) } else { ActorId::check(text).map(|()| text.len()) }
         })?;
-        let actor = actor.map_err(|_| Malformed("an actor has an impossible name"))?;
+        let name = name.map_err(|_| IMPOSSIBLE_NAME)?;
+        let name = reader.position() - name..reader.position();
         let first_rsn = Rsn::new(reader.counter()?);
         let handled = Rsn::new(reader.counter()?);
         let since = handled.get().checked_sub(reader.varint()?);
@@ -170,7 +172,15 @@ impl FrameHead {
             return Err(Malformed("a frame has no record"));
         }
         let start = reader.position();
-        Ok((Self { actor, handled, since, digests, context, first_rsn, count, start, end }, end - at))
+        Ok((Self { handled, since, digests, context, name, first_rsn, count, start, end }, end - at))
+    }
+
+    /// The name of whose records these are, out of the bytes of which this is the head; `None` for a frame of the store
+    /// itself.
+    #[must_use]
+    pub fn actor<'b>(&self, bytes: &'b Bytes) -> Option<&'b str> {
+        let name = bytes.get(self.name.clone()).and_then(|name| std::str::from_utf8(name).ok());
+        name.filter(|name| !name.is_empty())
     }
 
     /// The position of its first record.
@@ -204,7 +214,7 @@ impl FrameHead {
             let lsn = context.first.checked_plus(index).ok_or(Malformed("a position is out of range"))?;
             let record = records.next(lsn)?;
             let of_store = matches!(record, Record::Incarnation(_) | Record::Settled(_));
-            if of_store != self.actor.is_none() {
+            if of_store != self.name.is_empty() {
                 return Err(Malformed("a record stands in a frame of the wrong owner"));
             }
             decoded.push(Positioned { lsn, record });
@@ -336,6 +346,8 @@ impl RecordReader<'_> {
         if name.is_empty() { Err(Malformed("a name is empty")) } else { Ok(name) }
     }
 }
+
+const IMPOSSIBLE_NAME: Malformed = Malformed("an actor has an impossible name");
 
 fn next_ssn(ssn: Ssn) -> Result<Ssn, Malformed> {
     ssn.checked_plus(1).ok_or(Malformed("a message number is out of range"))

@@ -1,6 +1,8 @@
 //! Reads a log from its start to its end and decides, for everything that is not whole, which of two it is: the
 //! remains of a commit that nobody was told about, which end the log; or damage, which is an error. Writes nothing.
 
+use std::collections::HashMap;
+
 use crate::actor_id::ActorIds;
 use crate::position::{Epoch, Lsn, Rsn};
 use crate::record::{Positioned, Record};
@@ -41,16 +43,14 @@ pub fn scan(
     visit: &mut dyn FnMut(&BlockHeader, Frame) -> Result<(), StoreError>,
 ) -> Result<Scanned, StoreError> {
     let mut ids = ActorIds::default();
-    let mut last = Vec::new();
+    let mut last = HashMap::<ActorId, Rsn>::new();
     scan_blocks(log, &mut |block| {
-        let mut heads = block.heads();
-        while let Some(head) = heads.next(&mut ids) {
-            let number = head.as_ref().ok().and_then(|head| head.actor);
+        for head in block.heads() {
             let frame = head.and_then(|head| Frame::read(head, block.bytes(), &mut ids));
             let frame = frame.map_err(|malformed| damaged(block, &malformed))?;
-            if let (Some(number), Some(actor)) = (number, &frame.actor) {
-                last.resize(ids.count().max(last.len()), Rsn::NONE);
-                follow(&mut last[number], actor, &frame.records)?;
+            if let Some(actor) = &frame.actor {
+                let last = last.entry(actor.clone()).or_insert(Rsn::NONE);
+                follow(last, actor.as_str(), &frame.records)?;
             }
             visit(&block.header(), frame)?;
         }
@@ -169,7 +169,7 @@ pub fn damaged(block: &Block, malformed: &Malformed) -> StoreError {
 ///
 /// # Errors
 /// [`StoreError::CorruptLog`].
-pub fn follow(last: &mut Rsn, actor: &ActorId, records: &[Positioned]) -> Result<(), StoreError> {
+pub fn follow(last: &mut Rsn, actor: &str, records: &[Positioned]) -> Result<(), StoreError> {
     for positioned in records {
         let Record::Delivery(delivery) = &positioned.record else {
             continue;
