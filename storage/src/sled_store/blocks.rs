@@ -70,6 +70,7 @@ pub(super) fn read_on(
             break;
         }
         bytes += block.bytes().len();
+        let_go(log, &last)?;
         (next, end) = (after, Some(last));
         blocks.push_back(block);
     }
@@ -77,6 +78,16 @@ pub(super) fn read_on(
         cursors.put(next, last);
     }
     Ok(blocks)
+}
+
+/// Has sled's cache let go of what was read, as far as it is over its size. It looks at that whenever 64 pages out of a
+/// 256th of all were read: without this a log that is gone through once would be in memory as a whole, as long as it has
+/// fewer than 16384 leaves, whatever the size of the cache.
+fn let_go(log: &Tree, last: &Place) -> Result<(), StoreError> {
+    for _ in 0..READS_OF_LAST {
+        log.get(last.bytes()).map_err(backend("read"))?;
+    }
+    Ok(())
 }
 
 /// The values from the first on that is of a block at or after `from`.
@@ -158,5 +169,7 @@ const KIND: u32 = u32::from_le_bytes(*b"RLBP");
 /// How much is read ahead at once, at least one block.
 const AHEAD_BYTES: usize = 1 << 20;
 const AHEAD_BLOCKS: usize = 1024;
+/// How often the last value of a block that was read ahead is looked at again.
+const READS_OF_LAST: usize = 8;
 /// As many readers can go on without a search, such as actors that are replayed at the same time.
 const CURSORS: usize = 32;

@@ -107,21 +107,21 @@ impl SledStore {
     ) -> Result<Seal, StoreError> {
         let mark = self.status.get();
         let mut census = Census::new(&mark.seal);
-        let mut last = None;
+        // sled is opened on the writer's thread, and has memory to use again there. It takes longer to read a page than to
+        // look at it, so the next one is read meanwhile.
+        let begin =
+            |after: Option<ActorId>| self.writer.begin("list", move |writer| writer.page(after.as_ref()));
+        let mut next = begin(None);
         loop {
-            let after = last.clone();
-            let page = self
-                .reader
-                .call("list", move |reader| catalog::page(&reader.engine.catalog, after.as_ref()))?;
-            if page.is_empty() {
-                return census.finish(&mark.seal, &mark.latest);
-            }
+            let page = next.wait()?;
+            let Some(last) = page.last() else { break };
+            next = begin(Some(last.newest.actor.clone()));
             for entry in page {
                 census.add(&entry);
-                last = Some(entry.newest.actor.clone());
                 visit(entry.newest)?;
             }
         }
+        census.finish(&mark.seal, &mark.latest)
     }
 
     fn write_values(&self, values: impl Iterator<Item = (Key, Vec<u8>)>) -> Result<(), StoreError> {

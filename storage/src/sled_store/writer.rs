@@ -21,7 +21,7 @@ use super::stable::Stable;
 use crate::admission::Tail;
 use crate::position::{CheckpointNumber, Lsn, StoreId};
 use crate::random::random_u128;
-use crate::{Block, CheckpointHeader, Durability, StoreError, boundary};
+use crate::{ActorId, Block, CheckpointHeader, Durability, StoreError, boundary};
 
 /// What the store says of itself, shared with its handle, which answers without waiting for a commit.
 #[derive(Clone, Debug)]
@@ -233,6 +233,11 @@ impl Writer {
     pub(super) fn clear_step(&mut self, highest: CheckpointNumber) -> Result<bool, StoreError> {
         self.poison.check()?;
         checkpoints::remove_above_step(&self.checkpoints, highest)
+    }
+
+    /// Reads some entries of the catalog, for one who reads all of it.
+    pub(super) fn page(&self, after: Option<&ActorId>) -> Result<Vec<Entry>, StoreError> {
+        catalog::page(&self.engine.catalog, after)
     }
 
     /// Writes some values of a checkpoint that does not count yet.
