@@ -15,6 +15,7 @@ use crate::config::{CheckpointPolicy, Config, RestartPolicy};
 use crate::core::{Core, Kinds};
 use crate::error::OpenError;
 use crate::maintenance::maintain;
+use crate::needs::Needs;
 use crate::recovery::Recovery;
 use crate::report::{Progress, RecoveryProgress, RecoveryReport};
 use crate::runtime::Runtime;
@@ -22,6 +23,7 @@ use crate::settling::{get_through, tell_settled};
 use crate::slot::Slot;
 use crate::stats::Counters;
 use crate::stop::Stop;
+use crate::stored::Stored;
 use crate::survey::{Survey, survey};
 use crate::turn::{begin, deliver};
 
@@ -164,7 +166,8 @@ impl Builder {
         let (config, progress) = (self.config, self.progress);
         let (surveyed, registered, to) = (Arc::clone(&store), kinds.clone(), Arc::clone(&progress));
         let mut survey = blocking(move || survey(&*surveyed, &registered, &*to)).await?;
-        let stored = Arc::new(std::mem::take(&mut survey.stored));
+        let stored = Arc::new(Stored::new(Arc::clone(&survey.stored)));
+        let needs = Arc::new(Needs::new(std::mem::take(&mut survey.dormant)));
         let epoch = survey.scanned.epoch.next();
         let store_id = survey.extent.store;
 
@@ -195,7 +198,8 @@ impl Builder {
         );
         let checkpointer = checkpointer.map_err(thread)?;
         let from = Arc::clone(&store);
-        let core = Core::new(config, kinds, store, store_id, committer, checkpointer, counters, stored, stop);
+        let core =
+            Core::new(config, kinds, store, store_id, committer, checkpointer, counters, stored, needs, stop);
         let core = Arc::new(core);
         // Before any handler runs: should one end the process, the next opening knows that this one began.
         announce(&core, epoch).await?;

@@ -61,6 +61,7 @@ impl Core {
         checkpointer: Checkpointer,
         counters: Arc<Counters>,
         stored: Arc<Stored>,
+        needs: Arc<Needs>,
         stop: Arc<Stop>,
     ) -> Self {
         Self {
@@ -72,7 +73,7 @@ impl Core {
             checkpointer,
             counters,
             quarantine: Quarantine::default(),
-            needs: Arc::default(),
+            needs,
             stored,
             tokio: Handle::current(),
             store: RwLock::new(Some(store)),

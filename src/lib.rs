@@ -19,8 +19,8 @@
 //! | `live` | outcomes of side effects that happen now |
 //! | `outbox`, `pins`, `needs` | what an actor owes; which log it needs; which all need |
 //! | `checkpointer`, `maintenance` | checkpoints, cutting the log, idle actors |
-//! | `stored` | which actors have a checkpoint |
-//! | `survey`, `recovery`, `report` | **the way of a crash**, for a whole store: scan; restore, compare channels; tell |
+//! | `hashes`, `stored`, `dormant` | millions of passive actors in little memory: names; who has a checkpoint; which log they need |
+//! | `survey`, `covered`, `recovery`, `report` | **the way of a crash**, for a whole store: scan; restore, compare channels; tell |
 //! | `suspects`, `settling` | what may have ended the process, and getting through it with care |
 //! | `quarantine` | deliveries that are left out, for whoever looks |
 //! | `restart`, `supervision`, `activation` | the same for one actor: after a panic, or from passive |
@@ -40,10 +40,13 @@ mod clock;
 mod committer;
 mod config;
 mod core;
+mod covered;
+mod dormant;
 mod encoder;
 mod envelope;
 mod error;
 mod handle;
+mod hashes;
 mod limits;
 mod live;
 mod mailbox;

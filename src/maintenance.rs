@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use relive_storage::Lsn;
+use relive_storage::{ActorId, Lsn, Store, StoreError};
 
 use crate::core::Core;
 use crate::error::Refused;
@@ -66,7 +66,7 @@ async fn trim(core: &Arc<Core>) -> Result<Lsn, Refused> {
         }
     }
     if core.committer.retained_bytes() > budget / 4 * 3 {
-        checkpoint_laggards(core, core.committer.position_keeping(budget / 8 * 5));
+        checkpoint_laggards(core, core.committer.position_keeping(budget / 8 * 5)).await?;
     }
     Ok(core.committer.log_start())
 }
@@ -74,13 +74,57 @@ async fn trim(core: &Arc<Core>) -> Result<Lsn, Refused> {
 /// Asks for checkpoints of the actors that need log from before `target`, each until it has two without. Of as many as
 /// can be written soon: an actor that waits for its checkpoint to be taken does nothing else. The others' turn comes
 /// when some of these are stable.
-fn checkpoint_laggards(core: &Arc<Core>, target: Lsn) {
+async fn checkpoint_laggards(core: &Arc<Core>, target: Lsn) -> Result<(), Refused> {
+    wake_laggards(core, target).await?;
     for actor in core.needs.before(target, CHECKPOINTS_ASKED_MAX) {
         let slot = core.slots.get(&actor).map(|slot| Arc::clone(&slot));
         if let Some(slot) = slot.filter(|slot| !slot.pins().is_pending()) {
             request_checkpoint(core, &slot);
         }
     }
+    Ok(())
+}
+
+/// Gives slots to actors that have had none since the opening and hold the cut back, so that they can be asked. Their names
+/// are read where the log begins that they need.
+async fn wake_laggards(core: &Arc<Core>, target: Lsn) -> Result<(), Refused> {
+    while let Some(at) = core.needs.dormant_before(target, CHECKPOINTS_ASKED_MAX) {
+        let (store, reading) = (core.store()?, Arc::clone(core));
+        let reading = core.tokio.spawn_blocking(move || wake_those_at(&reading, &*store, at));
+        match reading.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) if error.is_corrupt() => {
+                tracing::error!(%error, "the log is kept for actors whose names can't be read");
+                return Ok(());
+            }
+            Ok(Err(error)) => {
+                core.fail(Arc::new(error));
+                return Err(core.stopped().await);
+            }
+            Err(_) => return Err(Refused::Stopped),
+        }
+    }
+    Ok(())
+}
+
+/// Gives slots to actors that need the log from the block at `at` on. Blocking.
+fn wake_those_at(core: &Core, store: &dyn Store, at: Lsn) -> Result<(), StoreError> {
+    let damaged = |what: String| StoreError::CorruptLog { at, what };
+    let gone = || damaged("it ends before what is needed".to_owned());
+    let block = store.read(at)?.ok_or_else(gone)?.block.map_err(damaged)?;
+    let mut woken = 0;
+    for head in block.heads() {
+        let head = head.map_err(|malformed| damaged(malformed.to_string()))?;
+        if let Some(name) = head.actor(block.bytes()).filter(|name| core.needs.is_dormant_at(name, at))
+            && let Ok(actor) = ActorId::parse(name)
+        {
+            woken += usize::from(core.slot(&actor).is_some());
+            if woken == CHECKPOINTS_ASKED_MAX {
+                break;
+            }
+        }
+    }
+    if woken == 0 { Err(damaged("those who need it have no records there".to_owned())) } else { Ok(()) }
 }
 
 /// Cuts the log below everything that any actor needs. Gives where it begins then.

@@ -76,6 +76,7 @@ pub(crate) enum Wake {
 
 impl Slot {
     pub(crate) fn new(id: ActorId, kind: Arc<dyn Kind>, needs: Arc<Needs>) -> Self {
+        let older = needs.wake(&id);
         Self {
             id,
             kind,
@@ -83,7 +84,7 @@ impl Slot {
             news: Notify::new(),
             inner: Mutex::default(),
             outbox: Mutex::default(),
-            pins: Mutex::default(),
+            pins: Mutex::new(Pins::recovered(older, None)),
             needs,
             logged: AtomicU64::new(0),
             logged_news: Notify::new(),

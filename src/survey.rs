@@ -4,27 +4,35 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use relive_replay::{Halt, Kind, Tape};
-use relive_storage::record::Record;
+use relive_replay::{Kind, Tape};
+use relive_storage::frame::FrameHead;
+use relive_storage::record::{Positioned, Record};
+use relive_storage::scan::{damaged, follow, scan_blocks};
 use relive_storage::{
-    ActorId, CheckpointHeader, CheckpointNumber, Extent, Frame, Lsn, Rsn, Scanned, Store, StoreError,
-    boundary, scan,
+    ActorId, ActorIds, Block, CheckpointHeader, CheckpointNumber, Extent, Frame, Lsn, Rsn, Scanned, Store,
+    StoreError, boundary,
 };
 
 use crate::activation::is_determinant;
 use crate::core::Kinds;
+use crate::covered::{Covered, check_reaches};
+use crate::dormant::Dormant;
 use crate::error::OpenError;
+use crate::hashes::{Hashes, Listing};
 use crate::report::{Progress, RecoveryProgress};
-use crate::stored::{Floors, Stored};
 
 /// What a store holds.
 pub(crate) struct Survey {
     pub(crate) extent: Extent,
     pub(crate) scanned: Scanned,
     pub(crate) last_checkpoint: CheckpointNumber,
-    pub(crate) stored: Stored,
+    /// The actors that have a checkpoint.
+    pub(crate) stored: Arc<Hashes>,
     pub(crate) records: u64,
+    /// The actors of which the log holds more than their checkpoints, or that owe something.
     pub(crate) actors: HashMap<ActorId, FoundActor>,
+    /// The log that others need.
+    pub(crate) dormant: Dormant,
     /// There are deliveries that were handled perhaps, and perhaps not.
     pub(crate) suspect: bool,
     /// The last opening did not get through what it found: its process ended before.
@@ -36,31 +44,43 @@ pub(crate) struct Survey {
 /// Reads a store.
 pub(crate) fn survey(store: &dyn Store, kinds: &Kinds, progress: &Progress) -> Result<Survey, OpenError> {
     let extent = store.extent()?;
-    let catalog = Catalog::read(store, kinds)?;
+    let Catalog { listing, owing, last: last_checkpoint } = Catalog::read(store, kinds)?;
+    let covered = Covered::new(listing);
     boundary!("recovery.listed");
     let mut found = Found {
         kinds,
-        catalog: &catalog,
+        covered,
         actors: HashMap::new(),
         records: 0,
-        refused: None,
         last_opening: LastOpening::default(),
+        ids: ActorIds::default(),
+        decoded: Vec::new(),
     };
     let scanned = found.read(store, progress)?;
-    found.check_checkpoints()?;
+    found.check_checkpoints(store)?;
     boundary!("recovery.read");
-    found.add_owing();
-    let Found { actors, records, last_opening, .. } = found;
+    found.add_owing(&owing);
+    let Found { actors, records, last_opening, covered, .. } = found;
     if let Some(torn) = &scanned.torn {
         tracing::warn!(at = %scanned.next, what = torn, "the log ends in a commit that nobody was told about: it is cut");
     }
     let suspect = actors.values().any(FoundActor::is_suspect);
     let left = actors.values().any(|actor| actor.left_by(&last_opening));
     let unsettled = left && !last_opening.settled;
-    let Catalog { floors, last: last_checkpoint, .. } = catalog;
-    let stored = Stored::from(floors);
+    let (stored, dormant) = covered.finish();
     let last_tried = last_opening.last_tried;
-    Ok(Survey { extent, scanned, last_checkpoint, stored, records, actors, suspect, unsettled, last_tried })
+    Ok(Survey {
+        extent,
+        scanned,
+        last_checkpoint,
+        stored,
+        records,
+        actors,
+        dormant,
+        suspect,
+        unsettled,
+        last_tried,
+    })
 }
 
 /// How far the last opening came, as its records tell.
@@ -80,7 +100,7 @@ impl LastOpening {
 
 /// The newest checkpoints of all actors, without their bodies.
 struct Catalog {
-    floors: Floors,
+    listing: Listing,
     owing: Vec<ActorId>,
     last: CheckpointNumber,
 }
@@ -88,7 +108,7 @@ struct Catalog {
 impl Catalog {
     fn read(store: &dyn Store, kinds: &Kinds) -> Result<Self, OpenError> {
         let mut catalog =
-            Self { floors: Floors::default(), owing: Vec::new(), last: CheckpointNumber::default() };
+            Self { listing: Listing::default(), owing: Vec::new(), last: CheckpointNumber::default() };
         let mut refused = None;
         let listed = store.list(&mut |header| {
             if let Err(error) = check_registered(&header, kinds) {
@@ -99,15 +119,13 @@ impl Catalog {
             if header.owes {
                 catalog.owing.push(header.actor.clone());
             }
-            catalog.floors.push(&header.actor, header.rsn);
+            catalog.listing.push(&header.actor, header.rsn);
             Ok(())
         });
         match refused {
-            Some(error) => return Err(error),
-            None => listed?,
+            Some(error) => Err(error),
+            None => Ok(listed.map(|()| catalog)?),
         }
-        catalog.floors.complete();
-        Ok(catalog)
     }
 }
 
@@ -131,15 +149,19 @@ fn stop_reading() -> StoreError {
 /// What the log holds, by actor.
 struct Found<'a> {
     kinds: &'a Kinds,
-    catalog: &'a Catalog,
+    covered: Covered,
     actors: HashMap<ActorId, FoundActor>,
     records: u64,
-    refused: Option<OpenError>,
     last_opening: LastOpening,
+    /// Senders that were met.
+    ids: ActorIds,
+    /// The records of one frame; kept for its memory.
+    decoded: Vec<Positioned>,
 }
 
-/// What the log holds of one actor.
+/// What the log holds of one actor, when that is more than its checkpoint contains.
 pub(crate) struct FoundActor {
+    id: ActorId,
     pub(crate) kind: Arc<dyn Kind>,
     /// The last delivery that its newest checkpoint contains.
     pub(crate) floor: Rsn,
@@ -163,6 +185,36 @@ impl FoundActor {
         self.tape.certain() < self.tape.last()
     }
 
+    /// Adds the actor's next frame.
+    fn add(&mut self, block: Lsn, head: FrameHead, records: Vec<Positioned>) -> Result<(), OpenError> {
+        let mut last = Rsn::NONE;
+        for positioned in &records {
+            let (rsn, message) = match &positioned.record {
+                Record::Delivery(delivery) => (delivery.rsn, Some(&delivery.message)),
+                Record::Event(event) => (event.rsn, None),
+                Record::Quarantine(decision) => (decision.rsn, None),
+                // The delivery may be one that the checkpoint contains, but that does not know that it is discharged.
+                Record::Discharge(_) => (self.floor.next(), None),
+                _ => continue,
+            };
+            last = last.max(rsn);
+            if let Some(message) = message
+                && rsn > self.floor
+                && !self.kind.handles(message)
+            {
+                let (actor, message) = (self.id.clone(), message.to_string());
+                return Err(OpenError::UnknownMessage { actor, rsn, message });
+            }
+        }
+        if records.iter().any(|positioned| is_determinant(&positioned.record)) {
+            let pin = if last > self.floor { &mut self.newer } else { &mut self.older };
+            pin.get_or_insert(block);
+        }
+        let FrameHead { handled, since, digests, .. } = head;
+        let frame = Frame { actor: Some(self.id.clone()), handled, since, digests, records };
+        self.tape.push(&self.id, frame).map_err(OpenError::Records)
+    }
+
     /// Whether there are such deliveries that the last opening found and left.
     fn left_by(&self, last: &LastOpening) -> bool {
         let found = if self.opening == last.number { self.before } else { self.tape.last() };
@@ -173,76 +225,93 @@ impl FoundActor {
 impl Found<'_> {
     fn read(&mut self, store: &dyn Store, progress: &Progress) -> Result<Scanned, OpenError> {
         let mut bytes = 0;
-        let mut last_block = None;
-        let scanned = scan(store, &mut |header, frame| {
-            if last_block != Some(header.first) {
-                last_block = Some(header.first);
-                progress(RecoveryProgress::Reading { records: self.records, bytes });
+        let mut refused = None;
+        let scanned = scan_blocks(store, &mut |block| {
+            progress(RecoveryProgress::Reading { records: self.records, bytes });
+            for head in block.heads() {
+                let added = head.map_err(|malformed| damaged(block, &malformed).into());
+                match added.and_then(|head| self.frame(block, head)) {
+                    Ok(payloads) => bytes += payloads,
+                    Err(OpenError::Store(error)) => return Err(error),
+                    Err(error) => {
+                        refused = Some(error);
+                        return Err(stop_reading());
+                    }
+                }
             }
-            self.records += frame.records.len() as u64;
-            bytes += frame.records.iter().map(|p| payload_bytes(&p.record)).sum::<u64>();
-            self.add(header.first, frame).map_err(|error| {
-                self.refused = Some(error);
-                stop_reading()
-            })
+            Ok(())
         });
-        match self.refused.take() {
+        match refused {
             Some(error) => Err(error),
             None => Ok(scanned?),
         }
     }
 
-    fn add(&mut self, block: Lsn, frame: Frame) -> Result<(), OpenError> {
-        let Some(actor) = frame.actor.clone() else {
-            self.note_opening(&frame);
-            return Ok(());
-        };
-        // A frame that knows the delivery as handled tells of a try that is over.
-        let tried = |record: &Record| matches!(record, Record::Attempt(rsn) if *rsn > frame.handled);
-        if frame.records.iter().any(|positioned| tried(&positioned.record)) {
-            let before = self.last_opening.last_tried.replace(actor.clone());
-            // Actors are tried one after the other: who was tried before did not end the process.
-            if let Some(before) = before.filter(|before| *before != actor)
-                && let Some(survivor) = self.actors.get_mut(&before)
-            {
-                survivor.tape.survived();
+    /// Adds a frame, and gives how many bytes its payloads have.
+    fn frame(&mut self, block: &Block, head: FrameHead) -> Result<u64, OpenError> {
+        let mut records = std::mem::take(&mut self.decoded);
+        records.clear();
+        let read = head.read(block.bytes(), &mut self.ids, &mut records);
+        read.map_err(|malformed| damaged(block, &malformed))?;
+        self.records += records.len() as u64;
+        let bytes = records.iter().map(|positioned| payload_bytes(&positioned.record)).sum();
+        match head.actor(block.bytes()) {
+            Some(actor) => self.decoded = self.add(actor, block.header().first, head, records)?,
+            None => {
+                self.note_opening(&records);
+                self.decoded = records;
             }
         }
+        Ok(bytes)
+    }
+
+    /// Adds an actor's frame, and gives the memory of its records back when they are not kept.
+    fn add(
+        &mut self,
+        actor: &str,
+        block: Lsn,
+        head: FrameHead,
+        records: Vec<Positioned>,
+    ) -> Result<Vec<Positioned>, OpenError> {
+        let is_kept = self.actors.contains_key(actor);
+        if !is_kept
+            && let Some(number) = self.covered.find(actor)
+            && self.covered.add(number, actor, block, head.handled, &records)?
+        {
+            self.note_try(actor, head.handled, &records)?;
+            return Ok(records);
+        }
         let opening = self.last_opening.number;
-        let found = self.actor(&actor)?;
+        let found = self.actor(actor)?;
+        follow(&mut found.logged, actor, &records)?;
         if found.opening != opening {
             (found.opening, found.before) = (opening, found.tape.last());
         }
-        let mut last = Rsn::NONE;
-        for positioned in &frame.records {
-            let (rsn, message) = match &positioned.record {
-                Record::Delivery(delivery) => {
-                    found.logged = delivery.rsn;
-                    (delivery.rsn, Some(&delivery.message))
-                }
-                Record::Event(event) => (event.rsn, None),
-                Record::Quarantine(decision) => (decision.rsn, None),
-                // The delivery may be one that the checkpoint contains, but that does not know that it is discharged.
-                Record::Discharge(_) => (found.floor.next(), None),
-                _ => continue,
-            };
-            last = last.max(rsn);
-            if let Some(message) = message
-                && rsn > found.floor
-                && !found.kind.handles(message)
-            {
-                return Err(OpenError::UnknownMessage { actor, rsn, message: message.to_string() });
-            }
-        }
-        if frame.records.iter().any(|positioned| is_determinant(&positioned.record)) {
-            let pin = if last > found.floor { &mut found.newer } else { &mut found.older };
-            pin.get_or_insert(block);
-        }
-        found.tape.push(&actor, frame).map_err(OpenError::Records)
+        self.note_try(actor, head.handled, &records)?;
+        self.actor(actor)?.add(block, head, records)?;
+        Ok(Vec::new())
     }
 
-    fn note_opening(&mut self, frame: &Frame) {
-        for positioned in &frame.records {
+    /// Notes that the actor was tried, when the records of its frame say so.
+    fn note_try(&mut self, actor: &str, handled: Rsn, records: &[Positioned]) -> Result<(), OpenError> {
+        // A frame that knows the delivery as handled tells of a try that is over.
+        let tried = |record: &Record| matches!(record, Record::Attempt(rsn) if *rsn > handled);
+        if !records.iter().any(|positioned| tried(&positioned.record)) {
+            return Ok(());
+        }
+        let id = self.id(actor)?;
+        let before = self.last_opening.last_tried.replace(id);
+        // Actors are tried one after the other: who was tried before did not end the process.
+        if let Some(before) = before.filter(|before| before.as_str() != actor)
+            && let Some(survivor) = self.actors.get_mut(&before)
+        {
+            survivor.tape.survived();
+        }
+        Ok(())
+    }
+
+    fn note_opening(&mut self, records: &[Positioned]) {
+        for positioned in records {
             match positioned.record {
                 Record::Incarnation(_) => self.last_opening.began(),
                 Record::Settled(_) => {
@@ -254,49 +323,50 @@ impl Found<'_> {
         }
     }
 
-    fn actor(&mut self, id: &ActorId) -> Result<&mut FoundActor, OpenError> {
-        if !self.actors.contains_key(id) {
+    fn id(&mut self, actor: &str) -> Result<ActorId, OpenError> {
+        let id = self.ids.get(actor);
+        id.map_err(|error| StoreError::Misuse { what: error.to_string() }.into())
+    }
+
+    /// What is kept of an actor, from now on.
+    fn actor(&mut self, actor: &str) -> Result<&mut FoundActor, OpenError> {
+        if !self.actors.contains_key(actor) {
+            let id = self.id(actor)?;
             let kind = self.kinds.get(id.kind());
             let kind =
                 kind.ok_or_else(|| OpenError::UnknownKind { actor: id.clone(), kind: id.kind().to_owned() })?;
-            let floor = self.catalog.floors.get(id).unwrap_or_default();
-            let tape = Tape::after(floor);
+            let number = self.covered.find(actor);
+            let floor = number.map_or(Rsn::NONE, |number| self.covered.floor(number));
+            let (older, logged) = number.map(|number| self.covered.take(number)).unwrap_or_default();
             let found = FoundActor {
+                id: id.clone(),
                 kind: Arc::clone(kind),
                 floor,
-                tape,
-                older: None,
+                tape: Tape::after(floor),
+                older,
                 newer: None,
-                logged: Rsn::NONE,
+                logged,
                 owes: false,
                 opening: self.last_opening.number,
                 before: floor,
             };
-            self.actors.insert(id.clone(), found);
+            self.actors.insert(id, found);
         }
-        Ok(self.actors.get_mut(id).expect("it was just inserted"))
+        Ok(self.actors.get_mut(actor).expect("it was just inserted"))
     }
 
-    /// The log is cut at its beginning only, and no delivery comes into a checkpoint before it is stable: an actor that
-    /// has deliveries in the log has all those there that its checkpoint contains from them on.
-    fn check_checkpoints(&self) -> Result<(), OpenError> {
-        for (actor, found) in &self.actors {
-            if found.logged != Rsn::NONE && found.logged < found.floor {
-                let (actor, rsn) = (actor.clone(), found.logged.next());
-                let what = format!(
-                    "its checkpoint ends at {}, its deliveries in the log at {}",
-                    found.floor, found.logged
-                );
-                return Err(OpenError::Records(Halt::Corrupt { actor, rsn, what }));
-            }
+    /// Checks that the deliveries of each actor in the log reach as far as its checkpoint.
+    fn check_checkpoints(&self, store: &dyn Store) -> Result<(), OpenError> {
+        for found in self.actors.values() {
+            check_reaches(|| Ok(found.id.clone()), found.logged, found.floor)?;
         }
-        Ok(())
+        self.covered.check(store)
     }
 
     /// Actors without log after their checkpoint that still owe messages must come back too.
-    fn add_owing(&mut self) {
-        for id in &self.catalog.owing {
-            if let Ok(found) = self.actor(id) {
+    fn add_owing(&mut self, owing: &[ActorId]) {
+        for id in owing {
+            if let Ok(found) = self.actor(id.as_str()) {
                 found.owes = true;
             }
         }

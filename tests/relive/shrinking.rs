@@ -126,6 +126,70 @@ async fn the_log_is_cut_and_an_idle_actor_does_not_hold_it() {
     runtime.shutdown().await.unwrap();
 }
 
+/// Invariant: checkpoint-covers-log. An opening does not ask for actors whose checkpoints hold everything, but knows which
+/// log is the fallback of each, and keeps it as long as that is so.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_opening_keeps_the_fallbacks_of_passive_actors() {
+    let store = MemoryStore::new();
+    let runtime = open_on(store.clone()).await;
+    for key in ["alice", "bob"] {
+        for cents in 1..4 {
+            account(&runtime, key).ask(Deposit { cents }).await.unwrap();
+        }
+        account(&runtime, key).checkpoint().await.unwrap();
+    }
+    let before = runtime.cut_log().await.unwrap();
+    runtime.crash().await;
+    let runtime = open_on(store.reopen()).await;
+    assert_eq!((runtime.recovery().actors, runtime.recovery().replayed), (0, 0), "both stay passive");
+    assert_eq!(runtime.cut_log().await.unwrap(), before, "their messages are the fallback");
+    // Her next checkpoint is the fallback; his messages are needed still.
+    account(&runtime, "alice").checkpoint().await.unwrap();
+    let bobs = runtime.cut_log().await.unwrap();
+    assert!(bobs > before);
+    runtime.crash().await;
+    let runtime = open_on(NewestDamaged(store.reopen(), AtomicBool::new(true))).await;
+    assert_eq!(runtime.cut_log().await.unwrap(), bobs);
+    for key in ["alice", "bob"] {
+        assert_eq!(show(&runtime, key).await.history, [1, 2, 3], "{key}");
+    }
+    runtime.shutdown().await.unwrap();
+}
+
+/// Invariant: bounded. An actor of an earlier opening holds the log back, though nobody has asked for it in this one: it is
+/// checkpointed.
+#[tokio::test(flavor = "multi_thread")]
+async fn passive_actors_of_an_earlier_opening_do_not_hold_the_log() {
+    let store = MemoryStore::new();
+    let runtime = open_on(store.clone()).await;
+    for key in 0..600 {
+        account(&runtime, &format!("idle-{key}")).ask(Deposit { cents: key }).await.unwrap();
+    }
+    for key in 0..600 {
+        account(&runtime, &format!("idle-{key}")).checkpoint().await.unwrap();
+    }
+    runtime.crash().await;
+    let open = builder().checkpoints(CheckpointPolicy::default().records(500)).log_bytes(4 << 20);
+    let runtime = open.open_on(Arc::new(store.reopen())).await.unwrap();
+    assert_eq!(runtime.recovery().actors, 0);
+    let before = runtime.cut_log().await.unwrap();
+    let text = "x".repeat(4_000);
+    let busy = account(&runtime, "busy");
+    tokio::time::timeout(Duration::from_secs(60), async {
+        while runtime.cut_log().await.unwrap() == before || runtime.stats().checkpoints < 600 {
+            for _ in 0..100 {
+                drop(busy.tell(Note { text: text.clone() }).await.unwrap());
+            }
+        }
+    })
+    .await
+    .expect("the idle actors hold the log back");
+    for key in [0, 300, 599] {
+        assert_eq!(show(&runtime, &format!("idle-{key}")).await.history, [key]);
+    }
+    runtime.shutdown().await.unwrap();
+}
+
 /// Invariant: bounded. A log that was recovered is cut in parts, not only as a whole: what a cut frees of it is known.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recovered_log_is_cut_in_parts() {
