@@ -8,16 +8,25 @@ pub(super) const GUARDS: &[Guard] = &[
         edits: &[Edit {
             file: "src/committer.rs",
             find: "            let outcome = store.append(&block).and_then(|()| store.sync()).map_err(Arc::new);\n",
-            replace: "            let outcome = store.append(&block).map_err(Arc::new);\n            ticket.send_replace(Some(outcome.clone()));\n            let outcome = outcome.and_then(|()| store.sync().map_err(Arc::new));\n",
+            replace: "            let outcome = store.append(&block).map_err(Arc::new);\n            self.watermark.rise(block.header().next());\n            let outcome = outcome.and_then(|()| store.sync().map_err(Arc::new));\n",
         }],
         test: PROMISES.filter("stability::a_delivery"),
+    },
+    Guard {
+        name: "the log that passive actors fall back to is kept",
+        edits: &[Edit {
+            file: "src/needs.rs",
+            find: "        awake.into_iter().chain(needs.dormant.first()).min()\n",
+            replace: "        awake\n",
+        }],
+        test: PROMISES.filter("shrinking::an_opening_keeps_the_fallbacks"),
     },
     Guard {
         name: "log before handle",
         edits: &[Edit {
             file: "src/receive.rs",
-            find: "            commit.stable().await.map_err(|_| Broken::Over)?;\n        }\n        self.core.counters",
-            replace: "            drop(commit);\n        }\n        self.core.counters",
+            find: "            self.core.committer.stable(end).await.map_err(|_| Broken::Over)?;\n        }\n        self.core.counters",
+            replace: "            let _ = end;\n        }\n        self.core.counters",
         }],
         test: PROMISES.filter("stability::a_delivery"),
     },
@@ -25,7 +34,7 @@ pub(super) const GUARDS: &[Guard] = &[
         name: "a side effect's outcome is stable before the handler goes on",
         edits: &[Edit {
             file: "src/live.rs",
-            find: "            appended.commit.stable().await.map_err(|error| not_logged(error.to_string()))\n",
+            find: "            self.core.committer.stable(appended.end).await.map_err(|error| not_logged(error.to_string()))\n",
             replace: "            drop(appended);\n            Ok(())\n",
         }],
         test: PROMISES.filter("stability::a_handler"),
