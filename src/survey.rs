@@ -9,7 +9,7 @@ use relive_storage::frame::FrameHead;
 use relive_storage::record::{Positioned, Record};
 use relive_storage::scan::{damaged, follow, scan_blocks};
 use relive_storage::{
-    ActorId, ActorIds, Block, CheckpointHeader, CheckpointNumber, Extent, Frame, Lsn, Rsn, Scanned, Store,
+    ActorId, ActorIds, Block, CheckpointHeader, CheckpointNumber, Extent, Lsn, Rsn, Scanned, Store,
     StoreError, boundary,
 };
 
@@ -185,10 +185,10 @@ impl FoundActor {
         self.tape.certain() < self.tape.last()
     }
 
-    /// Adds the actor's next frame.
-    fn add(&mut self, block: Lsn, head: FrameHead, records: Vec<Positioned>) -> Result<(), OpenError> {
+    /// Adds the actor's next frame, and takes its records.
+    fn add(&mut self, block: Lsn, head: &FrameHead, records: &mut Vec<Positioned>) -> Result<(), OpenError> {
         let mut last = Rsn::NONE;
-        for positioned in &records {
+        for positioned in records.iter() {
             let (rsn, message) = match &positioned.record {
                 Record::Delivery(delivery) => (delivery.rsn, Some(&delivery.message)),
                 Record::Event(event) => (event.rsn, None),
@@ -210,9 +210,8 @@ impl FoundActor {
             let pin = if last > self.floor { &mut self.newer } else { &mut self.older };
             pin.get_or_insert(block);
         }
-        let FrameHead { handled, since, digests, .. } = head;
-        let frame = Frame { actor: Some(self.id.clone()), handled, since, digests, records };
-        self.tape.push(&self.id, frame).map_err(OpenError::Records)
+        let added = self.tape.add(&self.id, (head.since, head.handled), &head.digests, records.drain(..));
+        added.map_err(OpenError::Records)
     }
 
     /// Whether there are such deliveries that the last opening found and left.
@@ -230,7 +229,7 @@ impl Found<'_> {
             progress(RecoveryProgress::Reading { records: self.records, bytes });
             for head in block.heads() {
                 let added = head.map_err(|malformed| damaged(block, &malformed).into());
-                match added.and_then(|head| self.frame(block, head)) {
+                match added.and_then(|head| self.frame(block, &head)) {
                     Ok(payloads) => bytes += payloads,
                     Err(OpenError::Store(error)) => return Err(error),
                     Err(error) => {
@@ -248,7 +247,7 @@ impl Found<'_> {
     }
 
     /// Adds a frame, and gives how many bytes its payloads have.
-    fn frame(&mut self, block: &Block, head: FrameHead) -> Result<u64, OpenError> {
+    fn frame(&mut self, block: &Block, head: &FrameHead) -> Result<u64, OpenError> {
         let mut records = std::mem::take(&mut self.decoded);
         records.clear();
         let read = head.read(block.bytes(), &mut self.ids, &mut records);
@@ -265,31 +264,29 @@ impl Found<'_> {
         Ok(bytes)
     }
 
-    /// Adds an actor's frame, and gives the memory of its records back when they are not kept.
+    /// Adds an actor's frame, and gives the memory of its records back.
     fn add(
         &mut self,
         actor: &str,
         block: Lsn,
-        head: FrameHead,
-        records: Vec<Positioned>,
+        head: &FrameHead,
+        mut records: Vec<Positioned>,
     ) -> Result<Vec<Positioned>, OpenError> {
-        let is_kept = self.actors.contains_key(actor);
-        if !is_kept
+        self.note_try(actor, head.handled, &records)?;
+        let opening = self.last_opening.number;
+        if !self.actors.contains_key(actor)
             && let Some(number) = self.covered.find(actor)
             && self.covered.add(number, actor, block, head.handled, &records)?
         {
-            self.note_try(actor, head.handled, &records)?;
             return Ok(records);
         }
-        let opening = self.last_opening.number;
         let found = self.actor(actor)?;
         follow(&mut found.logged, actor, &records)?;
         if found.opening != opening {
             (found.opening, found.before) = (opening, found.tape.last());
         }
-        self.note_try(actor, head.handled, &records)?;
-        self.actor(actor)?.add(block, head, records)?;
-        Ok(Vec::new())
+        found.add(block, head, &mut records)?;
+        Ok(records)
     }
 
     /// Notes that the actor was tried, when the records of its frame say so.

@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
+use relive_storage::record::Delivery;
 use relive_storage::{ActorId, Checkpoint, Rsn, StoreId};
 
 use crate::checkpoint_body::revive;
@@ -76,31 +77,43 @@ fn attempt(
         );
         return Err(Halt::Corrupt { actor: id.clone(), rsn: tape.start(), what });
     }
-    let mut replayed = 0;
-    while tape.remaining() > 0 {
-        let next = instance.received().next();
-        if before == Some(next) {
-            break;
-        }
-        let Some(delivery) = tape.next_delivery() else {
-            break;
-        };
-        admit(&mut instance, &delivery.sender, delivery.rsn)?;
-        replayed += 1;
-        if let Some(decision) = tape.left_out(delivery.rsn) {
-            instance.skip(&delivery, decision);
-            continue;
-        }
-        let effects = now_or_never(step(&mut instance, &delivery, &mut TapeOnly(tape)), || {
-            Halt::ForeignAwait { actor: id.clone(), rsn: delivery.rsn, message: delivery.message.to_string() }
-        })?;
-        outbox.extend(effects.sends);
+    let (deliveries, mut taken) = tape.lend();
+    let mut outcome = Ok(());
+    while let Some(delivery) = deliveries.get(taken)
+        && before != Some(instance.received().next())
+        && outcome.is_ok()
+    {
+        taken += 1;
+        outcome = apply(id, &mut instance, delivery, tape).map(|sends| outbox.extend(sends));
     }
+    tape.give_back(deliveries, taken);
+    outcome?;
+    let replayed = taken as u64;
     for rsn in tape.discharged() {
         instance.discharge(rsn);
     }
     let unfinished = (tape.remaining() > 0).then(|| instance.received().next());
     Ok(Restored { instance, outbox, replayed, unfinished })
+}
+
+/// Applies a recorded delivery. Gives what it sent.
+fn apply(
+    id: &ActorId,
+    instance: &mut Instance,
+    delivery: &Delivery,
+    tape: &mut Tape,
+) -> Result<Vec<Outgoing>, Halt> {
+    admit(instance, &delivery.sender, delivery.rsn)?;
+    if let Some(decision) = tape.left_out(delivery.rsn) {
+        instance.skip(delivery, decision);
+        return Ok(Vec::new());
+    }
+    let effects = now_or_never(step(instance, delivery, &mut TapeOnly(tape)), || Halt::ForeignAwait {
+        actor: id.clone(),
+        rsn: delivery.rsn,
+        message: delivery.message.to_string(),
+    })?;
+    Ok(effects.sends)
 }
 
 /// A recorded delivery passes the duplicate table as it did when it was logged; anything else is damage.

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use relive_storage::record::{Delivery, EffectDigest, Event, Quarantine, Record};
+use relive_storage::record::{Delivery, EffectDigest, Event, Positioned, Quarantine, Record};
 use relive_storage::{ActorId, Frame, Rsn};
 
 use crate::determinants::{Determinants, Recorded, Stable};
@@ -39,15 +39,31 @@ impl Tape {
     /// # Errors
     /// [`Halt::Corrupt`] when deliveries are missing or repeated, or an event or digest belongs to none.
     pub fn push(&mut self, actor: &ActorId, frame: Frame) -> Result<(), Halt> {
+        let Frame { handled, since, digests, records, .. } = frame;
+        self.add(actor, (since, handled), &digests, records)
+    }
+
+    /// As [`Tape::push`], for a frame of which the parts were decoded: what it says of the deliveries after the first rsn, up
+    /// to the second, and its records.
+    ///
+    /// # Errors
+    /// As [`Tape::push`].
+    pub fn add(
+        &mut self,
+        actor: &ActorId,
+        (since, handled): (Rsn, Rsn),
+        digests: &[EffectDigest],
+        records: impl IntoIterator<Item = Positioned>,
+    ) -> Result<(), Halt> {
         let corrupt = |rsn, what: String| Halt::Corrupt { actor: actor.clone(), rsn, what };
-        if frame.handled > self.last() {
+        if handled > self.last() {
             return Err(corrupt(
-                frame.handled,
+                handled,
                 format!("it was handled, but the last delivery is {}", self.last()),
             ));
         }
-        self.cover(&frame);
-        for positioned in frame.records {
+        self.cover(since, handled, digests);
+        for positioned in records {
             match positioned.record {
                 Record::Delivery(delivery) if delivery.rsn <= self.after => {}
                 Record::Delivery(delivery) => {
@@ -101,16 +117,16 @@ impl Tape {
         }
     }
 
-    fn cover(&mut self, frame: &Frame) {
-        self.handled = self.handled.max(frame.handled);
-        if frame.handled <= self.after || frame.since == frame.handled {
+    fn cover(&mut self, since: Rsn, handled: Rsn, digests: &[EffectDigest]) {
+        self.handled = self.handled.max(handled);
+        if handled <= self.after || since == handled {
             return;
         }
         match self.covered.last_mut() {
-            Some((_, to)) if *to == frame.since => *to = frame.handled,
-            _ => self.covered.push((frame.since, frame.handled)),
+            Some((_, to)) if *to == since => *to = handled,
+            _ => self.covered.push((since, handled)),
         }
-        self.digests.extend(frame.digests.iter().filter(|d| d.rsn > self.after).map(|d| (d.rsn, d.digest)));
+        self.digests.extend(digests.iter().filter(|d| d.rsn > self.after).map(|d| (d.rsn, d.digest)));
     }
 
     /// The last delivery known, on the tape or in the checkpoint.
@@ -181,6 +197,17 @@ impl Tape {
         let delivery = self.deliveries.get(self.at).cloned();
         self.at += usize::from(delivery.is_some());
         delivery
+    }
+
+    /// Lends all deliveries, with how many of them were taken, so that they are replayed without a copy. Until they are given
+    /// back the tape seems to have none.
+    pub(crate) fn lend(&mut self) -> (Vec<Delivery>, usize) {
+        (std::mem::take(&mut self.deliveries), std::mem::take(&mut self.at))
+    }
+
+    /// Takes back what was lent, of which so many are taken.
+    pub(crate) fn give_back(&mut self, deliveries: Vec<Delivery>, taken: usize) {
+        (self.deliveries, self.at) = (deliveries, taken);
     }
 
     /// Goes back to the beginning, for one more replay from the checkpoint.
