@@ -18,6 +18,7 @@ use crate::maintenance::maintain;
 use crate::needs::Needs;
 use crate::recovery::Recovery;
 use crate::report::{Progress, RecoveryProgress, RecoveryReport};
+use crate::retained::Kept;
 use crate::runtime::Runtime;
 use crate::settling::{get_through, tell_settled};
 use crate::slot::Slot;
@@ -179,11 +180,15 @@ impl Builder {
         };
         let position = LogPosition {
             next: survey.scanned.next,
-            start: survey.scanned.start,
-            bytes: survey.scanned.bytes,
-            milestones: survey.scanned.milestones.clone(),
             epoch,
-            step_bytes: (config.log_bytes / 64).clamp(4 << 10, 1 << 20),
+            kept: Kept {
+                start: survey.scanned.start,
+                steps: survey.scanned.milestones.clone().into(),
+                total: survey.scanned.bytes,
+                step_bytes: (config.log_bytes / 64).clamp(4 << 10, 1 << 20),
+                budget: config.log_bytes,
+                may_grow: false,
+            },
         };
         let committer =
             Committer::start(Arc::clone(&store), position, Arc::clone(&counters), Arc::clone(&stop));

@@ -165,7 +165,7 @@ impl Worker {
             tracing::debug!(actor = %header.actor, rsn = %header.rsn, number = %header.number, "checkpoint is stable");
         }
         self.counters.checkpointed(checkpoints.len() as u64);
-        self.committer.checkpointed();
+        self.committer.retained.loosened();
         // Nobody waits for the marks, and a checkpoint is found without: what fails here fails the next commit too.
         if let Err(error) = self.mark(checkpoints) {
             tracing::warn!(%error, "checkpoints are stable, but the log can't say so");
@@ -192,7 +192,7 @@ impl Worker {
         }
         match self.store.cut(below) {
             Ok(start) => {
-                self.committer.was_cut(start);
+                self.committer.retained.was_cut(start);
                 tracing::debug!(%start, "log is cut");
                 Ok(start)
             }

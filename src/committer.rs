@@ -4,7 +4,6 @@
 //! While a block is on its way to the disk the next one gathers in the buffer, so one sync serves everything that
 //! queued up during the one before. The order in which frames are appended is the order of the log.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -18,12 +17,14 @@ use tokio::sync::Notify;
 use crate::clock::{random_seed, wall_clock};
 use crate::error::Refused;
 use crate::limits::COMMIT_BUFFER_BYTES_MAX;
+use crate::retained::{Kept, Retained};
 use crate::stats::Counters;
 use crate::stop::Stop;
 use crate::watermark::Watermark;
 
 /// Appends frames and lets their owners wait until they are stable.
 pub(crate) struct Committer {
+    pub(crate) retained: Arc<Retained>,
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -34,9 +35,7 @@ struct Shared {
     work: Condvar,
     /// Wakes appenders that found the buffer full.
     space: Notify,
-    retained: Mutex<Retained>,
-    /// Wakes whoever cuts the log, when it has grown.
-    grown: Notify,
+    retained: Arc<Retained>,
     watermark: Watermark,
     counters: Arc<Counters>,
     stop: Arc<Stop>,
@@ -52,29 +51,14 @@ struct Buffer {
     failed: Option<Arc<StoreError>>,
 }
 
-/// Which part of the log is still there, in steps: where it began, and how much had been logged by then.
-#[derive(Default)]
-struct Retained {
-    start: Lsn,
-    steps: VecDeque<(Lsn, u64)>,
-    total: u64,
-    step_bytes: u64,
-}
-
 /// Where a log goes on.
 pub(crate) struct LogPosition {
     /// Where the next record will stand.
     pub(crate) next: Lsn,
-    /// Where the log begins.
-    pub(crate) start: Lsn,
-    /// How many bytes it holds.
-    pub(crate) bytes: u64,
-    /// Some of the positions in it, with how many bytes stand before each.
-    pub(crate) milestones: Vec<(Lsn, u64)>,
     /// The incarnation that goes on.
     pub(crate) epoch: Epoch,
-    /// In steps of how many bytes it is known what a cut would free.
-    pub(crate) step_bytes: u64,
+    /// What of it is kept.
+    pub(crate) kept: Kept,
 }
 
 /// What an append gave.
@@ -110,22 +94,17 @@ impl Committer {
         counters: Arc<Counters>,
         stop: Arc<Stop>,
     ) -> std::io::Result<Self> {
-        let LogPosition { next, start, bytes: retained, milestones, epoch, step_bytes } = position;
+        let LogPosition { next, epoch, kept } = position;
         let mut bytes = Vec::new();
         Block::reserve_header(&mut bytes);
         let context = FrameContext { first: next, clock: wall_clock(), seed: random_seed() };
         let buffer = Buffer { bytes, first: next, records: 0, context, epoch, stop: false, failed: None };
-        let mut steps = VecDeque::from(milestones);
-        if steps.is_empty() {
-            steps.push_back((start, 0));
-        }
-        let retained = Retained { start, steps, total: retained, step_bytes };
+        let retained = Arc::new(Retained::new(kept));
         let shared = Arc::new(Shared {
             buffer: Mutex::new(buffer),
             work: Condvar::new(),
             space: Notify::new(),
-            retained: Mutex::new(retained),
-            grown: Notify::new(),
+            retained: Arc::clone(&retained),
             watermark: Watermark::new(next),
             counters,
             stop,
@@ -134,7 +113,7 @@ impl Committer {
         let thread = std::thread::Builder::new()
             .name("relive-committer".to_owned())
             .spawn(move || for_thread.run(&*store))?;
-        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
+        Ok(Self { retained, shared, thread: Mutex::new(Some(thread)) })
     }
 
     /// Appends a frame. `placed` is called under the commit lock with the beginning of its block: whoever computes where
@@ -193,52 +172,6 @@ impl Committer {
         self.shared.buffer().bytes.len() - BLOCK_HEADER_BYTES
     }
 
-    /// How many bytes of the log are kept.
-    pub(crate) fn retained_bytes(&self) -> u64 {
-        let retained = self.shared.retained();
-        retained.total - retained.steps.front().map_or(0, |(_, total)| *total)
-    }
-
-    /// Where the log begins.
-    pub(crate) fn log_start(&self) -> Lsn {
-        self.shared.retained().start
-    }
-
-    /// How many bytes a cut below `position` would free, as near as is known.
-    pub(crate) fn bytes_below(&self, position: Lsn) -> u64 {
-        let retained = self.shared.retained();
-        let before = retained.steps.front().map_or(0, |(_, total)| *total);
-        let last = retained.steps.iter().take_while(|(lsn, _)| *lsn <= position).last();
-        last.map_or(0, |(_, total)| total - before)
-    }
-
-    /// Where to cut so that at most `bytes` are kept, as near as is known.
-    pub(crate) fn position_keeping(&self, bytes: u64) -> Lsn {
-        let retained = self.shared.retained();
-        let floor = retained.total.saturating_sub(bytes);
-        let first_kept = retained.steps.iter().find(|(_, total)| *total >= floor);
-        first_kept.or(retained.steps.back()).map_or(Lsn::FIRST, |(lsn, _)| *lsn)
-    }
-
-    /// The log begins here now.
-    pub(crate) fn was_cut(&self, start: Lsn) {
-        let mut retained = self.shared.retained();
-        retained.start = start;
-        while retained.steps.len() > 1 && retained.steps[1].0 <= start {
-            retained.steps.pop_front();
-        }
-    }
-
-    /// A checkpoint has become stable, so more of the log may be cut.
-    pub(crate) fn checkpointed(&self) {
-        self.shared.grown.notify_one();
-    }
-
-    /// Waits until the log has grown by a step, or more of it may be cut.
-    pub(crate) async fn grown(&self) {
-        self.shared.grown.notified().await;
-    }
-
     /// Ends the thread; with `drain` after a last commit of what has been appended. Blocks.
     pub(crate) fn stop(&self, drain: bool) {
         {
@@ -268,10 +201,6 @@ impl Drop for Committer {
 impl Shared {
     fn buffer(&self) -> MutexGuard<'_, Buffer> {
         self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn retained(&self) -> MutexGuard<'_, Retained> {
-        self.retained.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn try_append(
@@ -325,7 +254,7 @@ impl Shared {
                 Ok(()) => {
                     let bytes = block.bytes().len() as u64;
                     self.counters.committed(u64::from(header.records), bytes, began.elapsed());
-                    self.keep(header.first, bytes);
+                    self.retained.keep(header.first, bytes);
                     self.watermark.rise(header.next());
                 }
                 Err(error) => {
@@ -339,7 +268,7 @@ impl Shared {
         let error = self.buffer().failed.get_or_insert_with(|| Arc::new(stopped())).clone();
         self.watermark.end(&error);
         self.space.notify_waiters();
-        self.grown.notify_waiters();
+        self.retained.end();
     }
 
     /// Waits for records, and takes them out of the buffer as a block; `None` when it is over. What comes next gathers in
@@ -380,16 +309,5 @@ impl Shared {
         self.stop.set(Refused::Failed(Arc::clone(error)));
         // Who waited finds the reason set when it is told.
         self.watermark.end(error);
-    }
-
-    fn keep(&self, first: Lsn, bytes: u64) {
-        let mut retained = self.retained();
-        let last = retained.steps.back().map_or(0, |(_, total)| *total);
-        let total = retained.total;
-        if total - last >= retained.step_bytes {
-            retained.steps.push_back((first, total));
-            self.grown.notify_one();
-        }
-        retained.total += bytes;
     }
 }

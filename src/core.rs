@@ -42,8 +42,6 @@ pub(crate) struct Core {
     store: RwLock<Option<Arc<dyn Store>>>,
     closing: AtomicBool,
     stop: Arc<Stop>,
-    held_back: AtomicBool,
-    let_in: Notify,
     turns: AtomicUsize,
     indebted: AtomicUsize,
     turns_over: Notify,
@@ -79,8 +77,6 @@ impl Core {
             store: RwLock::new(Some(store)),
             closing: AtomicBool::new(false),
             stop,
-            held_back: AtomicBool::new(false),
-            let_in: Notify::new(),
             turns: AtomicUsize::new(0),
             indebted: AtomicUsize::new(0),
             turns_over: Notify::new(),
@@ -129,29 +125,6 @@ impl Core {
             Some(reason) => Err(reason),
             None if self.closing.load(Ordering::Acquire) => Err(Refused::Stopped),
             None => Ok(()),
-        }
-    }
-
-    /// Lets messages from outside in, or makes their senders wait, while the log is over its budget.
-    pub(crate) fn hold_back(&self, hold: bool) {
-        self.held_back.store(hold, Ordering::Release);
-        if !hold {
-            self.let_in.notify_waiters();
-        }
-    }
-
-    /// Whether senders outside have to wait for the log to shrink.
-    pub(crate) fn is_held_back(&self) -> bool {
-        self.held_back.load(Ordering::Acquire)
-    }
-
-    /// Waits until senders outside need not wait for the log to shrink.
-    pub(crate) async fn not_held_back(&self) {
-        while self.is_held_back() {
-            let news = self.let_in.notified();
-            if self.is_held_back() {
-                news.await;
-            }
         }
     }
 

@@ -15,7 +15,7 @@
 //! | `receive`, `received`, `encoder` | duplicate table, position, log; what is to be told when it is stable |
 //! | `backlog` | what is logged and not handled yet |
 //! | `handle` | step, effects |
-//! | `committer`, `watermark` | group commit; how far the log is stable |
+//! | `committer`, `watermark`, `retained` | group commit; how far the log is stable; how much of it is kept |
 //! | `live` | outcomes of side effects that happen now |
 //! | `outbox`, `pins`, `needs` | what an actor owes; which log it needs; which all need |
 //! | `checkpointer`, `maintenance` | checkpoints, cutting the log, idle actors |
@@ -64,6 +64,7 @@ mod replay_filter;
 mod report;
 mod request;
 mod restart;
+mod retained;
 mod runtime;
 mod settling;
 mod slot;

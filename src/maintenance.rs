@@ -14,61 +14,68 @@ use crate::turn::begin;
 
 /// Runs until everything ends.
 pub(crate) async fn maintain(core: Arc<Core>) {
-    let mut last_start = Lsn::FIRST;
+    let retained = &core.committer.retained;
+    let (mut start, mut patience) = (retained.start(), Patience::default());
     let mut interval = tokio::time::interval(MAINTENANCE_INTERVAL);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         let by_time = tokio::select! {
             _ = core.stopped() => return,
             _ = interval.tick() => true,
-            () = core.committer.grown() => false,
+            () = retained.grown() => false,
         };
         if by_time {
             look_after_actors(&core);
         }
-        match trim(&core).await {
-            Ok(start) => hold_back(&core, by_time, last_start < start),
-            Err(_) => return,
+        if trim(&core).await.is_err() {
+            return;
         }
-        last_start = core.committer.log_start();
-    }
-}
-
-/// Makes senders outside wait while the log is over its budget, so that checkpoints and cuts catch up. Not for ever: an
-/// actor whose handler waits long for its side effect can't be checkpointed, and must not stop the others; when a whole
-/// interval has brought no progress the log may grow.
-fn hold_back(core: &Core, by_time: bool, progress: bool) {
-    let over = core.committer.retained_bytes() > core.config.log_bytes;
-    if over && by_time && !progress {
-        if core.is_held_back() {
-            let bytes = core.committer.retained_bytes();
+        if std::mem::replace(&mut start, retained.start()) < retained.start() {
+            patience = Patience::default();
+            retained.let_grow(false);
+        }
+        if by_time && patience.is_over(retained.is_held_back()) {
+            let bytes = retained.bytes();
             tracing::warn!(
                 bytes,
                 "an actor that can't be checkpointed holds the log back: it grows over its budget"
             );
+            retained.let_grow(true);
         }
-        core.hold_back(false);
-    } else if !over || progress {
-        core.hold_back(over);
+    }
+}
+
+/// Senders outside wait while the log is over its budget, so that checkpoints and cuts catch up. Not for ever: an actor whose
+/// handler waits long for its side effect can't be checkpointed, and must not stop the others; when a whole interval has
+/// brought no progress the log may grow, until the next cut.
+#[derive(Default)]
+struct Patience {
+    held_back: bool,
+}
+
+impl Patience {
+    /// An interval is over, and there was no cut in it. Says whether senders were held back from its beginning on.
+    fn is_over(&mut self, held_back: bool) -> bool {
+        std::mem::replace(&mut self.held_back, held_back) && held_back
     }
 }
 
 /// Cuts the log when it has reached half its budget, and asks for checkpoints of the actors that hold the cut back when
 /// it has reached three quarters: as late as leaves time for them, since an actor has to be checkpointed the more often
 /// the less log is kept.
-async fn trim(core: &Arc<Core>) -> Result<Lsn, Refused> {
-    let budget = core.config.log_bytes;
-    if core.committer.retained_bytes() > budget / 2 {
+async fn trim(core: &Arc<Core>) -> Result<(), Refused> {
+    let (retained, budget) = (&core.committer.retained, core.config.log_bytes);
+    if retained.bytes() > budget / 2 {
         let below = needed_by_all(core);
         // Each cut syncs, so it is to free something worth that.
-        if core.committer.bytes_below(below) >= budget / 16 {
+        if retained.bytes_below(below) >= budget / 16 {
             core.checkpointer.cut(below).await?;
         }
     }
-    if core.committer.retained_bytes() > budget / 4 * 3 {
-        checkpoint_laggards(core, core.committer.position_keeping(budget / 8 * 5)).await?;
+    if retained.bytes() > budget / 4 * 3 {
+        checkpoint_laggards(core, retained.position_keeping(budget / 8 * 5)).await?;
     }
-    Ok(core.committer.log_start())
+    Ok(())
 }
 
 /// Asks for checkpoints of the actors that need log from before `target`, each until it has two without. Of as many as

@@ -80,7 +80,7 @@ impl<'a, A: Actor, M: Message> Tell<'a, A, M> {
         let attempt = core.intake().and_then(|()| {
             encoded(actor, &message, |name, payload| {
                 let places = slot.places.try_acquire_many(places_of(payload)).ok();
-                let Some(places) = places.filter(|_| !core.is_held_back()) else {
+                let Some(places) = places.filter(|_| !core.committer.retained.is_held_back()) else {
                     return Attempt::Full(name, Bytes::copy_from_slice(payload));
                 };
                 let mail = Mail { sender: Sender::Outside, message: name, payload, waiter: Waiter::Nobody };
@@ -284,7 +284,7 @@ pub(crate) fn prepare<A: Actor, M: Message>(
 
 /// Waits for the log to be within its budget and for a place in the mailbox, and puts the message there.
 pub(crate) async fn submit(core: &Arc<Core>, slot: &Arc<Slot>, mail: Mail<'_>) -> Result<u64, Refused> {
-    core.unless_stopped(core.not_held_back()).await?;
+    core.unless_stopped(core.committer.retained.not_held_back()).await?;
     let places = slot.places.acquire_many(places_of(mail.payload));
     let places = core.unless_stopped(places).await?.map_err(|_| Refused::Stopped)?;
     core.intake()?;

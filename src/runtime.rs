@@ -146,7 +146,7 @@ impl Runtime {
     /// How many bytes of log are kept.
     #[must_use]
     pub fn log_bytes(&self) -> u64 {
-        self.core.committer.retained_bytes()
+        self.core.committer.retained.bytes()
     }
 
     /// Cuts the log below everything that any actor needs, and gives where it begins then. The runtime does this by

@@ -98,7 +98,7 @@ async fn the_log_is_cut_and_an_idle_actor_does_not_hold_it() {
     };
     let runtime = open().await.unwrap();
     account(&runtime, "idle").ask(Deposit { cents: 42 }).await.unwrap();
-    let text = "x".repeat(2_000);
+    let text = "x".repeat(1_000);
     let mut logged = 0;
     let mut largest = 0;
     while logged < 64 << 20 {
