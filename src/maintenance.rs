@@ -61,7 +61,7 @@ impl Patience {
 }
 
 /// Cuts the log when it has reached half its budget, and asks for checkpoints of the actors that hold the cut back when
-/// it has reached three quarters: as late as leaves time for them, since an actor has to be checkpointed the more often
+/// it has reached five eighths: as late as leaves time for them, since an actor has to be checkpointed the more often
 /// the less log is kept.
 async fn trim(core: &Arc<Core>) -> Result<(), Refused> {
     let (retained, budget) = (&core.committer.retained, core.config.log_bytes);
@@ -72,8 +72,8 @@ async fn trim(core: &Arc<Core>) -> Result<(), Refused> {
             core.checkpointer.cut(below).await?;
         }
     }
-    if retained.bytes() > budget / 4 * 3 {
-        checkpoint_laggards(core, retained.position_keeping(budget / 8 * 5)).await?;
+    if retained.bytes() > budget / 8 * 5 {
+        checkpoint_laggards(core, retained.position_keeping(budget / 2)).await?;
     }
     Ok(())
 }
