@@ -108,7 +108,7 @@ impl<A: Actor> KindBuilder<A> {
     pub fn build(self) -> Result<Arc<dyn Kind>, KindError> {
         match self.error {
             Some(error) => Err(error),
-            None => Ok(Arc::new(TypedKind { calls: Arc::new(Calls(self.calls.into_iter().collect())) })),
+            None => Ok(Arc::new(TypedKind { calls: Arc::new(self.calls) })),
         }
     }
 }
@@ -142,23 +142,8 @@ where
     }))
 }
 
-/// The handlers of an actor type, in the order of their names.
-struct Calls<A>(Box<[(&'static str, Call<A>)]>);
-
-impl<A> Calls<A> {
-    fn get(&self, message: &str) -> Option<Call<A>> {
-        // A live message comes with the very text that was registered, which its address tells at once.
-        let same = self.0.iter().find(|(name, _)| std::ptr::eq(*name, message));
-        let found = same.or_else(|| {
-            let at = self.0.binary_search_by_key(&message, |(name, _)| name).ok()?;
-            self.0.get(at)
-        });
-        found.map(|(_, call)| *call)
-    }
-}
-
 struct TypedKind<A> {
-    calls: Arc<Calls<A>>,
+    calls: Arc<BTreeMap<&'static str, Call<A>>>,
 }
 
 impl<A: Actor> Kind for TypedKind<A> {
@@ -171,7 +156,7 @@ impl<A: Actor> Kind for TypedKind<A> {
     }
 
     fn handles(&self, message: &str) -> bool {
-        self.calls.get(message).is_some()
+        self.calls.contains_key(message)
     }
 
     fn create(&self, key: &str) -> Box<dyn State> {
@@ -185,7 +170,7 @@ impl<A: Actor> Kind for TypedKind<A> {
 
 struct TypedState<A> {
     actor: A,
-    calls: Arc<Calls<A>>,
+    calls: Arc<BTreeMap<&'static str, Call<A>>>,
 }
 
 impl<A: Actor> State for TypedState<A> {
@@ -196,7 +181,7 @@ impl<A: Actor> State for TypedState<A> {
         asked: bool,
         cx: &'a mut Context<'_>,
     ) -> Option<Result<Handling<'a>, CodecError>> {
-        let call = self.calls.get(message)?;
+        let call = *self.calls.get(message)?;
         Some(call(&mut self.actor, payload, asked, cx))
     }
 
