@@ -172,7 +172,11 @@ impl Turn<'_> {
         let request = self.active.request.take().unwrap_or_default();
         let owed = self.slot.owed();
         let instance = &self.active.instance;
-        let captured = relive_replay::checkpoint_body::capture(instance, &owed, CheckpointNumber::default());
+        // A large state takes longer than a commit, and would hold up all those who wait for one when there are few
+        // processors.
+        let pause = &std::thread::yield_now;
+        let number = CheckpointNumber::default();
+        let captured = relive_replay::checkpoint_body::capture(instance, &owed, number, pause);
         let checkpoint = captured.map_err(|error| Halt::Codec {
             actor: self.slot.id.clone(),
             rsn: instance.handled(),

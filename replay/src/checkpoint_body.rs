@@ -12,7 +12,7 @@ use relive_storage::{
 use serde::{Deserialize, Serialize};
 
 use crate::channels::Channels;
-use crate::payload::{CodecError, decode, encode};
+use crate::payload::{CodecError, decode, encode_in_pieces};
 use crate::quarantine::Quarantined;
 use crate::step::guarded;
 use crate::{Instance, Kind, Outgoing};
@@ -56,7 +56,8 @@ enum SentBy {
     Actor { id: String, ssn: u64 },
 }
 
-/// Makes a checkpoint of an instance between two deliveries, with the messages that it still owes.
+/// Makes a checkpoint of an instance between two deliveries, with the messages that it still owes. Calls `pause` after each
+/// piece of a large state.
 ///
 /// # Errors
 /// [`CodecError`] when the state does not encode, or panics while it does.
@@ -67,11 +68,12 @@ pub fn capture(
     instance: &Instance,
     outbox: &[Outgoing],
     number: CheckpointNumber,
+    pause: &dyn Fn(),
 ) -> Result<Checkpoint, CodecError> {
     assert_eq!(instance.handled, instance.received, "a checkpoint of {} between two deliveries", instance.id);
     let channels = &instance.channels;
     let body = Body {
-        state: guarded(|| instance.state.encode()).unwrap_or_else(|panic| Err(CodecError(panic)))?,
+        state: guarded(|| instance.state.encode(pause)).unwrap_or_else(|panic| Err(CodecError(panic)))?,
         from_producers: channels
             .from_producers
             .iter()
@@ -89,7 +91,7 @@ pub fn capture(
         state_version: instance.kind.version(),
         owes: !outbox.is_empty() || !body.quarantine.is_empty(),
     };
-    Ok(Checkpoint { header, body: encode(&body)?.into() })
+    Ok(Checkpoint { header, body: encode_in_pieces(&body, pause)?.into() })
 }
 
 /// Makes an instance of a checkpoint, and gives the messages that it owed.

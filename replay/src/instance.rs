@@ -160,6 +160,6 @@ impl Instance {
     /// # Errors
     /// [`CodecError`](crate::payload::CodecError) when its `Serialize` fails.
     pub fn encode_state(&self) -> Result<Vec<u8>, crate::payload::CodecError> {
-        self.state.encode()
+        self.state.encode(&|| ())
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use relive_storage::{NameError, check_name};
 
-use crate::payload::{CodecError, decode, encode, encode_shared};
+use crate::payload::{CodecError, decode, encode_in_pieces, encode_shared};
 use crate::{Actor, Context, Handle, Message};
 
 /// The future of one handler call; gives the encoded reply when one was asked for.
@@ -45,11 +45,11 @@ pub trait State: Send {
         cx: &'a mut Context<'_>,
     ) -> Option<Result<Handling<'a>, CodecError>>;
 
-    /// The state as MessagePack.
+    /// The state as MessagePack; calls `pause` after each piece of a large one.
     ///
     /// # Errors
     /// [`CodecError`] when its `Serialize` fails.
-    fn encode(&self) -> Result<Vec<u8>, CodecError>;
+    fn encode(&self, pause: &dyn Fn()) -> Result<Vec<u8>, CodecError>;
 
     /// The state itself, for a reader that knows the type.
     fn as_any(&self) -> &dyn std::any::Any;
@@ -185,8 +185,8 @@ impl<A: Actor> State for TypedState<A> {
         Some(call(&mut self.actor, payload, asked, cx))
     }
 
-    fn encode(&self) -> Result<Vec<u8>, CodecError> {
-        encode(&self.actor)
+    fn encode(&self, pause: &dyn Fn()) -> Result<Vec<u8>, CodecError> {
+        encode_in_pieces(&self.actor, pause)
     }
 
     fn as_any(&self) -> &dyn std::any::Any {

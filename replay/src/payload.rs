@@ -2,6 +2,7 @@
 //! so that they can grow and be read by tools.
 
 use std::cell::Cell;
+use std::io::Write;
 
 use bytes::Bytes;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -13,6 +14,9 @@ pub const NESTING_DEPTH_MAX: usize = 64;
 /// The most room that a thread keeps for the next value it encodes.
 const SPARE_BYTES_MAX: usize = 64 << 10;
 
+/// How many bytes of a large value are written at once.
+const PIECE_BYTES: usize = 64 << 10;
+
 /// A value that does not encode, or bytes that do not decode.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -23,9 +27,41 @@ pub struct CodecError(pub String);
 /// # Errors
 /// [`CodecError`] when its `Serialize` fails, or it is nested too deeply to be read again.
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CodecError> {
+    encode_in_pieces(value, &|| ())
+}
+
+/// As [`encode`], for a value that may be large: calls `pause` after each piece of it that is written, so that whoever
+/// encodes can let others run.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_in_pieces<T: Serialize + ?Sized>(value: &T, pause: &dyn Fn()) -> Result<Vec<u8>, CodecError> {
     let mut bytes = Vec::with_capacity(64);
-    encode_to(value, &mut bytes)?;
+    encode_to(value, &mut InPieces { bytes: &mut bytes, pause })?;
+    check_depth(&bytes)?;
     Ok(bytes)
+}
+
+struct InPieces<'b> {
+    bytes: &'b mut Vec<u8>,
+    pause: &'b dyn Fn(),
+}
+
+impl Write for InPieces<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.bytes.reserve(bytes.len());
+        for piece in bytes.chunks(PIECE_BYTES) {
+            self.bytes.extend_from_slice(piece);
+            if piece.len() == PIECE_BYTES {
+                (self.pause)();
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Encodes a value and shows its bytes, which are gone afterwards: allocates nothing when warm.
@@ -41,7 +77,8 @@ pub fn with_encoded<T: Serialize + ?Sized, R>(
     }
     let mut bytes = SPARE.take();
     bytes.clear();
-    let outcome = encode_to(value, &mut bytes).map(|()| look(&bytes));
+    let encoded = encode_to(value, &mut bytes).and_then(|()| check_depth(&bytes));
+    let outcome = encoded.map(|()| look(&bytes));
     if bytes.capacity() <= SPARE_BYTES_MAX {
         SPARE.set(bytes);
     }
@@ -56,10 +93,9 @@ pub fn encode_shared<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, CodecErr
     with_encoded(value, Bytes::copy_from_slice)
 }
 
-fn encode_to<T: Serialize + ?Sized>(value: &T, bytes: &mut Vec<u8>) -> Result<(), CodecError> {
-    let mut serializer = rmp_serde::Serializer::new(&mut *bytes).with_struct_map();
-    value.serialize(&mut serializer).map_err(|error| CodecError(error.to_string()))?;
-    check_depth(bytes)
+fn encode_to<T: Serialize + ?Sized>(value: &T, writer: &mut impl Write) -> Result<(), CodecError> {
+    let mut serializer = rmp_serde::Serializer::new(writer).with_struct_map();
+    value.serialize(&mut serializer).map_err(|error| CodecError(error.to_string()))
 }
 
 /// Decodes untrusted bytes.

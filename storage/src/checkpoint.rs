@@ -52,21 +52,25 @@ impl Checkpoint {
     /// The size in bytes, when it is over [`CHECKPOINT_BYTES_MAX`].
     pub fn encode(&self) -> Result<Bytes, usize> {
         let header = &self.header;
-        let mut content = Vec::with_capacity(self.body.len() + 64);
-        put_varint(&mut content, header.number.get());
-        put_varint(&mut content, header.rsn.get());
-        put_varint(&mut content, u64::from(header.state_version));
-        content.push(if header.owes { FLAG_OWES } else { 0 });
-        put_bytes(&mut content, header.actor.as_str().as_bytes());
-        content.extend_from_slice(&self.body);
-        let length = u32::try_from(content.len()).ok().filter(|l| *l as usize <= CHECKPOINT_BYTES_MAX);
-        let length = length.ok_or(content.len())?;
-        let mut bytes = Vec::with_capacity(content.len() + 16);
+        let mut head = Vec::with_capacity(64);
+        put_varint(&mut head, header.number.get());
+        put_varint(&mut head, header.rsn.get());
+        put_varint(&mut head, u64::from(header.state_version));
+        head.push(if header.owes { FLAG_OWES } else { 0 });
+        put_bytes(&mut head, header.actor.as_str().as_bytes());
+        let length = head.len() + self.body.len();
+        let limited = u32::try_from(length).ok().filter(|_| length <= CHECKPOINT_BYTES_MAX);
+        let limited = limited.ok_or(length)?;
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(&head);
+        in_pieces(&self.body, |piece| crc.update(piece));
+        let mut bytes = Vec::with_capacity(PREFIX_BYTES + length);
         bytes.extend_from_slice(&MAGIC.to_le_bytes());
         bytes.extend_from_slice(&CHECKPOINT_VERSION.to_le_bytes());
-        bytes.extend_from_slice(&length.to_le_bytes());
-        bytes.extend_from_slice(&crc32fast::hash(&content).to_le_bytes());
-        bytes.extend_from_slice(&content);
+        bytes.extend_from_slice(&limited.to_le_bytes());
+        bytes.extend_from_slice(&crc.finalize().to_le_bytes());
+        bytes.extend_from_slice(&head);
+        in_pieces(&self.body, |piece| bytes.extend_from_slice(piece));
         Ok(bytes.into())
     }
 
@@ -108,6 +112,21 @@ impl Checkpoint {
         Ok(Self { header, body })
     }
 }
+
+/// Goes through the bytes of a body, and lets other threads run in between: a large one takes longer than a commit, and
+/// would hold up all those who wait for one when there are few processors.
+fn in_pieces(body: &[u8], mut each: impl FnMut(&[u8])) {
+    for piece in body.chunks(PIECE_BYTES) {
+        each(piece);
+        if piece.len() == PIECE_BYTES {
+            std::thread::yield_now();
+        }
+    }
+}
+
+const PIECE_BYTES: usize = 64 << 10;
+/// What stands before the content.
+const PREFIX_BYTES: usize = 16;
 
 #[cfg(test)]
 mod tests {

@@ -105,10 +105,11 @@ fn decode(bytes: &Bytes) {
         assert!(outgoing.payload.len() <= PAYLOAD_BYTES_MAX && outgoing.ssn > Ssn::NONE);
     }
     // The names may be in another order, and fields unknown; what is captured of it must be stable.
-    let captured = capture(&instance, &outbox, checkpoint.header.number).expect("what was revived encodes");
+    let captured =
+        capture(&instance, &outbox, checkpoint.header.number, &|| ()).expect("what was revived encodes");
     let (second, owed) = revive(&model::kind(), &captured, store).expect("what was captured revives");
     assert_eq!(owed, outbox);
-    let recaptured = capture(&second, &owed, checkpoint.header.number).expect("it encodes again");
+    let recaptured = capture(&second, &owed, checkpoint.header.number, &|| ()).expect("it encodes again");
     assert!(recaptured == captured, "a checkpoint changed when it was revived and captured");
 }
 
