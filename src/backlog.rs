@@ -17,11 +17,11 @@ pub(crate) struct Backlog {
 
 enum Entry {
     One(Envelope),
-    Run(Received),
+    Run(LoggedRun),
 }
 
 /// A run with the positions of what is left of it.
-struct Received {
+struct LoggedRun {
     run: Run,
     next: Rsn,
     /// That of the next delivery.
@@ -48,7 +48,7 @@ impl Backlog {
     pub(crate) fn push_run(&mut self, next: Rsn, run: Run) {
         self.deliveries += run.deliveries() as usize;
         let context = FrameContext { first: Default::default(), clock: Timestamp::default(), seed: 0 };
-        self.entries.push_back(Entry::Run(Received { run, next, context }));
+        self.entries.push_back(Entry::Run(LoggedRun { run, next, context }));
     }
 
     /// Puts the delivery back that was taken last.
@@ -66,9 +66,9 @@ impl Backlog {
                     envelope.delivery.seed = context.seed_at(context.first);
                     1
                 }
-                Entry::Run(received) => {
-                    received.context = context;
-                    received.run.deliveries()
+                Entry::Run(logged) => {
+                    logged.context = context;
+                    logged.run.deliveries()
                 }
             };
             context.first = context.first.plus(u64::from(deliveries));
@@ -77,18 +77,16 @@ impl Backlog {
 
     /// Takes the next delivery.
     pub(crate) fn pop(&mut self) -> Option<Envelope> {
-        let last = match self.entries.front_mut()? {
-            Entry::Run(received) if received.run.deliveries() > 1 => None,
-            _ => self.entries.pop_front(),
-        };
+        let front = self.entries.front_mut()?;
         self.deliveries -= 1;
-        match last {
-            Some(Entry::One(envelope)) => Some(envelope),
-            Some(Entry::Run(mut received)) => received.pop(),
-            None => match self.entries.front_mut()? {
-                Entry::One(_) => None,
-                Entry::Run(received) => received.pop(),
-            },
+        if let Entry::Run(logged) = front
+            && logged.run.deliveries() > 1
+        {
+            return logged.pop();
+        }
+        match self.entries.pop_front()? {
+            Entry::One(envelope) => Some(envelope),
+            Entry::Run(mut logged) => logged.pop(),
         }
     }
 
@@ -109,7 +107,7 @@ impl Backlog {
     }
 }
 
-impl Received {
+impl LoggedRun {
     fn pop(&mut self) -> Option<Envelope> {
         let payload = self.run.next()?;
         let (rsn, FrameContext { first, clock, .. }) = (self.next, self.context);

@@ -119,7 +119,7 @@ impl Mailbox {
         while batch.messages < INTAKE_MESSAGES_MAX && bytes < INTAKE_BYTES_MAX {
             let Some(waiting) = self.waiting.pop_front() else { break };
             bytes += waiting.bytes;
-            batch.messages += waiting.messages();
+            batch.messages += waiting.messages() as usize;
             batch.waiting.push_back(waiting);
         }
         self.messages -= batch.messages;
@@ -169,9 +169,9 @@ thread_local! {
 }
 
 impl Waiting {
-    fn messages(&self) -> usize {
+    fn messages(&self) -> u32 {
         match self.what {
-            What::Run { messages, .. } => messages as usize,
+            What::Run { messages, .. } => messages,
             What::One { .. } => 1,
         }
     }
@@ -190,16 +190,13 @@ impl Batch {
     /// How many messages, and how many bytes, what is next has.
     pub(crate) fn next_size(&self) -> Option<(u32, usize)> {
         let next = self.waiting.front()?;
-        Some(match next.what {
-            What::Run { messages, .. } => (messages, next.bytes),
-            What::One { .. } => (1, next.bytes),
-        })
+        Some((next.messages(), next.bytes))
     }
 
     /// Takes what is next.
     pub(crate) fn pop(&mut self) -> Option<Next> {
         let next = self.waiting.pop_front()?;
-        self.messages -= next.messages();
+        self.messages -= next.messages() as usize;
         let bytes = self.bytes.split_to(next.bytes);
         Some(match next.what {
             What::Run { messages, places } => Next::Run(Run::new(next.message, messages, bytes), places),

@@ -5,7 +5,8 @@ use bytes::{Buf, Bytes};
 
 use crate::Name;
 use crate::frame::{SAME_MESSAGE, SENDER_OUTSIDE, TAG_DELIVERY};
-use crate::wire::put_bytes;
+use crate::limits::{NAME_BYTES_MAX, PAYLOAD_BYTES_MAX};
+use crate::wire::{Malformed, Reader, put_bytes};
 
 /// Deliveries from outside, of one message type, for which nobody waits. Iterates over their payloads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,28 +48,9 @@ impl Run {
         self.count
     }
 
-    /// How many bytes their records have.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        self.records.len()
-    }
-
     /// Their records.
     pub(crate) fn records(&self) -> &[u8] {
         &self.records
-    }
-
-    /// Goes past a number, which this module has written.
-    fn varint(&mut self) -> usize {
-        let (mut value, mut shift) = (0, 0);
-        loop {
-            let byte = self.records.get_u8();
-            value |= usize::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return value;
-            }
-            shift += 7;
-        }
     }
 }
 
@@ -79,12 +61,17 @@ impl Iterator for Run {
     /// When the run was made of anything but what was encoded here.
     fn next(&mut self) -> Option<Bytes> {
         self.count = self.count.checked_sub(1)?;
-        let tag = self.records.get_u8();
-        if tag & SAME_MESSAGE == 0 {
-            let name = self.varint();
-            self.records.advance(name);
-        }
-        let payload = self.varint();
-        Some(self.records.split_to(payload))
+        let mut reader = Reader::new(&self.records);
+        let payload = next_payload(&mut reader).expect("a run is what was encoded here");
+        let read = reader.position();
+        self.records.advance(read);
+        Some(payload)
     }
+}
+
+fn next_payload(reader: &mut Reader<'_>) -> Result<Bytes, Malformed> {
+    if reader.u8()? & SAME_MESSAGE == 0 {
+        reader.bytes(NAME_BYTES_MAX)?;
+    }
+    reader.bytes(PAYLOAD_BYTES_MAX)
 }
