@@ -220,7 +220,7 @@ async fn work(arguments: &WorkerArguments) -> Result<(), String> {
         }
     }
     till.finish().await?;
-    runtime.shutdown().await.map_err(|error| format!("shutdown: {error}"))
+    runtime.shutdown().await.map(drop).map_err(|error| format!("shutdown: {error}"))
 }
 
 /// Sends the numbered messages, with some of them on their way at once.

@@ -19,6 +19,8 @@ pub struct Tape {
     digests: BTreeMap<Rsn, u64>,
     left_out: BTreeMap<Rsn, Quarantine>,
     discharged: BTreeSet<Rsn>,
+    /// Deliveries that are retries, with those in quarantine that they are retries of.
+    redelivered: BTreeMap<Rsn, Rsn>,
     attempts: BTreeMap<Rsn, u32>,
     /// Deliveries (after, up to] of which it is known what they did, in order.
     covered: Vec<(Rsn, Rsn)>,
@@ -63,7 +65,10 @@ impl Tape {
             ));
         }
         self.cover(since, handled, digests);
+        let mut before = None;
         for positioned in records {
+            // A retry and the discharge of what it retries stand one after the other, in one frame.
+            let delivered = before.take();
             match positioned.record {
                 Record::Delivery(delivery) if delivery.rsn <= self.after => {}
                 Record::Delivery(delivery) => {
@@ -71,6 +76,7 @@ impl Tape {
                     if delivery.rsn != expected {
                         return Err(corrupt(expected, format!("{} stands in its place", delivery.rsn)));
                     }
+                    before = Some(delivery.rsn);
                     self.deliveries.push(delivery);
                 }
                 Record::Event(event) if event.rsn <= self.after => {}
@@ -85,7 +91,10 @@ impl Tape {
                     }
                 }
                 Record::CheckpointMark(mark) => self.handled = self.handled.max(mark.rsn),
-                Record::Discharge(rsn) => drop(self.discharged.insert(rsn)),
+                Record::Discharge(rsn) => {
+                    self.discharged.insert(rsn);
+                    self.redelivered.extend(delivered.map(|delivered| (delivered, rsn)));
+                }
                 record => self.decided(actor, record)?,
             }
         }
@@ -181,6 +190,12 @@ impl Tape {
         self.left_out.get(&rsn)
     }
 
+    /// The delivery in quarantine that this one is a retry of.
+    #[must_use]
+    pub fn redelivered(&self, rsn: Rsn) -> Option<Rsn> {
+        self.redelivered.get(&rsn).copied()
+    }
+
     /// The deliveries that have left the quarantine.
     pub fn discharged(&self) -> impl Iterator<Item = Rsn> {
         self.discharged.iter().copied()
@@ -234,6 +249,7 @@ impl Tape {
         self.left_out = self.left_out.split_off(&handled.next());
         self.attempts = self.attempts.split_off(&handled.next());
         self.discharged.clear();
+        self.redelivered.clear();
         self.covered = vec![(covered, covered)];
         self.after = handled;
         self.handled = self.handled.min(handled);
