@@ -20,3 +20,4 @@ mod restarts;
 mod shrinking;
 mod sizes;
 mod stability;
+mod versions;
