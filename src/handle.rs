@@ -83,7 +83,8 @@ impl Turn<'_> {
         let Some(suspects) = &mut active.suspects else { return Ok(None) };
         let tries = active.tape.attempts(rsn);
         let over = tries.checked_sub(self.core.config.restarts.tries).filter(|_| suspects.blames(rsn));
-        let may_be_known = delivery.asked || suspects.was_through(&active.instance);
+        let may_be_known =
+            delivery.asked || rsn <= active.tape.settled() || suspects.was_through(&active.instance);
         // One of which somebody may know is not left out. It is tried again and again, so that code that can handle it does;
         // and after each end of the process the actor stops for one opening, so that the others are served.
         if over.is_some_and(|over| !may_be_known || over % 2 == 1) {

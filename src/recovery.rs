@@ -167,6 +167,7 @@ impl Recovery<'_> {
         let matches =
             checkpoint.as_ref().map_or(Rsn::NONE, |checkpoint| checkpoint.header.rsn) == found.floor;
         let (certain, last) = (found.tape.certain(), found.tape.last());
+        let (settled, attempts) = (found.tape.settled(), found.tape.all_attempts().clone());
         let before = (self.with_care && found.is_suspect()).then(|| certain.next());
         let mut outcome = if fell_back || !matches {
             source.activate(before)
@@ -188,7 +189,8 @@ impl Recovery<'_> {
             }
         }
         match outcome {
-            Ok(activated) => {
+            Ok(mut activated) => {
+                activated.active.tape.inherit_tries(settled, attempts);
                 let tried = activated.active.instance.handled().min(last) > certain;
                 Ok(Outcome::Restored(Box::new(activated), tried))
             }

@@ -231,8 +231,12 @@ impl FoundActor {
 
     /// Whether there are such deliveries that the last opening found and left.
     fn left_by(&self, last: &LastOpening) -> bool {
-        let found = if self.opening == last.number { self.before } else { self.tape.last() };
-        last.number > 0 && self.tape.certain() < found
+        last.number > 0 && self.tape.certain() < self.found_by(last.number)
+    }
+
+    /// The last delivery that an opening had found.
+    fn found_by(&self, opening: u64) -> Rsn {
+        if self.opening == opening { self.before } else { self.tape.last() }
     }
 }
 
@@ -328,7 +332,8 @@ impl Found<'_> {
                 Record::Incarnation(_) => self.last_opening.began(),
                 Record::Settled(_) => {
                     self.last_opening.settled = true;
-                    self.actors.values_mut().for_each(|actor| actor.tape.forgive());
+                    let number = self.last_opening.number;
+                    self.actors.values_mut().for_each(|actor| actor.tape.settle(actor.found_by(number)));
                 }
                 _ => {}
             }

@@ -26,6 +26,8 @@ pub struct Tape {
     covered: Vec<(Rsn, Rsn)>,
     /// The original run had certainly done everything up to here.
     handled: Rsn,
+    /// An opening that told of its end had found everything up to here.
+    settled: Rsn,
     pending: Vec<EffectDigest>,
 }
 
@@ -179,9 +181,30 @@ impl Tape {
         }
     }
 
-    /// Takes back all attempts: the process has survived them.
-    pub fn forgive(&mut self) {
+    /// An opening that had found everything up to `found` was through with it: takes back all attempts, which the process
+    /// has survived.
+    pub fn settle(&mut self, found: Rsn) {
         self.attempts.clear();
+        self.settled = self.settled.max(found);
+    }
+
+    /// Up to where an opening was through: what is there was handled, unless the actor was stopped ahead of it. It must not
+    /// be left out.
+    #[must_use]
+    pub fn settled(&self) -> Rsn {
+        self.settled
+    }
+
+    /// Takes over what is known of tries from a tape of the same actor that has seen the records of openings too.
+    pub fn inherit_tries(&mut self, settled: Rsn, attempts: BTreeMap<Rsn, u32>) {
+        self.settled = settled;
+        self.attempts = attempts.into_iter().filter(|(rsn, _)| *rsn > self.after).collect();
+    }
+
+    /// All tries since they were last taken back, by delivery.
+    #[must_use]
+    pub fn all_attempts(&self) -> &BTreeMap<Rsn, u32> {
+        &self.attempts
     }
 
     /// The decision to leave a delivery out, if there is one.

@@ -18,6 +18,7 @@ mod promises;
 mod properties;
 mod refusals;
 mod restarts;
+mod sentences;
 mod shrinking;
 mod sizes;
 mod stability;
