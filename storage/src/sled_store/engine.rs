@@ -70,7 +70,7 @@ impl Engine {
             return Err(StoreError::Mixed {
                 path: directory.to_owned(),
                 expected: store.to_string(),
-                found: found.to_string(),
+                found: format!("{found} (in its data)"),
             });
         }
         // sled would make a tree that is asked for and not there.

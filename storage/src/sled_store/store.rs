@@ -79,7 +79,8 @@ impl SledStore {
         let path = path.as_ref().to_owned();
         let SledOptions { durability, call_timeout, open_timeout } = *options;
         if durability == Durability::Volatile {
-            let what = "a store in a directory was asked to be volatile".to_owned();
+            let what =
+                "a store in a directory was asked to be volatile, as only a `MemoryStore` is".to_owned();
             return Err(StoreError::Misuse { what });
         }
         let poison = Arc::new(Poison::default());
