@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use sled::{Db, Tree};
 
+use super::answers::backend;
 use super::files::{ASIDE, BLOBS, CONF, DATA, SNAPSHOT, io_error, names, sync_directory};
 use super::identity;
 use super::lock::{Lock, locked};
@@ -97,17 +98,6 @@ impl Engine {
     }
 }
 
-/// Makes an error of sled one of ours: damage that sled finds in its own data is damage, which no reopening mends.
-pub(super) fn backend(action: &'static str) -> impl Fn(sled::Error) -> StoreError {
-    move |error| match error {
-        sled::Error::Corruption { at, .. } => {
-            let place = at.map_or_else(String::new, |at| format!(" at {at:?} of its file"));
-            StoreError::CorruptStore { what: format!("sled could not {action}, its data is damaged{place}") }
-        }
-        error => StoreError::Backend { action, reason: error.to_string() },
-    }
-}
-
 fn open_sled(directory: &Path) -> Result<Db, StoreError> {
     let config = sled::Config::new()
         .path(directory)
@@ -126,13 +116,7 @@ fn open_sled(directory: &Path) -> Result<Db, StoreError> {
                 }
                 std::thread::sleep(LINGER / 50);
             }
-            Err(error @ (sled::Error::Io(_) | sled::Error::Corruption { .. })) => {
-                return Err(backend("open")(error));
-            }
-            Err(error) => {
-                let what = format!("sled can't open its data: {error}");
-                return Err(StoreError::CorruptStore { what });
-            }
+            Err(error) => return Err(backend("open")(error)),
         }
     }
 }

@@ -10,6 +10,7 @@
 //! | `options`, `shape` | what a user may choose; what was measured |
 //! | `ahead` | blocks that were read before they are asked for |
 //! | `worker`, `poison` | threads for the calls into sled; the first failure ends an opening |
+//! | `answers` | what sled's errors and panics mean: damage, or a failure of the system |
 //! | `writer` | every change of the store, one short job at a time |
 //! | `stable` | flush and sync |
 //! | `blocks`, `checkpoints`, `catalog`, `part` | the three trees; how something is cut into values |
@@ -20,6 +21,7 @@
 //! | `engine`, `rescue` | sled itself; what it overwrites while it opens |
 
 mod ahead;
+mod answers;
 mod blocks;
 mod catalog;
 mod census;

@@ -89,10 +89,10 @@ impl SledStore {
             move || Writer::open(&path, durability, poison)
         };
         let timeouts = (open_timeout, call_timeout);
-        let writer = Worker::start("relive-writer", "open", timeouts, Arc::clone(&poison), open)?;
+        let writer = Worker::start("relive-writer", reads("open"), timeouts, Arc::clone(&poison), open)?;
         let (store, status, engine) =
-            writer.call("open", |writer| Ok((writer.store(), writer.status(), writer.engine())))?;
-        let reader = Worker::start("relive-reader", "open", timeouts, Arc::clone(&poison), || {
+            writer.call(reads("open"), |writer| Ok((writer.store(), writer.status(), writer.engine())))?;
+        let reader = Worker::start("relive-reader", reads("open"), timeouts, Arc::clone(&poison), || {
             Ok(Reader { engine, cursors: Cursors::default(), ends: Ends::default() })
         })?;
         let acknowledged = status.get().acknowledged;
@@ -116,8 +116,9 @@ impl SledStore {
     /// not acknowledged by it.
     ///
     /// # Errors
-    /// [`StoreError::Poisoned`] when something failed before: then nothing was written. [`StoreError::Hung`] when the
-    /// backend did not end in time: its threads are left behind, and hold the lock as long as they run.
+    /// [`StoreError::Poisoned`], or the damage that was met, when something failed before: then nothing was written.
+    /// [`StoreError::Hung`] when the backend did not end in time: its threads are left behind, and hold the lock as long
+    /// as they run.
     pub fn close(mut self) -> Result<(), StoreError> {
         self.shut()
     }
@@ -137,7 +138,7 @@ impl SledStore {
         }
         let seal = self.counted.lock().unwrap_or_else(PoisonError::into_inner).seal;
         self.poison.check()?;
-        self.writer.call("close", move |writer| writer.close(seal))
+        self.writer.call(writes("close"), move |writer| writer.close(seal))
     }
 }
 
@@ -152,7 +153,8 @@ pub(super) struct Reader {
 impl Drop for SledStore {
     fn drop(&mut self) {
         if let Err(error) = self.shut() {
-            tracing::warn!(path = %self.path.display(), %error, "the store was not closed cleanly");
+            let (path, reason) = (self.path.display(), error.cause());
+            tracing::warn!(%path, reason, "the store was not closed cleanly");
         }
     }
 }
@@ -185,25 +187,25 @@ impl Log for SledStore {
         let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
         let acknowledged = self.status.get().acknowledged;
         let next = tail.admit(&block.header(), acknowledged, |first| {
-            self.writer.call("append", move |writer| writer.stored_end(first))
+            self.writer.call(reads("append"), move |writer| writer.stored_end(first))
         })?;
         // The sync that follows waits for it, and tells when it failed.
         let block = block.clone();
-        self.writer.post("append", move |writer| writer.append(&block));
+        self.writer.post(writes("append"), move |writer| writer.append(&block));
         tail.advance(next);
         Ok(())
     }
 
     fn sync(&self) -> Result<(), StoreError> {
         self.poison.check()?;
-        self.writer.call("sync", Writer::sync)
+        self.writer.call(writes("sync"), Writer::sync)
     }
 
     fn read(&self, from: Lsn) -> Result<Option<StoredBlock>, StoreError> {
         let mark = self.status.get();
         let from = from.max(mark.start);
         let begin = |from: Lsn| {
-            self.reader.begin("read", move |reader| {
+            self.reader.begin(reads("read"), move |reader| {
                 blocks::read_on(&reader.engine.log, from, mark.acknowledged, &mut reader.cursors)
             })
         };
@@ -211,7 +213,7 @@ impl Log for SledStore {
             return Ok(Some(StoredBlock { first: from, block: Ok(block) }));
         }
         let read = move |reader: &mut Reader| blocks::read(&reader.engine.log, from, &mut reader.cursors);
-        let stored = self.reader.call("read", read)?;
+        let stored = self.reader.call(reads("read"), read)?;
         if let Some(StoredBlock { first, block: Ok(block) }) = &stored
             && *first == from
         {
@@ -225,8 +227,8 @@ impl Log for SledStore {
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         // The log below is needed no more because of checkpoints: from now on they may not go missing.
         let seal = self.count(&mut counted)?;
-        let start = self.writer.call("cut", move |writer| writer.begin_cut(below, seal))?;
-        while self.writer.call("cut", Writer::cut_step)? {}
+        let start = self.writer.call(writes("cut"), move |writer| writer.begin_cut(below, seal))?;
+        while self.writer.call(writes("cut"), Writer::cut_step)? {}
         boundary!("cut.end");
         Ok(start)
     }
@@ -296,10 +298,10 @@ mod tests {
                     Step::Go(reader, part) => at[reader] = Lsn::new(next * part / 64),
                     Step::GoOn(reader, blocks) => {
                         // What was appended is not to come in between.
-                        store.writer.call("append", |_| Ok(())).unwrap();
+                        store.writer.call(writes("append"), |_| Ok(())).unwrap();
                         for _ in 0..blocks {
                             let from = at[reader].max(store.extent().unwrap().start);
-                            let stored = store.reader.call("read", move |reader| {
+                            let stored = store.reader.call(reads("read"), move |reader| {
                                 blocks::read(&reader.engine.log, from, &mut Cursors::default())
                             });
                             let stored = stored.unwrap();

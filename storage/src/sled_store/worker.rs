@@ -7,10 +7,28 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use super::answers;
 use super::poison::Poison;
-use crate::StoreError;
+use crate::{ErrorKind, StoreError};
 
 type Job<S> = Box<dyn FnOnce(&mut S) + Send>;
+
+/// What a job does, for whoever is told that it failed; and whether it may change what is stored.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Task {
+    action: &'static str,
+    writes: bool,
+}
+
+/// A job that changes nothing that counts.
+pub(super) const fn reads(action: &'static str) -> Task {
+    Task { action, writes: false }
+}
+
+/// A job that may change what is stored.
+pub(super) const fn writes(action: &'static str) -> Task {
+    Task { action, writes: true }
+}
 
 /// A thread with a state that only it touches.
 pub(super) struct Worker<S> {
@@ -26,7 +44,7 @@ impl<S: Send + 'static> Worker<S> {
     /// Starts the thread and has it make its state, within `first_timeout`.
     pub(super) fn start(
         name: &str,
-        action: &'static str,
+        task: Task,
         (first_timeout, timeout): (Duration, Duration),
         poison: Arc<Poison>,
         make: impl FnOnce() -> Result<S, StoreError> + Send + 'static,
@@ -35,8 +53,8 @@ impl<S: Send + 'static> Worker<S> {
         let (end, ended) = mpsc::channel();
         let (answer, answered) = mpsc::channel();
         let body = move || {
-            match guarded(action, make) {
-                Err(error) => drop(answer.send(Err(error))),
+            match guarded(task, make) {
+                Err(Failed { error, .. }) => drop(answer.send(Err(error))),
                 Ok(mut state) => {
                     // Nobody waits any more when this took too long: then the state is dropped at once.
                     if answer.send(Ok(())).is_ok() {
@@ -45,11 +63,11 @@ impl<S: Send + 'static> Worker<S> {
                         }
                     }
                     // Dropping sled writes, and may panic.
-                    if let Err(error) = guarded("close", move || {
+                    if let Err(Failed { error, .. }) = guarded(writes("close"), move || {
                         drop(state);
                         Ok(())
                     }) {
-                        tracing::warn!(%error, "closing failed");
+                        tracing::warn!(reason = error.cause(), "closing failed");
                     }
                 }
             }
@@ -58,7 +76,7 @@ impl<S: Send + 'static> Worker<S> {
         let spawned = thread::Builder::new().name(name.to_owned()).spawn(body);
         spawned
             .map_err(|error| StoreError::Backend { action: "start a thread", reason: error.to_string() })?;
-        wait(&answered, action, first_timeout)??;
+        wait(&answered, task.action, first_timeout)??;
         Ok(Self { jobs: Some(jobs), ended: Mutex::new(ended), poison, timeout })
     }
 
@@ -66,32 +84,32 @@ impl<S: Send + 'static> Worker<S> {
     /// panic and a timeout poison the store.
     pub(super) fn call<T: Send + 'static>(
         &self,
-        action: &'static str,
+        task: Task,
         work: impl FnOnce(&mut S) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.begin(action, work).wait()
+        self.begin(task, work).wait()
     }
 
     /// The same, for a caller that waits later.
     pub(super) fn begin<T: Send + 'static>(
         &self,
-        action: &'static str,
+        task: Task,
         work: impl FnOnce(&mut S) -> Result<T, StoreError> + Send + 'static,
     ) -> Pending<T> {
         let (answer, answered) = mpsc::channel();
-        self.queue(action, work, move |result| drop(answer.send(result)));
-        Pending { answered, action, after: self.timeout, poison: Arc::clone(&self.poison) }
+        self.queue(task, work, move |result| drop(answer.send(result)));
+        Pending { answered, action: task.action, after: self.timeout, poison: Arc::clone(&self.poison) }
     }
 
     /// Has the thread do `work` before the next call's, and does not wait. Any error poisons the store, so that no
     /// later job is done on top of it, and the next call can tell.
     pub(super) fn post(
         &self,
-        action: &'static str,
+        task: Task,
         work: impl FnOnce(&mut S) -> Result<(), StoreError> + Send + 'static,
     ) {
         let poison = Arc::clone(&self.poison);
-        self.queue(action, work, move |result| {
+        self.queue(task, work, move |result| {
             if let Err(error) = result {
                 poison.set(&error);
             }
@@ -100,18 +118,22 @@ impl<S: Send + 'static> Worker<S> {
 
     fn queue<T: 'static>(
         &self,
-        action: &'static str,
+        task: Task,
         work: impl FnOnce(&mut S) -> Result<T, StoreError> + Send + 'static,
         answer: impl FnOnce(Result<T, StoreError>) + Send + 'static,
     ) {
         let poison = Arc::clone(&self.poison);
         let job: Job<S> = Box::new(move |state| {
-            let result = guarded(action, AssertUnwindSafe(|| work(state)));
+            let result = guarded(task, AssertUnwindSafe(|| work(state)));
             // Noted here, before the next job in the queue can run on top of a failed one.
-            if let Err(error) = &result {
-                poison.note(error);
+            if let Err(Failed { error, panicked }) = &result {
+                match error.kind() {
+                    // Of a job that panicked nobody knows what it left, nor of a write that met damage.
+                    ErrorKind::Corrupt if *panicked || task.writes => poison.set(error),
+                    _ => poison.note(error),
+                }
             }
-            answer(result);
+            answer(result.map_err(|failed| failed.error));
         });
         // When the thread is gone the job comes back and is dropped, and whoever waits is told.
         if let Some(jobs) = &self.jobs {
@@ -123,9 +145,10 @@ impl<S: Send + 'static> Worker<S> {
     pub(super) fn stop(&mut self) -> Result<(), StoreError> {
         self.jobs = None;
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        match ended.recv_timeout(self.timeout) {
-            Ok(()) | Err(RecvTimeoutError::Disconnected) => Ok(()),
-            Err(RecvTimeoutError::Timeout) => Err(StoreError::Hung { action: "close", after: self.timeout }),
+        match wait(&ended, "close", self.timeout) {
+            Err(hung @ StoreError::Hung { .. }) => Err(hung),
+            // The end of the thread is what is waited for.
+            _ => Ok(()),
         }
     }
 }
@@ -149,12 +172,24 @@ impl<T> Pending<T> {
     }
 }
 
-fn guarded<T>(action: &'static str, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-        Err(StoreError::Backend { action, reason: format!("it panicked: {}", text.unwrap_or_default()) })
-    })
+/// How a job failed.
+struct Failed {
+    error: StoreError,
+    panicked: bool,
+}
+
+fn guarded<T>(task: Task, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, Failed> {
+    let (error, panicked) = match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(done)) => return Ok(done),
+        Ok(Err(error)) => (error, false),
+        Err(panic) => {
+            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+            (answers::panicked(task.action, &text.unwrap_or_default()), true)
+        }
+    };
+    let error = if task.writes { error } else { answers::in_reading(error) };
+    Err(Failed { error, panicked })
 }
 
 fn wait<T>(answered: &mpsc::Receiver<T>, action: &'static str, after: Duration) -> Result<T, StoreError> {
@@ -173,22 +208,22 @@ mod tests {
     fn worker(timeout: Duration) -> (Worker<u32>, Arc<Poison>) {
         let poison = Arc::new(Poison::default());
         let timeouts = (Duration::from_secs(30), timeout);
-        let worker = Worker::start("test", "open", timeouts, Arc::clone(&poison), || Ok(7));
+        let worker = Worker::start("test", reads("open"), timeouts, Arc::clone(&poison), || Ok(7));
         (worker.unwrap(), poison)
     }
 
     #[test]
     fn jobs_share_a_state_and_answer() {
         let (mut worker, poison) = worker(Duration::from_secs(30));
-        let add = worker.call("add", |state| {
+        let add = worker.call(writes("add"), |state| {
             *state += 1;
             Ok(())
         });
         add.unwrap();
-        assert_eq!(worker.call("read", |state| Ok(*state)).unwrap(), 8);
+        assert_eq!(worker.call(reads("read"), |state| Ok(*state)).unwrap(), 8);
         worker.stop().unwrap();
         poison.check().unwrap();
-        let after = worker.call("read", |state| Ok(*state));
+        let after = worker.call(reads("read"), |state| Ok(*state));
         assert!(matches!(after, Err(StoreError::Backend { .. })));
     }
 
@@ -196,7 +231,7 @@ mod tests {
     #[test]
     fn a_panic_is_an_error_and_poisons() {
         let (worker, poison) = worker(Duration::from_secs(30));
-        let error = worker.call::<()>("append", |_| panic!("duplicate segment")).unwrap_err();
+        let error = worker.call::<()>(writes("append"), |_| panic!("duplicate segment")).unwrap_err();
         assert!(error.to_string().contains("duplicate segment"), "{error}");
         assert!(matches!(poison.check(), Err(StoreError::Poisoned { .. })));
     }
@@ -205,13 +240,34 @@ mod tests {
     #[test]
     fn a_failure_that_nobody_waits_for_poisons_before_the_next_job() {
         let (worker, poison) = worker(Duration::from_secs(30));
-        worker.post("append", |_| {
+        worker.post(writes("append"), |_| {
             let what = "lost".to_owned();
             Err(StoreError::CorruptStore { what })
         });
         let seen = Arc::clone(&poison);
-        let next = worker.call("sync", move |_| seen.check());
-        assert!(matches!(next, Err(StoreError::Poisoned { .. })), "{next:?}");
+        let next = worker.call(writes("sync"), move |_| seen.check());
+        // Damage stays damage, so that nobody reopens in hope.
+        assert!(matches!(next, Err(StoreError::CorruptStore { .. })), "{next:?}");
+    }
+
+    /// What panics while it reads has read what it can't understand.
+    #[test]
+    fn a_panic_in_a_read_is_damage_and_poisons() {
+        let (worker, poison) = worker(Duration::from_secs(30));
+        let error = worker.call::<()>(reads("read"), |_| panic!("index out of bounds")).unwrap_err();
+        assert!(error.is_corrupt() && error.to_string().contains("index out of bounds"), "{error}");
+        assert!(matches!(poison.check(), Err(StoreError::CorruptStore { .. })));
+    }
+
+    /// Invariant: fail-stop.
+    #[test]
+    fn a_write_that_meets_damage_poisons_and_a_read_does_not() {
+        let damage = || StoreError::CorruptStore { what: "lost".to_owned() };
+        let (worker, poison) = worker(Duration::from_secs(30));
+        worker.call::<()>(reads("read"), move |_| Err(damage())).unwrap_err();
+        poison.check().unwrap();
+        worker.call::<()>(writes("sync"), move |_| Err(damage())).unwrap_err();
+        assert!(poison.check().is_err());
     }
 
     /// Invariant: fail-stop.
@@ -219,7 +275,7 @@ mod tests {
     fn a_hang_is_an_error_and_poisons() {
         let (mut worker, poison) = worker(Duration::from_millis(20));
         let (release, hang) = mpsc::channel::<()>();
-        let hung = worker.call("sync", move |_| {
+        let hung = worker.call(writes("sync"), move |_| {
             assert!(hang.recv().is_err(), "nothing is ever sent");
             Ok(())
         });
@@ -233,7 +289,7 @@ mod tests {
     fn the_mistakes_of_a_caller_do_not_poison() {
         let (worker, poison) = worker(Duration::from_secs(30));
         let what = "a gap".to_owned();
-        let refused = worker.call::<()>("append", |_| Err(StoreError::Misuse { what }));
+        let refused = worker.call::<()>(writes("append"), |_| Err(StoreError::Misuse { what }));
         assert!(matches!(refused, Err(StoreError::Misuse { .. })));
         poison.check().unwrap();
     }

@@ -8,6 +8,7 @@
 
 mod conformance;
 mod content;
+mod flips;
 mod golden;
 mod killing;
 mod opening;
