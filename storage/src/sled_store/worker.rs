@@ -1,11 +1,14 @@
 //! A thread that makes the calls into sled, so that a panic there becomes an error, and a hang is left behind.
 //! Knows no sled; the store has one that writes and one that reads.
+//!
+//! A call has hung when it takes longer than its timeout of the time in which this process runs: while it is stopped, or
+//! the machine sleeps, nothing is wrong with the disk.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::answers;
 use super::poison::Poison;
@@ -192,17 +195,34 @@ fn guarded<T>(task: Task, work: impl FnOnce() -> Result<T, StoreError>) -> Resul
     Err(Failed { error, panicked })
 }
 
+/// Waits in slices, of which each counts for twice its length at most: of a longer one this process did not run for most.
 fn wait<T>(answered: &mpsc::Receiver<T>, action: &'static str, after: Duration) -> Result<T, StoreError> {
-    answered.recv_timeout(after).map_err(|error| match error {
-        RecvTimeoutError::Timeout => StoreError::Hung { action, after },
-        RecvTimeoutError::Disconnected => {
-            StoreError::Backend { action, reason: "its thread has ended".to_owned() }
+    let slice = (after / SLICES).clamp(SLICE_MIN, SLICE_MAX);
+    let mut waited = Duration::ZERO;
+    loop {
+        let since = Instant::now();
+        match answered.recv_timeout(slice.min(after.saturating_sub(waited))) {
+            Ok(answer) => return Ok(answer),
+            Err(RecvTimeoutError::Timeout) => waited += since.elapsed().min(2 * slice),
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(StoreError::Backend { action, reason: "its thread has ended".to_owned() });
+            }
         }
-    })
+        if waited >= after {
+            return Err(StoreError::Hung { action, after });
+        }
+    }
 }
+
+const SLICES: u32 = 50;
+const SLICE_MIN: Duration = Duration::from_millis(1);
+const SLICE_MAX: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+
     use super::*;
 
     fn worker(timeout: Duration) -> (Worker<u32>, Arc<Poison>) {
@@ -284,6 +304,66 @@ mod tests {
         assert!(matches!(worker.stop(), Err(StoreError::Hung { .. })));
         drop(release);
     }
+
+    #[test]
+    fn a_hang_is_found_after_about_its_timeout() {
+        let timeout = Duration::from_millis(300);
+        let (worker, _) = worker(timeout);
+        let (release, hang) = mpsc::channel::<()>();
+        let since = Instant::now();
+        let hung = worker.call(writes("sync"), move |_| {
+            assert!(hang.recv().is_err(), "nothing is ever sent");
+            Ok(())
+        });
+        assert!(matches!(hung, Err(StoreError::Hung { .. })), "{hung:?}");
+        let after = since.elapsed();
+        assert!(after >= timeout / 2 && after < 10 * timeout, "{after:?}");
+        drop(release);
+    }
+
+    /// The symptom: a process was stopped for longer than the timeout in the middle of a call, and on going on took the
+    /// healthy disk for a dead one.
+    #[test]
+    fn time_in_which_the_process_is_stopped_does_not_count() {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["sled_store::worker::tests::stopped", "--exact", "--ignored", "--nocapture"])
+            .env(STOPPED, "1")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        assert!(lines.any(|line| line == "begun"), "it began a call");
+        let signal = |name: &str| {
+            let sent = Command::new("kill").args([name, &child.id().to_string()]).status();
+            assert!(sent.unwrap().success(), "{name}");
+        };
+        signal("-STOP");
+        thread::sleep(Duration::from_millis(2_500));
+        signal("-CONT");
+        let rest: Vec<_> = lines.collect();
+        assert!(child.wait().unwrap().success(), "{rest:?}");
+    }
+
+    #[test]
+    #[ignore = "run by the test above, in a process of its own"]
+    fn stopped() {
+        if std::env::var_os(STOPPED).is_none() {
+            return;
+        }
+        let (worker, _) = worker(Duration::from_secs(1));
+        println!();
+        let call = worker.call(writes("sync"), |_| {
+            println!("begun");
+            // It takes that much longer after it was stopped.
+            for _ in 0..40 {
+                thread::sleep(Duration::from_millis(10));
+            }
+            Ok(())
+        });
+        call.unwrap();
+    }
+
+    const STOPPED: &str = "RELIVE_STOPPED";
 
     #[test]
     fn the_mistakes_of_a_caller_do_not_poison() {

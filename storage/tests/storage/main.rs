@@ -13,6 +13,7 @@ mod golden;
 mod killing;
 mod opening;
 mod power;
+mod processes;
 mod scanning;
 mod simulated;
 mod space;
