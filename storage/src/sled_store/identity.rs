@@ -86,23 +86,22 @@ pub(super) fn clear(directory: &Path) -> Result<(), StoreError> {
 
 /// Makes a directory that only its owner can enter, and its name stable; or shuts one that is there.
 pub(super) fn make_directory(directory: &Path) -> Result<(), StoreError> {
-    let absolute = std::path::absolute(directory).map_err(io_error("find", directory))?;
-    let parent = absolute.parent().map(Path::to_path_buf);
-    if let Some(parent) = &parent {
+    let parent = directory.parent();
+    if let Some(parent) = parent {
         fs::create_dir_all(parent).map_err(io_error("create", parent))?;
     }
-    if !absolute.is_dir() {
+    if !directory.is_dir() {
         let mut builder = fs::DirBuilder::new();
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, PRIVATE);
-        builder.create(&absolute).map_err(io_error("create", directory))?;
+        builder.create(directory).map_err(io_error("create", directory))?;
     }
     #[cfg(unix)]
     {
         let private = std::os::unix::fs::PermissionsExt::from_mode(PRIVATE);
-        fs::set_permissions(&absolute, private).map_err(io_error("protect", directory))?;
+        fs::set_permissions(directory, private).map_err(io_error("protect", directory))?;
     }
-    parent.map_or(Ok(()), |parent| sync_directory(&parent))
+    parent.map_or(Ok(()), sync_directory)
 }
 
 /// Marks the beginning of a creation.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::ahead::Ahead;
 use super::blocks::{self, Cursors};
 use super::engine::Engine;
+use super::files::io_error;
 use super::mark::Seal;
 use super::options::SledOptions;
 use super::poison::Poison;
@@ -69,6 +70,9 @@ pub(super) struct Counted {
 impl SledStore {
     /// Opens the store of a directory; creates one in a directory that is missing or empty.
     ///
+    /// A relative path is one of the working directory at this moment. A store of an older format becomes one of
+    /// today's, which older versions do not open any more.
+    ///
     /// # Errors
     /// Nothing was changed: [`StoreError::Locked`] (another process or handle has it open), [`StoreError::NotAStore`]
     /// (the directory holds something else), [`StoreError::NewerFormat`], [`StoreError::Missing`],
@@ -76,7 +80,9 @@ impl SledStore {
     /// `Volatile`, which is that of [`crate::MemoryStore`]). Otherwise: [`StoreError::Io`],
     /// [`StoreError::Backend`] (sled refused, or panicked), [`StoreError::Hung`].
     pub fn open(path: impl AsRef<Path>, options: &SledOptions) -> Result<Self, StoreError> {
-        let path = path.as_ref().to_owned();
+        let path = path.as_ref();
+        // From here on it does not matter what the process calls its working directory.
+        let path = std::path::absolute(path).map_err(io_error("find", path))?;
         let SledOptions { durability, call_timeout, open_timeout } = *options;
         if durability == Durability::Volatile {
             let what =

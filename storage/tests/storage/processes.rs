@@ -1,13 +1,15 @@
-//! What happens to the process of a store: it is stopped for a while. In a process of its own.
+//! What happens to the process of a store: it goes to another directory, it is stopped for a while. Each in a process of
+//! its own.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use relive_storage::{Log, SledStore, scan};
+use relive_storage::conformance::{checkpoint, id};
+use relive_storage::{CheckpointStore, Durability, Log, SledStore, StoreError, scan};
 
-use crate::content::{next_block, options, read_all};
+use crate::content::{fill, next_block, options, read_all};
 
 const DIRECTORY: &str = "RELIVE_PROCESS";
 
@@ -20,6 +22,48 @@ fn start(test: &str, directory: &Path) -> Child {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap()
+}
+
+/// The symptom: opened by a relative path, a store lost its files when its process went to another directory.
+#[test]
+fn a_store_opened_by_a_relative_path_stays_where_it_is() {
+    let root = tempfile::tempdir().unwrap();
+    for name in ["here", "elsewhere"] {
+        std::fs::create_dir(root.path().join(name)).unwrap();
+    }
+    let child = start("goes_elsewhere", root.path());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    let found = read_all(&root.path().join("here/store")).unwrap();
+    assert!(found.blocks.len() > 40 && found.checkpoints.len() > 3);
+    assert_eq!(std::fs::read_dir(root.path().join("elsewhere")).unwrap().count(), 0);
+}
+
+#[test]
+#[ignore = "run by the test above, in a process of its own"]
+fn goes_elsewhere() {
+    let Some(directory) = std::env::var_os(DIRECTORY) else {
+        return;
+    };
+    let root = Path::new(&directory);
+    let elsewhere = root.join("elsewhere");
+    for (durability, number) in [(Durability::PowerLoss, 1_000), (Durability::ProcessCrash, 2_000)] {
+        std::env::set_current_dir(root.join("here")).unwrap();
+        let options = options().durability(durability);
+        let store = SledStore::open("store", &options).unwrap();
+        std::env::set_current_dir(&elsewhere).unwrap();
+        fill(&store, 40);
+        store.put(&[checkpoint(&id("large"), number, 3_000_000)]).unwrap();
+        store.close().unwrap();
+    }
+    // What is told names the place that was meant.
+    std::env::set_current_dir(root.join("here")).unwrap();
+    let open = SledStore::open("store", &options()).unwrap();
+    match SledStore::open("store", &options()).unwrap_err() {
+        StoreError::Locked { path, .. } => assert_eq!(path, root.join("here/store")),
+        other => panic!("{other}"),
+    }
+    open.close().unwrap();
 }
 
 /// The symptom: a process that was stopped for longer than the timeout took the healthy disk for a dead one.
