@@ -9,8 +9,9 @@ use sled::{Db, Tree};
 
 use super::answers::backend;
 use super::files::{ASIDE, BLOBS, CONF, DATA, SNAPSHOT, io_error, names, sync_directory};
+use super::holders::locked_by_sled;
 use super::identity;
-use super::lock::{Lock, locked};
+use super::lock::Lock;
 use super::rescue;
 use super::shape::{CACHE_BYTES, FLUSH_EVERY_MS, SEGMENT_BYTES};
 use crate::position::StoreId;
@@ -112,7 +113,7 @@ fn open_sled(directory: &Path) -> Result<Db, StoreError> {
                 // Our own lock is held, so this is a sled of a dropped handle that lingers, or somebody who opened
                 // the directory with sled alone.
                 if since.elapsed() >= LINGER {
-                    return Err(locked(directory, None));
+                    return Err(locked_by_sled(directory));
                 }
                 std::thread::sleep(LINGER / 50);
             }

@@ -17,7 +17,7 @@
 //! | `readback` | that a checkpoint is there as it was written |
 //! | `fenced`, `place`, `seek` | how the values of the first two are laid out, their keys, and how one is found |
 //! | `census`, `mark` | which checkpoints there should be; the side file that remembers that, and how far the log goes |
-//! | `identity`, `lock`, `files` | what a directory is; who has it open; names |
+//! | `identity`, `lock`, `holders`, `files` | what a directory is; that one has it open, and who; names |
 //! | `engine`, `rescue` | sled itself; what it overwrites while it opens |
 
 mod ahead;
@@ -29,6 +29,7 @@ mod checkpoints;
 mod engine;
 mod fenced;
 mod files;
+mod holders;
 mod identity;
 mod lock;
 mod mark;
