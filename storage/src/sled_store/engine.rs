@@ -55,7 +55,8 @@ impl Engine {
         tier: Durability,
         lock: Arc<Lock>,
     ) -> Result<Self, StoreError> {
-        move_generating_aside(directory)?;
+        remove_half_snapshots(directory)?;
+        empty_aside(directory)?;
         rescue::restore(directory, store)?;
         if tier == Durability::PowerLoss {
             rescue::keep(directory, store)?;
@@ -124,27 +125,39 @@ fn open_sled(directory: &Path) -> Result<Db, StoreError> {
 
 /// A process that dies while sled opens leaves a half-written snapshot, which sled would take for its newest. It is
 /// never needed, because the data hold everything that a snapshot does, or are put back to where they do.
-fn move_generating_aside(directory: &Path) -> Result<(), StoreError> {
-    let leftovers = names(directory)?.into_iter();
-    let leftovers = leftovers.filter(|name| name.starts_with(SNAPSHOT) && name.ends_with(GENERATING));
-    let mut moved = 0_u32;
-    for name in leftovers {
-        let aside = directory.join(ASIDE);
-        fs::create_dir_all(&aside).map_err(io_error("create", &aside))?;
-        let from = directory.join(&name);
-        let to = (0_u32..).map(|count| aside.join(format!("{name}.{count}")));
-        let Some(to) = { to }.find(|to| !to.exists()) else {
-            continue;
-        };
-        fs::rename(&from, &to).map_err(io_error("move aside", &from))?;
-        tracing::warn!(from = %from.display(), to = %to.display(), "moved a half-written snapshot aside");
-        moved += 1;
+fn remove_half_snapshots(directory: &Path) -> Result<(), StoreError> {
+    let mut removed = 0_u32;
+    for name in names(directory)?.iter().filter(|name| is_half_snapshot(name)) {
+        let path = directory.join(name);
+        fs::remove_file(&path).map_err(io_error("remove", &path))?;
+        tracing::warn!(path = %path.display(), "removed a half-written snapshot");
+        removed += 1;
     }
-    if moved > 0 {
-        sync_directory(&directory.join(ASIDE))?;
-        sync_directory(directory)?;
+    if removed > 0 { sync_directory(directory) } else { Ok(()) }
+}
+
+/// Earlier versions moved them into a directory of the store, where they stayed. Whatever else is there stays.
+fn empty_aside(directory: &Path) -> Result<(), StoreError> {
+    let aside = directory.join(ASIDE);
+    if !aside.is_dir() {
+        return Ok(());
+    }
+    let found = names(&aside)?;
+    for name in &found {
+        // Named as they were, and a number.
+        if name.rsplit_once('.').is_some_and(|(name, _)| is_half_snapshot(name)) {
+            let path = aside.join(name);
+            fs::remove_file(&path).map_err(io_error("remove", &path))?;
+        }
+    }
+    if names(&aside)?.is_empty() {
+        fs::remove_dir(&aside).map_err(io_error("remove", &aside))?;
     }
     Ok(())
+}
+
+fn is_half_snapshot(name: &str) -> bool {
+    name.starts_with(SNAPSHOT) && name.ends_with(GENERATING)
 }
 
 const STORE_KEY: &[u8] = b"relive.store";

@@ -253,16 +253,36 @@ fn an_unfinished_creation_is_made_anew() {
 
 /// The symptom: killed while sled opened, the store could never be opened again.
 #[test]
-fn half_written_snapshots_are_moved_aside() {
+fn half_written_snapshots_are_removed() {
     let (_root, path) = small();
     let expected = read_all(&path).unwrap();
     let name = "snap.FFFFFFFFFFFFFFFF.generating";
-    for round in 0..2 {
+    for _ in 0..2 {
         fs::write(path.join(name), "half").unwrap();
         assert!(read_all(&path).unwrap() == expected);
-        assert!(!path.join(name).exists());
-        let aside = path.join("relive.aside").join(format!("{name}.{round}"));
-        assert_eq!(fs::read(aside).unwrap(), b"half");
+        assert!(!path.join(name).exists() && !path.join("relive.aside").exists());
+    }
+}
+
+/// Earlier versions moved them there, and nobody ever removed one.
+#[test]
+fn what_earlier_versions_moved_aside_is_removed() {
+    let (_root, path) = small();
+    let aside = path.join("relive.aside");
+    for foreign in [true, false] {
+        let _ = fs::create_dir(&aside);
+        for round in 0..40 {
+            fs::write(aside.join(format!("snap.00000000000{round:05}.generating.{round}")), "half").unwrap();
+        }
+        if foreign {
+            fs::write(aside.join("notes"), "mine").unwrap();
+        }
+        open(&path).unwrap().close().unwrap();
+        assert_eq!(aside.exists(), foreign);
+        if foreign {
+            assert_eq!(files(&aside).len(), 1, "what is not ours stays");
+            fs::remove_file(aside.join("notes")).unwrap();
+        }
     }
 }
 
