@@ -10,7 +10,7 @@ use sled::{Db, Tree};
 use super::answers::backend;
 use super::files::{ASIDE, BLOBS, CONF, DATA, SNAPSHOT, io_error, names, sync_directory};
 use super::holders::locked_by_sled;
-use super::identity;
+use super::identity::{self, Identity};
 use super::lock::Lock;
 use super::rescue;
 use super::shape::{CACHE_BYTES, FLUSH_EVERY_MS, SEGMENT_BYTES};
@@ -35,8 +35,7 @@ impl Engine {
     /// Makes a sled in a directory that has none, with the store's id in it, and makes its files stable.
     pub(super) fn create(directory: &Path, store: StoreId, lock: Arc<Lock>) -> Result<Self, StoreError> {
         let engine = Self::with_trees(open_sled(directory)?, lock)?;
-        let inserted = engine.db.insert(STORE_KEY, identity::encode(store));
-        inserted.map_err(backend("write the store's id"))?;
+        engine.name(store)?;
         engine.db.flush().map_err(backend("flush"))?;
         for name in [CONF, DATA] {
             let path = directory.join(name);
@@ -48,13 +47,13 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Opens the sled of a store and checks that it is its own and has its trees.
+    /// Opens the sled of a store and checks that it is its own and has its trees. Returns what it says that it is, too.
     pub(super) fn open(
         directory: &Path,
         store: StoreId,
         tier: Durability,
         lock: Arc<Lock>,
-    ) -> Result<Self, StoreError> {
+    ) -> Result<(Self, Identity), StoreError> {
         remove_half_snapshots(directory)?;
         empty_aside(directory)?;
         rescue::restore(directory, store)?;
@@ -69,11 +68,11 @@ impl Engine {
             return Err(StoreError::CorruptStore { what });
         };
         let found = identity::decode(&id.to_vec().into(), &directory.join(DATA))?;
-        if found != store {
+        if found.store != store {
             return Err(StoreError::Mixed {
                 path: directory.to_owned(),
                 expected: store.to_string(),
-                found: format!("{found} (in its data)"),
+                found: format!("{} (in its data)", found.store),
             });
         }
         // sled would make a tree that is asked for and not there.
@@ -84,7 +83,13 @@ impl Engine {
                 return Err(StoreError::CorruptStore { what });
             }
         }
-        Self::with_trees(db, lock)
+        Ok((Self::with_trees(db, lock)?, found))
+    }
+
+    /// Has sled hold which store this is, in today's format; not stable yet.
+    pub(super) fn name(&self, store: StoreId) -> Result<(), StoreError> {
+        let inserted = self.db.insert(STORE_KEY, identity::encode(store));
+        inserted.map_err(backend("write the store's id")).map(drop)
     }
 
     fn with_trees(db: Db, lock: Arc<Lock>) -> Result<Self, StoreError> {

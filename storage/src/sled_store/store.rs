@@ -12,7 +12,7 @@ use super::mark::Seal;
 use super::options::SledOptions;
 use super::poison::Poison;
 use super::seek::Ends;
-use super::worker::Worker;
+use super::worker::{Worker, reads, writes};
 use super::writer::{Status, Writer};
 use crate::admission::Tail;
 use crate::log::{Extent, Log, StoredBlock};
@@ -74,11 +74,12 @@ impl SledStore {
     /// today's, which older versions do not open any more.
     ///
     /// # Errors
-    /// Nothing was changed: [`StoreError::Locked`] (another process or handle has it open), [`StoreError::NotAStore`]
-    /// (the directory holds something else), [`StoreError::NewerFormat`], [`StoreError::Missing`],
-    /// [`StoreError::Mixed`] and [`StoreError::CorruptStore`] (restore the files), [`StoreError::Misuse`] (the tier
-    /// `Volatile`, which is that of [`crate::MemoryStore`]). Otherwise: [`StoreError::Io`],
-    /// [`StoreError::Backend`] (sled refused, or panicked), [`StoreError::Hung`].
+    /// None of its records was changed: [`StoreError::Locked`] (another process or handle has it open),
+    /// [`StoreError::NotAStore`] (the directory holds something else), [`StoreError::NewerFormat`],
+    /// [`StoreError::Missing`], [`StoreError::Mixed`] and [`StoreError::CorruptStore`] (restore the files; whatever sled
+    /// refuses or panics over while it opens, unless a call of the system failed), [`StoreError::Misuse`] (the tier
+    /// `Volatile`, which is that of [`crate::MemoryStore`]). Otherwise: [`StoreError::Io`], [`StoreError::Backend`],
+    /// [`StoreError::Hung`].
     pub fn open(path: impl AsRef<Path>, options: &SledOptions) -> Result<Self, StoreError> {
         let path = path.as_ref();
         // From here on it does not matter what the process calls its working directory.
