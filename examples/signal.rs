@@ -48,10 +48,8 @@ async fn serve(runtime: Runtime) -> Result<(), Box<dyn std::error::Error + Send 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let directory = std::env::temp_dir().join("relive-signal-example");
-    let runtime = Runtime::builder()
-        .actor::<Counter>(|counter| counter.handles::<Add>())
-        .open(&directory)
-        .await?;
+    let runtime =
+        Runtime::builder().actor::<Counter>(|counter| counter.handles::<Add>()).open(&directory).await?;
     let serving = tokio::spawn(serve(runtime.clone()));
 
     tokio::signal::ctrl_c().await?;

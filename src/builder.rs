@@ -151,10 +151,10 @@ impl Builder {
         let began = Instant::now();
         let kinds = self.kinds()?;
         // The process may change its directory while the store is open.
-        let path = std::path::absolute(path.as_ref()).map_err(|source| StoreError::Io {
+        let path = std::path::absolute(path.as_ref()).map_err(|error| StoreError::Io {
             action: "find",
             path: path.as_ref().to_owned(),
-            source: Arc::new(source),
+            reason: Arc::new(error),
         })?;
         let options =
             SledOptions::default().durability(self.config.durability).call_timeout(self.config.store_timeout);

@@ -225,7 +225,8 @@ impl FoundActor {
             let pin = if last > self.floor { &mut self.newer } else { &mut self.older };
             pin.get_or_insert(block);
         }
-        let added = self.tape.add(&self.id, (head.since, head.handled), &head.digests, records.drain(..));
+        let digests = (!head.digests_with_replies).then_some(&*head.digests);
+        let added = self.tape.add(&self.id, (head.since, head.handled), digests, records.drain(..));
         added.map_err(OpenError::Records)
     }
 

@@ -43,12 +43,14 @@ impl Tape {
     /// # Errors
     /// [`Halt::Corrupt`] when deliveries are missing or repeated, or an event or digest belongs to none.
     pub fn push(&mut self, actor: &ActorId, frame: Frame) -> Result<(), Halt> {
-        let Frame { handled, since, digests, records, .. } = frame;
-        self.add(actor, (since, handled), &digests, records)
+        let Frame { handled, since, digests, digests_with_replies, records, .. } = frame;
+        let digests = (!digests_with_replies).then_some(&*digests);
+        self.add(actor, (since, handled), digests, records)
     }
 
     /// As [`Tape::push`], for a frame of which the parts were decoded: what it says of the deliveries after the first rsn, up
-    /// to the second, and its records.
+    /// to the second, and its records. `None` for digests that can't be compared: those of the first version of frames have
+    /// the replies in them, as the code of that time spelled them.
     ///
     /// # Errors
     /// As [`Tape::push`].
@@ -56,7 +58,7 @@ impl Tape {
         &mut self,
         actor: &ActorId,
         (since, handled): (Rsn, Rsn),
-        digests: &[EffectDigest],
+        digests: Option<&[EffectDigest]>,
         records: impl IntoIterator<Item = Positioned>,
     ) -> Result<(), Halt> {
         let corrupt = |rsn, what: String| Halt::Corrupt { actor: actor.clone(), rsn, what };
@@ -66,7 +68,10 @@ impl Tape {
                 format!("it was handled, but the last delivery is {}", self.last()),
             ));
         }
-        self.cover(since, handled, digests);
+        match digests {
+            Some(digests) => self.cover(since, handled, digests),
+            None => self.cover(handled, handled, &[]),
+        }
         let mut before = None;
         for positioned in records {
             // A retry and the discharge of what it retries stand one after the other, in one frame.

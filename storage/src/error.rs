@@ -30,15 +30,15 @@ pub enum ErrorKind {
 pub enum StoreError {
     /// The operating system refused a file operation.
     #[error(
-        "could not {action} {path}; what was acknowledged is there: remove the cause, then open the store again"
+        "could not {action} {path}: {reason}; what was acknowledged is there: remove the cause, then open the store again"
     )]
     Io {
         /// What was tried.
         action: &'static str,
         /// On which file.
         path: PathBuf,
-        /// What the system answered.
-        source: std::sync::Arc<std::io::Error>,
+        /// What the system answered. The sentence tells it, so that it is no source as well.
+        reason: std::sync::Arc<std::io::Error>,
     },
     /// The backend failed in a write, a sync or a read.
     #[error(
@@ -211,7 +211,7 @@ impl StoreError {
     #[must_use]
     pub fn cause(&self) -> String {
         match self {
-            Self::Io { action, path, source } => format!("could not {action} {}: {source}", path.display()),
+            Self::Io { action, path, reason } => format!("could not {action} {}: {reason}", path.display()),
             Self::Backend { action, reason } => format!("the backend failed to {action}: {reason}"),
             Self::Poisoned { reason } => reason.clone(),
             other => {

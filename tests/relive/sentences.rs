@@ -153,19 +153,31 @@ async fn class_28_errors_say_what_is_so() {
         assert!(parts.iter().all(|part| told.contains(part)), "{to}: {told}");
     }
     let error = alice.tell(Unregistered {}).await.unwrap_err();
-    expect(&error, &["was not accepted", "no handler registered for the message \"unregistered\"", "add `handles`"]);
+    expect(
+        &error,
+        &["was not accepted", "no handler registered for the message \"unregistered\"", "add `handles`"],
+    );
     let error = alice.tell(BadMessage(Unencodable)).await.unwrap_err();
     expect(&error, &["was not accepted", "\"bad-message\" does not survive its codec", "it has no encoding"]);
     let error = alice.ask(BadReply {}).await.unwrap_err();
-    expect(&error, &["talker/alice", "in quarantine and has changed nothing", "\"bad-reply\"", "it has no encoding"]);
+    expect(
+        &error,
+        &["talker/alice", "in quarantine and has changed nothing", "\"bad-reply\"", "it has no encoding"],
+    );
     assert_eq!(runtime.quarantined().len(), 1);
 
     alice.ask(Deepen {}).await.unwrap();
     let refused = alice.checkpoint().await.unwrap_err();
-    expect(&refused, &["no checkpoint of talker/alice could be taken", "nested", "the log still holds everything"]);
+    expect(
+        &refused,
+        &["no checkpoint of talker/alice could be taken", "nested", "the log still holds everything"],
+    );
     assert!(matches!(refused, Refused::Checkpoint { .. }));
     assert!(runtime.failed().is_none() && runtime.failed_actors().is_empty());
-    assert_eq!(alice.ask(Send { to: "kind".to_owned() }).await.unwrap().matches("nothing was sent").count(), 1);
+    assert_eq!(
+        alice.ask(Send { to: "kind".to_owned() }).await.unwrap().matches("nothing was sent").count(),
+        1
+    );
 
     runtime.shutdown().await.unwrap();
     let error = alice.tell(Deepen {}).await.unwrap_err();
@@ -176,7 +188,7 @@ async fn class_28_errors_say_what_is_so() {
 fn class_28_no_error_says_anything_twice() {
     let actor = ActorId::new("talker", "alice").unwrap();
     let io = Arc::new(std::io::Error::other("the disk says no"));
-    let store = StoreError::Io { action: "open", path: "/store".into(), source: io };
+    let store = StoreError::Io { action: "open", path: "/store".into(), reason: io };
     let refused = [
         Refused::Gap { actor: actor.clone(), expected: Ssn::new(3), found: Ssn::new(5) },
         Refused::NotQuarantined { actor: actor.clone(), rsn: Rsn::new(3) },

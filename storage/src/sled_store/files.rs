@@ -37,7 +37,7 @@ pub(super) fn io_error<'a>(
     action: &'static str,
     path: &'a Path,
 ) -> impl FnOnce(io::Error) -> StoreError + 'a {
-    move |source| StoreError::Io { action, path: path.to_owned(), source: Arc::new(source) }
+    move |error| StoreError::Io { action, path: path.to_owned(), reason: Arc::new(error) }
 }
 
 /// Makes the names in a directory stable.
