@@ -40,8 +40,8 @@ pub(crate) struct Survey {
     pub(crate) suspect: bool,
     /// The last opening did not get through what it found: its process ended before.
     pub(crate) unsettled: bool,
-    /// The actor that was tried when it ended, as far as the log tells.
-    pub(crate) last_tried: Option<ActorId>,
+    /// The actors that were tried when it ended, as far as the log tells, each with the delivery from which on it was.
+    pub(crate) last_tried: Vec<(ActorId, Rsn)>,
 }
 
 /// Reads a store.
@@ -94,7 +94,9 @@ struct LastOpening {
     /// Counts openings in this log.
     number: u64,
     settled: bool,
-    last_tried: Option<ActorId>,
+    /// Those that were tried together last, and the block that says so.
+    last_tried: Vec<(ActorId, Rsn)>,
+    tried_in: Lsn,
 }
 
 impl LastOpening {
@@ -230,9 +232,9 @@ impl FoundActor {
         added.map_err(OpenError::Records)
     }
 
-    /// Whether there are such deliveries that the last opening found and left.
+    /// Whether the last opening had something of it to replay or to try, which the newest checkpoint does not contain.
     fn left_by(&self, last: &LastOpening) -> bool {
-        last.number > 0 && self.tape.certain() < self.found_by(last.number)
+        last.number > 0 && self.floor < self.found_by(last.number)
     }
 
     /// The last delivery that an opening had found.
@@ -292,7 +294,7 @@ impl Found<'_> {
         head: &FrameHead,
         mut records: Vec<Positioned>,
     ) -> Result<Vec<Positioned>, OpenError> {
-        self.note_try(actor, head.handled, &records)?;
+        self.note_try(actor, block, head.handled, &records)?;
         let opening = self.last_opening.number;
         if !self.actors.contains_key(actor)
             && let Some(number) = self.covered.find(actor)
@@ -310,20 +312,36 @@ impl Found<'_> {
     }
 
     /// Notes that the actor was tried, when the records of its frame say so.
-    fn note_try(&mut self, actor: &str, handled: Rsn, records: &[Positioned]) -> Result<(), OpenError> {
+    fn note_try(
+        &mut self,
+        actor: &str,
+        block: Lsn,
+        handled: Rsn,
+        records: &[Positioned],
+    ) -> Result<(), OpenError> {
         // A frame that knows the delivery as handled tells of a try that is over.
-        let tried = |record: &Record| matches!(record, Record::Attempt(rsn) if *rsn > handled);
-        if !records.iter().any(|positioned| tried(&positioned.record)) {
+        let tried = records.iter().find_map(|positioned| match positioned.record {
+            Record::Attempt(rsn) => Some(rsn),
+            _ => None,
+        });
+        let Some(rsn) = tried else { return Ok(()) };
+        let id = self.id(actor)?;
+        let last = &mut self.last_opening;
+        if rsn <= handled {
+            last.last_tried.retain(|(tried, _)| *tried != id);
             return Ok(());
         }
-        let id = self.id(actor)?;
-        let before = self.last_opening.last_tried.replace(id);
-        // Actors are tried one after the other: who was tried before did not end the process.
-        if let Some(before) = before.filter(|before| before.as_str() != actor)
-            && let Some(survivor) = self.actors.get_mut(&before)
-        {
-            survivor.tape.survived();
+        // Those of one block are tried together, and blocks one after the other: who was tried before did not end the
+        // process.
+        if last.tried_in != block {
+            last.tried_in = block;
+            for (before, _) in last.last_tried.drain(..).filter(|(before, _)| *before != id) {
+                if let Some(survivor) = self.actors.get_mut(&before) {
+                    survivor.tape.survived();
+                }
+            }
         }
+        last.last_tried.push((id, rsn));
         Ok(())
     }
 
