@@ -21,7 +21,7 @@ use crate::pins::Pins;
 use crate::replayers::Replayers;
 use crate::report::{Progress, RecoveryProgress, tell};
 use crate::slot::Slot;
-use crate::survey::FoundActor;
+use crate::survey::{FoundActor, Tried};
 use crate::suspects::{Care, Suspects, Watched};
 
 /// What recovery made of a store.
@@ -51,8 +51,8 @@ pub(crate) struct Recovery<'a> {
     /// Deliveries that may have ended the process are not run here: they are left to be tried with care. And what was handled
     /// is replayed with a note in the log.
     pub(crate) with_care: bool,
-    /// The actors that were tried when the process ended, each from a delivery on.
-    pub(crate) last_tried: &'a [(ActorId, Rsn)],
+    /// What was tried when the process ended.
+    pub(crate) last_tried: &'a [Tried],
 }
 
 enum Outcome {
@@ -87,10 +87,10 @@ impl Recovery<'_> {
         Ok(Recovered { slots, replayed, failed, unhandled, worked, last_tried })
     }
 
-    /// The one actor that was tried when the process ended, if it was one.
+    /// The one actor that was trying what it had ahead when the process ended.
     fn tried_alone(&self) -> Option<&ActorId> {
         match self.last_tried {
-            [(actor, _)] if self.with_care => Some(actor),
+            [Tried { actor, replay: false }] if self.with_care => Some(actor),
             _ => None,
         }
     }
@@ -98,8 +98,8 @@ impl Recovery<'_> {
     /// An actor in whose replay, by itself, the process ended is left alone this time. The others are served, and the next
     /// opening replays it again.
     fn leave_alone(&self, work: Vec<Work>) -> (Vec<Done>, Vec<Work>) {
-        let ended = |(slot, found): &Work| match self.last_tried {
-            [(actor, rsn)] => self.with_care && *actor == slot.id && *rsn <= found.tape.certain(),
+        let ended = |(slot, _): &Work| match self.last_tried {
+            [Tried { actor, replay: true }] => self.with_care && *actor == slot.id,
             _ => false,
         };
         let (alone, work): (Vec<_>, Vec<_>) = work.into_iter().partition(ended);
@@ -119,7 +119,7 @@ impl Recovery<'_> {
             self.restore_group(work, of, &deliveries, done)?;
             return Ok(deliveries.into_inner());
         }
-        let tried = |(slot, _): &Work| self.last_tried.iter().any(|(actor, _)| *actor == slot.id);
+        let tried = |(slot, _): &Work| self.last_tried.iter().any(|tried| tried.actor == slot.id);
         let (last, first): (Vec<_>, Vec<_>) = work.into_iter().partition(tried);
         let size = if first.len() <= NOTED_TOGETHER_MAX { 1 } else { NOTED_TOGETHER_MAX };
         let (mut first, mut last) = (first.into_iter(), last.into_iter());

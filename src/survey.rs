@@ -40,8 +40,15 @@ pub(crate) struct Survey {
     pub(crate) suspect: bool,
     /// The last opening did not get through what it found: its process ended before.
     pub(crate) unsettled: bool,
-    /// The actors that were tried when it ended, as far as the log tells, each with the delivery from which on it was.
-    pub(crate) last_tried: Vec<(ActorId, Rsn)>,
+    /// What was tried when it ended, as far as the log tells.
+    pub(crate) last_tried: Vec<Tried>,
+}
+
+/// An actor that was about to be tried.
+pub(crate) struct Tried {
+    pub(crate) actor: ActorId,
+    /// What it had handled was to be replayed; else it was to handle what it had ahead.
+    pub(crate) replay: bool,
 }
 
 /// Reads a store.
@@ -95,7 +102,7 @@ struct LastOpening {
     number: u64,
     settled: bool,
     /// Those that were tried together last, and the block that says so.
-    last_tried: Vec<(ActorId, Rsn)>,
+    last_tried: Vec<Tried>,
     tried_in: Lsn,
 }
 
@@ -328,20 +335,26 @@ impl Found<'_> {
         let id = self.id(actor)?;
         let last = &mut self.last_opening;
         if rsn <= handled {
-            last.last_tried.retain(|(tried, _)| *tried != id);
+            last.last_tried.retain(|tried| tried.actor != id);
             return Ok(());
         }
         // Those of one block are tried together, and blocks one after the other: who was tried before did not end the
         // process.
         if last.tried_in != block {
             last.tried_in = block;
-            for (before, _) in last.last_tried.drain(..).filter(|(before, _)| *before != id) {
-                if let Some(survivor) = self.actors.get_mut(&before) {
+            for before in last.last_tried.drain(..).filter(|before| before.actor != id) {
+                if let Some(survivor) = self.actors.get_mut(&before.actor) {
                     survivor.tape.survived();
                 }
             }
         }
-        last.last_tried.push((id, rsn));
+        // The note of a replay knows of nothing that is handled, and begins where the checkpoint ends.
+        let replay = handled == Rsn::NONE
+            && self
+                .actors
+                .get(&id)
+                .is_some_and(|found| rsn == found.floor.next() && rsn <= found.tape.certain());
+        last.last_tried.push(Tried { actor: id, replay });
         Ok(())
     }
 
