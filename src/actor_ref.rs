@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use relive_replay::Actor;
+use relive_replay::{Actor, MessageShapes};
 use relive_storage::{ActorId, Name, Rsn};
 use tokio::sync::oneshot;
 
@@ -63,9 +63,9 @@ impl<A: Actor> ActorRef<A> {
         answer(core, slot, outcome).await
     }
 
-    pub(crate) fn check_handled(&self, message: &'static str) -> Result<Name, Refused> {
-        if self.target.slot.kind.handles(message) {
-            return Ok(Name::from_static(message));
+    pub(crate) fn shapes(&self, message: &'static str) -> Result<(Name, &MessageShapes), Refused> {
+        if let Some(shapes) = self.target.slot.kind.shapes(message) {
+            return Ok((Name::from_static(message), shapes));
         }
         let message = Name::from_static(message);
         Err(Refused::Unhandled { actor: self.id().clone(), message })

@@ -5,6 +5,7 @@ use std::thread::JoinHandle;
 
 use relive_replay::checkpoint_body::verify;
 use relive_replay::guard::guarded;
+use relive_replay::payload::Expected;
 use relive_storage::record::CheckpointMark;
 use relive_storage::{Checkpoint, CheckpointHeader, CheckpointNumber, FrameWriter, Lsn, Store, StoreError};
 use tokio::sync::{Mutex, MutexGuard, mpsc, oneshot};
@@ -37,6 +38,8 @@ enum Job {
 /// A checkpoint that was taken.
 struct Taken {
     checkpoint: Checkpoint,
+    /// What its state is to be when it is read back; `None` when it was.
+    expected: Option<Expected>,
     owner: Owner,
 }
 
@@ -83,8 +86,15 @@ impl Checkpointer {
     }
 
     /// Queues a checkpoint that was just taken; the slot's pins know that it was. Its number is given here.
-    pub(crate) async fn write(&self, slot: &Arc<Slot>, checkpoint: Checkpoint, request: CheckpointRequest) {
-        let taken = Taken { checkpoint, owner: Owner { slot: Arc::clone(slot), request } };
+    pub(crate) async fn write(
+        &self,
+        slot: &Arc<Slot>,
+        checkpoint: Checkpoint,
+        expected: Expected,
+        request: CheckpointRequest,
+    ) {
+        let expected = Some(expected);
+        let taken = Taken { checkpoint, expected, owner: Owner { slot: Arc::clone(slot), request } };
         if let Err(mpsc::error::SendError(Job::Write(taken))) = self.jobs.send(Job::Write(taken)).await {
             taken.owner.fail(Refused::Stopped);
         }
@@ -164,7 +174,7 @@ impl Worker {
             return group.into_iter().for_each(|taken| taken.owner.fail(reason.clone()));
         }
         let group = group.into_iter().filter_map(readable);
-        let taken = group.map(|Taken { mut checkpoint, owner }| {
+        let taken = group.map(|Taken { mut checkpoint, owner, .. }| {
             self.last = self.last.next();
             checkpoint.header.number = self.last;
             self.stored.add(&checkpoint.header.actor);
@@ -179,7 +189,7 @@ impl Worker {
             Err(StoreError::TooLarge { .. }) if owners.len() > 1 => {
                 // Nothing was written. The others are not to suffer from the one.
                 for (checkpoint, owner) in checkpoints.into_iter().zip(owners) {
-                    self.write(vec![Taken { checkpoint, owner }]);
+                    self.write(vec![Taken { checkpoint, expected: None, owner }]);
                 }
             }
             Err(error) if is_of_the_checkpoint(&error) => {
@@ -246,9 +256,9 @@ impl Worker {
 /// Invariant: checkpoint-covers-log. Nothing is written, and no log is cut, on the strength of bytes that have not been
 /// read as the state that they are to become.
 fn readable(taken: Taken) -> Option<Taken> {
-    let Taken { checkpoint, owner } = taken;
-    match verify(&owner.slot.kind, &checkpoint) {
-        Ok(()) => Some(Taken { checkpoint, owner }),
+    let Taken { checkpoint, expected, owner } = taken;
+    match expected.map_or(Ok(()), |expected| verify(&owner.slot.kind, &checkpoint, &expected)) {
+        Ok(()) => Some(Taken { checkpoint, expected: None, owner }),
         Err(error) => {
             owner.does_not_count(format!("the state does not survive its codec: {error}"));
             None

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use relive_replay::actor::assert_listed;
-use relive_replay::payload::{decode, with_encoded};
+use relive_replay::payload::{decode, encode_checked};
 use relive_replay::{Actor, Handle, Message};
 use relive_storage::Name;
 use relive_storage::limits::PAYLOAD_BYTES_MAX;
@@ -268,8 +268,8 @@ fn encoded<A: Actor, M: Message, T>(
     look: impl FnOnce(Name, &[u8]) -> T,
 ) -> Result<T, Refused> {
     const { assert_listed::<A, M>() };
-    let name = actor.check_handled(M::NAME)?;
-    let looked = with_encoded(message, |payload| {
+    let (name, shapes) = actor.shapes(M::NAME)?;
+    let looked = encode_checked(message, &shapes.message, |payload| {
         if payload.len() > PAYLOAD_BYTES_MAX {
             let (found, limit) = (payload.len(), PAYLOAD_BYTES_MAX);
             return Err(Refused::TooLarge { message: M::NAME, found, limit });

@@ -74,7 +74,7 @@ pub(crate) async fn restart(
 fn could_not_be_loaded(core: &Core, slot: &Slot, halted: Option<Box<Active>>, unrestored: Unrestored) {
     match unrestored {
         Unrestored::Halted(halt @ Halt::Corrupt { .. }) => {
-            give_up(slot, halted, FailureCause::Damaged, halt, 1)
+            give_up(slot, halted, FailureCause::Damaged, halt, 1);
         }
         Unrestored::Halted(halt) => give_up(slot, halted, FailureCause::Replay, halt, 1),
         Unrestored::Store(error) if error.is_corrupt() => {

@@ -214,8 +214,8 @@ impl Turn<'_> {
         let number = CheckpointNumber::default();
         let captured = relive_replay::checkpoint_body::capture(instance, &owed, number, pause);
         self.active.since_checkpoint = SinceCheckpoint { at: Instant::now(), ..SinceCheckpoint::none() };
-        let checkpoint = match captured {
-            Ok(checkpoint) => checkpoint,
+        let (checkpoint, expected) = match captured {
+            Ok(captured) => captured,
             // It costs log, not the actor: that has handled what it has handled.
             Err(error) => {
                 let (actor, reason) = (self.slot.id.clone(), format!("the state can't be encoded: {error}"));
@@ -225,7 +225,7 @@ impl Turn<'_> {
             }
         };
         self.slot.change_pins(Pins::taken);
-        self.core.checkpointer.write(self.slot, checkpoint, request).await;
+        self.core.checkpointer.write(self.slot, checkpoint, expected, request).await;
         Ok(())
     }
 }

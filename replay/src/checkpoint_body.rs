@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::channels::Channels;
 use crate::guard::guarded;
-use crate::payload::{CodecError, decode, encode_in_pieces};
+use crate::payload::{CodecError, Expected, decode, encode_in_pieces};
 use crate::quarantine::Quarantined;
 use crate::{Instance, Kind, Outgoing};
 
@@ -60,7 +60,7 @@ enum SentBy {
 }
 
 /// Makes a checkpoint of an instance between two deliveries, with the messages that it still owes. Calls `pause` after each
-/// piece of a large state.
+/// piece of a large state. It counts only when it was read back by [`verify`], with what is expected of it.
 ///
 /// # Errors
 /// [`CodecError`] when the state does not encode, or panics while it does.
@@ -72,11 +72,13 @@ pub fn capture(
     outbox: &[Outgoing],
     number: CheckpointNumber,
     pause: &dyn Fn(),
-) -> Result<Checkpoint, CodecError> {
+) -> Result<(Checkpoint, Expected), CodecError> {
     assert_eq!(instance.handled, instance.received, "a checkpoint of {} between two deliveries", instance.id);
     let channels = &instance.channels;
+    let encoded = guarded(|| instance.state.encode(pause)).unwrap_or_else(|panic| Err(CodecError(panic)));
+    let (state, expected) = encoded?;
     let body = Body {
-        state: guarded(|| instance.state.encode(pause)).unwrap_or_else(|panic| Err(CodecError(panic)))?,
+        state,
         from_producers: channels
             .from_producers
             .iter()
@@ -94,7 +96,7 @@ pub fn capture(
         state_version: instance.kind.version(),
         owes: !outbox.is_empty() || !body.quarantine.is_empty(),
     };
-    Ok(Checkpoint { header, body: encode_in_pieces(&body, pause)?.into() })
+    Ok((Checkpoint { header, body: encode_in_pieces(&body, pause)?.into() }, expected))
 }
 
 /// Makes an instance of a checkpoint, and gives the messages that it owed.
@@ -139,9 +141,9 @@ pub fn revive(
 ///
 /// # Errors
 /// [`CodecError`] when the state does not decode, panics while it does, or comes back as another value.
-pub fn verify(kind: &Arc<dyn Kind>, checkpoint: &Checkpoint) -> Result<(), CodecError> {
+pub fn verify(kind: &Arc<dyn Kind>, checkpoint: &Checkpoint, expected: &Expected) -> Result<(), CodecError> {
     let body: Body = decode(&checkpoint.body)?;
-    guarded(|| kind.verify(&body.state)).unwrap_or_else(|panic| Err(CodecError(panic)))
+    guarded(|| kind.verify(&body.state, expected)).unwrap_or_else(|panic| Err(CodecError(panic)))
 }
 
 fn owed(outgoing: &Outgoing) -> OwedMessage {

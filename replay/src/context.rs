@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use crate::actor::assert_listed;
 use crate::channels::Channels;
 use crate::effects::Draw;
-use crate::payload::{CodecError, decode, encode_shared};
+use crate::payload::{CodecError, decode, encode_checked, encode_shared, encode_verified};
 use crate::peers::{Peers, Taker};
 use crate::{Actor, Determinants, Effects, Halt, Message, Outgoing, Recorded};
 
@@ -152,16 +152,31 @@ impl Context<'_> {
     {
         const { assert_listed::<A, M>() };
         let to = ActorId::new(A::KIND, key)?;
-        match self.peers.map(|peers| peers.taker(A::KIND, M::NAME)) {
+        let shapes = match self.peers.map(|peers| peers.taker(A::KIND, M::NAME)) {
             Some(Taker::NoKind) => return Err(SendError::UnknownKind { kind: A::KIND }),
             Some(Taker::NoHandler) => return Err(SendError::Unhandled { kind: A::KIND, message: M::NAME }),
-            Some(Taker::Kind) | None => {}
-        }
+            Some(Taker::Kind(shapes)) => Some(&shapes.message),
+            None => None,
+        };
         if self.effects.sends.len() >= SENDS_PER_DELIVERY_MAX {
             return Err(SendError::TooMany { limit: SENDS_PER_DELIVERY_MAX });
         }
-        let payload =
-            encode_shared(&message).map_err(|reason| SendError::Codec { message: M::NAME, reason })?;
+        let refused = |reason| SendError::Codec { message: M::NAME, reason };
+        let payload = match shapes.filter(|_| self.determinants.checks_values()) {
+            Some(shapes) => match encode_checked(&message, shapes, Bytes::copy_from_slice) {
+                Ok(payload) => payload,
+                Err(reason) => {
+                    // What does not encode never does; but what comes back otherwise is looked for live and by samples, so
+                    // that the handler must not see it.
+                    encode_shared(&message).map_err(refused)?;
+                    self.signal.halt(
+                        self.does_not_survive(format!("the message {:?} that it sends", M::NAME), &reason),
+                    );
+                    return Err(refused(reason));
+                }
+            },
+            None => encode_shared(&message).map_err(refused)?,
+        };
         drop(message);
         if payload.len() > PAYLOAD_BYTES_MAX {
             let (found, limit) = (payload.len(), PAYLOAD_BYTES_MAX);
@@ -223,24 +238,34 @@ impl Context<'_> {
         }
         let begun = Begun::new(self.signal, self.actor, self.delivery, name);
         let value = perform().await;
-        let (outcome, decoded) = self.survives(name, &value)?;
+        // The value itself need not be `Send`, so it is gone before anything is waited for.
+        let survived = self.survives(name, &value);
         drop(value);
+        let stored = match survived {
+            Ok(outcome) => self.log(index, name, outcome).await,
+            Err(halt) => Err(halt),
+        };
+        begun.end();
+        decode(&stored?).map_err(|error| self.codec(name, &error))
+    }
+
+    /// Encodes an outcome, which comes back as it was.
+    fn survives<T: Serialize + DeserializeOwned>(&self, name: &str, value: &T) -> Result<Bytes, Halt> {
+        let outcome = encode_verified(value, Bytes::copy_from_slice);
+        outcome.map_err(|error| self.codec(name, &error))
+    }
+
+    /// Logs an outcome, and gives it back when it is stable.
+    async fn log(&mut self, index: u32, name: &'static str, outcome: Bytes) -> Result<Bytes, Halt> {
+        let rsn = self.delivery.rsn;
         if outcome.len() > PAYLOAD_BYTES_MAX {
             let (found, limit) = (outcome.len(), PAYLOAD_BYTES_MAX);
             let what = format!("the outcome of {name:?}");
             return Err(Halt::TooLarge { actor: self.actor.clone(), rsn, what, found, limit });
         }
-        let event = Event { rsn, index, name: Name::from_static(name), outcome };
+        let event = Event { rsn, index, name: Name::from_static(name), outcome: outcome.clone() };
         self.determinants.stabilize(self.actor, event).await?;
-        begun.is_done();
-        Ok(decoded)
-    }
-
-    /// Encodes an outcome, and decodes it again.
-    fn survives<T: Serialize + DeserializeOwned>(&self, name: &str, value: &T) -> Result<(Bytes, T), Halt> {
-        let outcome = encode_shared(value).map_err(|error| self.codec(name, &error))?;
-        let decoded = decode(&outcome).map_err(|error| self.codec(name, &error))?;
-        Ok((outcome, decoded))
+        Ok(outcome)
     }
 
     fn give_up(&self, name: &str) {
@@ -248,12 +273,11 @@ impl Context<'_> {
     }
 
     fn codec(&self, name: &str, error: &CodecError) -> Halt {
-        Halt::Codec {
-            actor: self.actor.clone(),
-            rsn: self.delivery.rsn,
-            what: format!("the outcome of {name:?}"),
-            reason: error.to_string(),
-        }
+        self.does_not_survive(format!("the outcome of {name:?}"), error)
+    }
+
+    fn does_not_survive(&self, what: String, error: &CodecError) -> Halt {
+        Halt::Codec { actor: self.actor.clone(), rsn: self.delivery.rsn, what, reason: error.to_string() }
     }
 
     /// The handler must not go on: hands the reason to the step and never resumes.
@@ -282,7 +306,7 @@ impl<'s> Begun<'s> {
         Self { signal, actor, delivery, name }
     }
 
-    fn is_done(self) {
+    fn end(self) {
         self.signal.set(Signal::RUNNING);
     }
 }

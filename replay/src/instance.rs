@@ -124,11 +124,11 @@ impl Instance {
         assert!(delivery.rsn <= self.received, "{} of {} was never taken in", delivery.rsn, self.id);
         let origin = self.origin(delivery.rsn);
         self.quarantine.insert(delivery.rsn, Quarantined::new(&self.id, delivery, origin, decision));
-        self.is_handled(delivery.rsn);
+        self.now_handled(delivery.rsn);
     }
 
     /// The delivery at `rsn` is done.
-    pub(crate) fn is_handled(&mut self, rsn: Rsn) {
+    pub(crate) fn now_handled(&mut self, rsn: Rsn) {
         self.handled = rsn;
         if !self.origins.is_empty() {
             self.origins.remove(&rsn);
@@ -185,6 +185,6 @@ impl Instance {
     /// # Errors
     /// [`CodecError`](crate::payload::CodecError) when its `Serialize` fails.
     pub fn encode_state(&self) -> Result<Vec<u8>, crate::payload::CodecError> {
-        self.state.encode(&|| ())
+        self.state.encode(&|| ()).map(|(bytes, _)| bytes)
     }
 }

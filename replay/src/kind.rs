@@ -9,15 +9,27 @@ use relive_storage::{NameError, check_name};
 
 use crate::actor::assert_listed;
 use crate::guard::Dropped;
-use crate::payload::{CodecError, decode, encode_in_pieces, encode_shared};
-use crate::peers::Peers;
+use crate::payload::{CodecError, Expected, Shapes, decode, encode_checked, encode_expecting};
+use crate::peers::{MessageShapes, Messages, Peers};
 use crate::{Actor, Context, Handle, Message};
 
 /// The future of one handler call; gives the encoded reply when one was asked for.
 pub(crate) type Handling<'a> = Pin<Box<dyn Future<Output = Result<Option<Bytes>, CodecError>> + Send + 'a>>;
 
-type Call<A> =
-    for<'a, 'c> fn(&'a mut A, &[u8], bool, &'a mut Context<'c>) -> Result<Handling<'a>, CodecError>;
+type Call<A> = for<'a, 'c> fn(
+    &'a mut A,
+    &[u8],
+    Option<&'a Shapes>,
+    &'a mut Context<'c>,
+) -> Result<Handling<'a>, CodecError>;
+
+/// A handler, and the shapes in which its message and reply have survived.
+struct Handler<A> {
+    call: Call<A>,
+    shapes: Arc<MessageShapes>,
+}
+
+type Handlers<A> = BTreeMap<&'static str, Handler<A>>;
 
 /// A registered actor type.
 pub trait Kind: Send + Sync {
@@ -26,9 +38,13 @@ pub trait Kind: Send + Sync {
     /// The version of its state.
     fn version(&self) -> u32;
     /// Whether it has a handler for the message type.
-    fn handles(&self, message: &str) -> bool;
+    fn handles(&self, message: &str) -> bool {
+        self.shapes(message).is_some()
+    }
+    /// The shapes in which a message that it handles has survived; `None` when it has no handler for it.
+    fn shapes(&self, message: &str) -> Option<&MessageShapes>;
     /// The message types that it has handlers for.
-    fn messages(&self) -> Vec<&'static str>;
+    fn messages(&self) -> Messages;
     /// Tells it which kinds there are to send to. Once; without, its handlers may send to any.
     fn introduce(&self, peers: &Arc<Peers>);
     /// The kinds that there are to send to.
@@ -41,11 +57,11 @@ pub trait Kind: Send + Sync {
     /// # Errors
     /// [`CodecError`] when it does not decode as this type.
     fn restore(&self, state: &[u8]) -> Result<Box<dyn State>, CodecError>;
-    /// Whether the encoded state comes back as it is.
+    /// Whether the encoded state comes back as it was.
     ///
     /// # Errors
-    /// [`CodecError`] when it does not decode as this type, or is encoded otherwise then.
-    fn verify(&self, state: &[u8]) -> Result<(), CodecError>;
+    /// [`CodecError`] when it does not decode as this type, or comes back as another value.
+    fn verify(&self, state: &[u8], expected: &Expected) -> Result<(), CodecError>;
 }
 
 /// The state of one actor, of any type.
@@ -64,7 +80,7 @@ pub trait State: Send {
     ///
     /// # Errors
     /// [`CodecError`] when its `Serialize` fails.
-    fn encode(&self, pause: &dyn Fn()) -> Result<Vec<u8>, CodecError>;
+    fn encode(&self, pause: &dyn Fn()) -> Result<(Vec<u8>, Expected), CodecError>;
 
     /// The state itself, for a reader that knows the type.
     fn as_any(&self) -> &dyn std::any::Any;
@@ -72,7 +88,7 @@ pub trait State: Send {
 
 /// Collects the handlers of an actor type.
 pub struct KindBuilder<A: Actor> {
-    calls: BTreeMap<&'static str, Call<A>>,
+    handlers: Handlers<A>,
     error: Option<KindError>,
 }
 
@@ -108,7 +124,7 @@ impl<A: Actor> KindBuilder<A> {
     #[must_use]
     pub fn new() -> Self {
         let error = check_kind(A::KIND).err();
-        Self { calls: BTreeMap::new(), error }
+        Self { handlers: BTreeMap::new(), error }
     }
 
     /// Registers the handler of one message type.
@@ -121,7 +137,8 @@ impl<A: Actor> KindBuilder<A> {
         if let Err(error) = check_name("message type", M::NAME) {
             self.error.get_or_insert(error.into());
         }
-        if self.calls.insert(M::NAME, call::<A, M>).is_some() {
+        let handler = Handler { call: call::<A, M> as Call<A>, shapes: Arc::default() };
+        if self.handlers.insert(M::NAME, handler).is_some() {
             self.error.get_or_insert(KindError::Twice { kind: A::KIND, message: M::NAME });
         }
         self
@@ -132,11 +149,14 @@ impl<A: Actor> KindBuilder<A> {
     /// # Errors
     /// [`KindError`] for the first rule broken.
     pub fn build(self) -> Result<Arc<dyn Kind>, KindError> {
-        let missing = A::MESSAGES.iter().find(|message| !self.calls.contains_key(**message));
+        let missing = A::MESSAGES.iter().find(|message| !self.handlers.contains_key(**message));
         let missing = missing.map(|message| KindError::NotRegistered { kind: A::KIND, message });
         match self.error.or(missing) {
             Some(error) => Err(error),
-            None => Ok(Arc::new(TypedKind { calls: Arc::new(self.calls), peers: OnceLock::new() })),
+            None => {
+                let (handlers, states) = (Arc::new(self.handlers), Arc::default());
+                Ok(Arc::new(TypedKind { handlers, states, peers: OnceLock::new() }))
+            }
         }
     }
 }
@@ -156,7 +176,7 @@ fn check_kind(name: &str) -> Result<(), KindError> {
 fn call<'a, A, M>(
     actor: &'a mut A,
     payload: &[u8],
-    asked: bool,
+    reply_shapes: Option<&'a Shapes>,
     cx: &'a mut Context<'_>,
 ) -> Result<Handling<'a>, CodecError>
 where
@@ -166,18 +186,24 @@ where
     let message: M = decode(payload)?;
     Ok(Box::pin(async move {
         let reply = actor.handle(message, cx).await;
-        if asked { encode_shared(&reply).map(Some) } else { Ok(None) }
+        match reply_shapes {
+            Some(shapes) => encode_checked(&reply, shapes, Bytes::copy_from_slice).map(Some),
+            None => Ok(None),
+        }
     }))
 }
 
 struct TypedKind<A> {
-    calls: Arc<BTreeMap<&'static str, Call<A>>>,
+    handlers: Arc<Handlers<A>>,
+    /// The shapes in which states have survived.
+    states: Arc<Shapes>,
     peers: OnceLock<Arc<Peers>>,
 }
 
 impl<A: Actor> TypedKind<A> {
     fn state(&self, actor: A) -> Box<dyn State> {
-        Box::new(TypedState { actor: Dropped::new(A::KIND, actor), calls: Arc::clone(&self.calls) })
+        let (handlers, shapes) = (Arc::clone(&self.handlers), Arc::clone(&self.states));
+        Box::new(TypedState { actor: Dropped::new(A::KIND, actor), handlers, shapes })
     }
 }
 
@@ -190,12 +216,12 @@ impl<A: Actor> Kind for TypedKind<A> {
         A::VERSION
     }
 
-    fn handles(&self, message: &str) -> bool {
-        self.calls.contains_key(message)
+    fn shapes(&self, message: &str) -> Option<&MessageShapes> {
+        self.handlers.get(message).map(|handler| &*handler.shapes)
     }
 
-    fn messages(&self) -> Vec<&'static str> {
-        self.calls.keys().copied().collect()
+    fn messages(&self) -> Messages {
+        self.handlers.iter().map(|(name, handler)| (*name, Arc::clone(&handler.shapes))).collect()
     }
 
     fn introduce(&self, peers: &Arc<Peers>) {
@@ -211,8 +237,10 @@ impl<A: Actor> Kind for TypedKind<A> {
         self.state(A::create(key))
     }
 
-    fn verify(&self, state: &[u8]) -> Result<(), CodecError> {
-        Self::decode(state).map(drop)
+    fn verify(&self, state: &[u8], expected: &Expected) -> Result<(), CodecError> {
+        let back = expected.verify::<A>(state, &self.states)?;
+        drop(Dropped::new(A::KIND, back));
+        Ok(())
     }
 
     fn restore(&self, state: &[u8]) -> Result<Box<dyn State>, CodecError> {
@@ -220,15 +248,10 @@ impl<A: Actor> Kind for TypedKind<A> {
     }
 }
 
-impl<A: Actor> TypedKind<A> {
-    fn decode(state: &[u8]) -> Result<Dropped<A>, CodecError> {
-        decode::<A>(state).map(|actor| Dropped::new(A::KIND, actor))
-    }
-}
-
 struct TypedState<A> {
     actor: Dropped<A>,
-    calls: Arc<BTreeMap<&'static str, Call<A>>>,
+    handlers: Arc<Handlers<A>>,
+    shapes: Arc<Shapes>,
 }
 
 impl<A: Actor> State for TypedState<A> {
@@ -239,12 +262,12 @@ impl<A: Actor> State for TypedState<A> {
         asked: bool,
         cx: &'a mut Context<'_>,
     ) -> Option<Result<Handling<'a>, CodecError>> {
-        let call = *self.calls.get(message)?;
-        Some(call(self.actor.get_mut(), payload, asked, cx))
+        let Handler { call, shapes } = self.handlers.get(message)?;
+        Some(call(self.actor.get_mut(), payload, asked.then_some(&shapes.reply), cx))
     }
 
-    fn encode(&self, pause: &dyn Fn()) -> Result<Vec<u8>, CodecError> {
-        encode_in_pieces(self.actor.get(), pause)
+    fn encode(&self, pause: &dyn Fn()) -> Result<(Vec<u8>, Expected), CodecError> {
+        encode_expecting(self.actor.get(), &self.shapes, pause)
     }
 
     fn as_any(&self) -> &dyn std::any::Any {

@@ -57,7 +57,7 @@ pub use engine::{Restored, restore};
 pub use halt::{Divergence, Halt};
 pub use instance::{Admission, Instance};
 pub use kind::{Kind, KindBuilder};
-pub use peers::Peers;
+pub use peers::{MessageShapes, Messages, Peers};
 pub use quarantine::Quarantined;
 pub use step::step;
 pub use tape::{Tape, TapeOnly};

@@ -119,6 +119,60 @@ pub fn encode_verified<T: Serialize + DeserializeOwned, R>(
     })
 }
 
+/// What is to be found when a state that was encoded is read back; for [`Expected::verify`].
+#[derive(Clone, Copy, Debug)]
+pub struct Expected {
+    /// The shape of the value with its fingerprint; `None` when values of this shape have come back whole.
+    new: Option<(Shape, u64)>,
+}
+
+/// Encodes a state, which may be large and is read back by somebody else, later: gives what is to be found then. Calls
+/// `pause` as [`encode_in_pieces`] does.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_expecting<T: Serialize + ?Sized>(
+    value: &T,
+    shapes: &Shapes,
+    pause: &dyn Fn(),
+) -> Result<(Vec<u8>, Expected), CodecError> {
+    let mut bytes = Vec::with_capacity(64);
+    let shape = write(value, &mut InPieces { bytes: &mut bytes, pause })?;
+    let is_new = cfg!(debug_assertions) || shapes.wants(shape);
+    let fingerprint = || fingerprint::of(value).map_err(CodecError);
+    let new = is_new.then(fingerprint).transpose()?.map(|fingerprint| (shape, fingerprint));
+    Ok((bytes, Expected { new }))
+}
+
+impl Expected {
+    /// Reads a state back: decodes it always, and compares it when its shape is new.
+    ///
+    /// # Errors
+    /// As [`verify`].
+    pub fn verify<T: Serialize + DeserializeOwned>(
+        &self,
+        bytes: &[u8],
+        shapes: &Shapes,
+    ) -> Result<T, CodecError> {
+        let back: T = decode(bytes).map_err(|error| does_not_decode(&error))?;
+        if let Some((shape, fingerprint)) = self.new {
+            if fingerprint::of(&back).map_err(CodecError)? != fingerprint {
+                return Err(another_value());
+            }
+            shapes.remember(shape);
+        }
+        Ok(back)
+    }
+}
+
+fn does_not_decode(error: &CodecError) -> CodecError {
+    CodecError(format!("it encodes, but does not decode: {error}; see docs/codec.md"))
+}
+
+fn another_value() -> CodecError {
+    CodecError("it comes back as another value; see docs/codec.md".to_owned())
+}
+
 /// Checks that the bytes of a value come back as this value, as far as its `Serialize` tells.
 ///
 /// # Errors
@@ -132,11 +186,9 @@ pub fn verify<T: Serialize + DeserializeOwned>(value: &T, bytes: &[u8]) -> Resul
 /// # Errors
 /// As [`verify`].
 pub fn verified_decode<T: Serialize + DeserializeOwned>(value: &T, bytes: &[u8]) -> Result<T, CodecError> {
-    let back: T = decode(bytes).map_err(|error| {
-        CodecError(format!("it encodes, but does not decode: {error}; see docs/codec.md"))
-    })?;
+    let back: T = decode(bytes).map_err(|error| does_not_decode(&error))?;
     if fingerprint::of(value).map_err(CodecError)? != fingerprint::of(&back).map_err(CodecError)? {
-        return Err(CodecError("it comes back as another value; see docs/codec.md".to_owned()));
+        return Err(another_value());
     }
     Ok(back)
 }

@@ -1,17 +1,31 @@
-//! Which actor kinds there are, and which messages each takes: so that a handler that sends to nobody is told at once.
-//! Names only; knows no handler.
+//! Which actor kinds there are, and which messages each takes: so that a handler that sends to nobody is told at once, and
+//! what it sends is known to survive its codec. Knows names and shapes, no handler.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-/// The registered kinds with the names of the messages that they take.
+use crate::payload::Shapes;
+
+/// The shapes in which a message, and the replies to it, were seen to survive their codec.
+#[derive(Debug, Default)]
+pub struct MessageShapes {
+    /// Those of the message.
+    pub message: Shapes,
+    /// Those of its replies.
+    pub reply: Shapes,
+}
+
+/// The messages that a kind takes.
+pub type Messages = BTreeMap<&'static str, Arc<MessageShapes>>;
+
+/// The registered kinds with the messages that they take.
 #[derive(Clone, Debug, Default)]
-pub struct Peers(BTreeMap<&'static str, BTreeSet<&'static str>>);
+pub struct Peers(BTreeMap<&'static str, Messages>);
 
 /// Whether somebody takes a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Taker {
+pub(crate) enum Taker<'p> {
     /// The kind has a handler for it.
-    Kind,
+    Kind(&'p MessageShapes),
     /// The kind has none.
     NoHandler,
     /// There is no such kind.
@@ -20,14 +34,14 @@ pub(crate) enum Taker {
 
 impl Peers {
     /// Adds a kind with the messages that it takes.
-    pub fn add(&mut self, kind: &'static str, messages: impl IntoIterator<Item = &'static str>) {
-        self.0.insert(kind, messages.into_iter().collect());
+    pub fn add(&mut self, kind: &'static str, messages: Messages) {
+        self.0.insert(kind, messages);
     }
 
-    pub(crate) fn taker(&self, kind: &str, message: &str) -> Taker {
-        match self.0.get(kind) {
-            Some(messages) if messages.contains(message) => Taker::Kind,
-            Some(_) => Taker::NoHandler,
+    pub(crate) fn taker(&self, kind: &str, message: &str) -> Taker<'_> {
+        match self.0.get(kind).map(|messages| messages.get(message)) {
+            Some(Some(shapes)) => Taker::Kind(shapes),
+            Some(None) => Taker::NoHandler,
             None => Taker::NoKind,
         }
     }

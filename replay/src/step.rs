@@ -33,7 +33,7 @@ pub async fn step(
     let (reply, events) = run(instance, delivery, determinants, &mut effects).await?;
     effects.reply = reply;
     determinants.finish(&instance.id, delivery.rsn, events, effects.digest())?;
-    instance.is_handled(delivery.rsn);
+    instance.now_handled(delivery.rsn);
     Ok(effects)
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use arbitrary::Unstructured;
 use bytes::Bytes;
-use relive_replay::checkpoint_body::{capture, revive};
+use relive_replay::checkpoint_body::{capture, revive, verify};
 use relive_replay::payload::encode;
 use relive_storage::limits::{NAME_BYTES_MAX, PAYLOAD_BYTES_MAX};
 use relive_storage::{ActorId, Checkpoint, Rsn, Ssn, StoreId};
@@ -105,11 +105,13 @@ fn decode(bytes: &Bytes) {
         assert!(outgoing.payload.len() <= PAYLOAD_BYTES_MAX && outgoing.ssn > Ssn::NONE);
     }
     // The names may be in another order, and fields unknown; what is captured of it must be stable.
-    let captured =
+    let (captured, expected) =
         capture(&instance, &outbox, checkpoint.header.number, &|| ()).expect("what was revived encodes");
     let (second, owed) = revive(&model::kind(), &captured, store).expect("what was captured revives");
     assert_eq!(owed, outbox);
-    let recaptured = capture(&second, &owed, checkpoint.header.number, &|| ()).expect("it encodes again");
+    verify(&model::kind(), &captured, &expected).expect("what was captured is read back as it was");
+    let (recaptured, _) =
+        capture(&second, &owed, checkpoint.header.number, &|| ()).expect("it encodes again");
     assert!(recaptured == captured, "a checkpoint changed when it was revived and captured");
 }
 

@@ -112,7 +112,7 @@ pub(crate) fn kind() -> Arc<dyn Kind> {
 pub(crate) fn checkpoint(actor: &ActorId, rsn: Rsn) -> Checkpoint {
     let fresh = Instance::create(kind(), actor.clone(), StoreId::new(1));
     let captured = checkpoint_body::capture(&fresh, &[], CheckpointNumber::new(1), &|| ());
-    let mut checkpoint = captured.expect("a fresh state encodes");
+    let (mut checkpoint, _) = captured.expect("a fresh state encodes");
     checkpoint.header.rsn = rsn;
     checkpoint
 }

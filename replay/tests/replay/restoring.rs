@@ -43,12 +43,12 @@ fn every_checkpoint_gives_the_same_state() {
         for number in 0..10 {
             if number == at {
                 let number = CheckpointNumber::new(1);
-                checkpoint = Some(capture(&recorder.instance, &recorder.sends, number, &|| ()).unwrap());
+                checkpoint = Some(capture(&recorder.instance, &recorder.sends, number, &|| ()).unwrap().0);
             }
             if number % 2 == 0 { recorder.deliver(&Add(number)) } else { recorder.deliver(&Do) }
         }
         let checkpoint = checkpoint.unwrap_or_else(|| {
-            capture(&recorder.instance, &recorder.sends, CheckpointNumber::new(1), &|| ()).unwrap()
+            capture(&recorder.instance, &recorder.sends, CheckpointNumber::new(1), &|| ()).unwrap().0
         });
         assert_eq!(checkpoint.header.rsn, Rsn::new(at));
         let mut tape = recorder.tape(checkpoint.header.rsn);
