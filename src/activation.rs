@@ -16,6 +16,8 @@ pub(crate) enum Unrestored {
     Halted(Halt),
     /// The store.
     Store(StoreError),
+    /// All is over.
+    Over,
 }
 
 impl From<Halt> for Unrestored {

@@ -12,6 +12,7 @@ use crate::core::Core;
 use crate::error::Refused;
 use crate::slot::Slot;
 use crate::turn::begin;
+use crate::waiting::{answer, may_wait_for};
 
 /// A reference to an actor, which exists whether it is in memory or not. Cheap to clone.
 pub struct ActorRef<A> {
@@ -45,19 +46,21 @@ impl<A: Actor> ActorRef<A> {
     /// delivery that it contains.
     ///
     /// # Errors
-    /// [`Refused::Actor`] when the actor has failed, [`Refused::Failed`] when the checkpoint could not be written (the
-    /// log still holds everything), [`Refused::Stopped`] when the runtime is shut down.
+    /// [`Refused::Checkpoint`] when none could be taken of its state: the actor goes on, and the log still holds
+    /// everything. [`Refused::Actor`] when the actor has failed, [`Refused::Failed`] when the store has,
+    /// [`Refused::Stopped`] when the runtime is shut down, [`Refused::WaitsForItself`] in a handler of the actor.
     ///
     /// # Cancel safety
     /// Dropped, the checkpoint is taken all the same.
     pub async fn checkpoint(&self) -> Result<Rsn, Refused> {
         let Target { core, slot } = &*self.target;
         core.intake()?;
+        may_wait_for(slot)?;
         let (waiter, outcome) = oneshot::channel();
         if let Some(wake) = slot.request_checkpoint(Some(waiter)) {
-            begin(core, slot, wake);
+            begin(core, wake);
         }
-        core.unless_stopped(outcome).await?.unwrap_or(Err(Refused::Stopped))
+        answer(core, slot, outcome).await
     }
 
     pub(crate) fn check_handled(&self, message: &'static str) -> Result<Name, Refused> {

@@ -1,11 +1,11 @@
 //! Registers actor kinds, sets what can be set, and opens: store -> survey -> committer -> recovery -> actors.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use relive_replay::kind::KindError;
-use relive_replay::{Actor, Kind, KindBuilder};
+use relive_replay::{Actor, Kind, KindBuilder, Peers};
 use relive_storage::sled_store::SledOptions;
 use relive_storage::{Durability, FrameWriter, Lsn, MemoryStore, Rsn, SledStore, Store, StoreError};
 
@@ -17,6 +17,7 @@ use crate::error::OpenError;
 use crate::maintenance::maintain;
 use crate::needs::Needs;
 use crate::recovery::Recovery;
+use crate::replayers::Replayers;
 use crate::report::{Progress, RecoveryProgress, RecoveryReport};
 use crate::retained::Kept;
 use crate::runtime::Runtime;
@@ -110,7 +111,25 @@ impl Builder {
         self
     }
 
-    /// Sets a callback that is told how far recovery has come. Called from several threads; must not block.
+    /// Sets how many bytes of stack the threads have on which actors are restored; `RUST_MIN_STACK` is honoured when it is
+    /// more. Default 128 MiB, of which only what is used takes memory.
+    ///
+    /// A handler runs on the threads of the host's tokio when it is live. What it did there must not overflow when it is
+    /// replayed: set more than the stack of the largest of these threads.
+    pub fn replay_stack_bytes(mut self, bytes: usize) -> Self {
+        self.config.replay_stack_bytes = bytes;
+        self
+    }
+
+    /// Sets how long [`Runtime::shutdown`] waits for each of its parts: for what was accepted to be handled, and for the
+    /// checkpoints after that. Default 30 s.
+    pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
+        self.config.shutdown_timeout = timeout;
+        self
+    }
+
+    /// Sets a callback that is told how far recovery has come. Called from several threads; must not block. A
+    /// panic in it is reported as a warning.
     pub fn on_progress(mut self, progress: impl Fn(RecoveryProgress) + Send + Sync + 'static) -> Self {
         self.progress = Arc::new(progress);
         self
@@ -131,11 +150,17 @@ impl Builder {
         }
         let began = Instant::now();
         let kinds = self.kinds()?;
-        let path: PathBuf = path.as_ref().to_owned();
+        // The process may change its directory while the store is open.
+        let path = std::path::absolute(path.as_ref()).map_err(|error| StoreError::Io {
+            action: "find",
+            path: path.as_ref().to_owned(),
+            reason: Arc::new(error),
+        })?;
         let options =
             SledOptions::default().durability(self.config.durability).call_timeout(self.config.store_timeout);
-        let store = blocking(move || Ok(SledStore::open(&path, &options)?)).await?;
-        self.serve(kinds, Arc::new(store), began).await
+        let replayers = self.replayers();
+        let store = blocking(&replayers, move || Ok(SledStore::open(&path, &options)?)).await?;
+        self.serve(kinds, Arc::new(store), replayers, began).await
     }
 
     /// Opens on a store of another backend.
@@ -145,7 +170,8 @@ impl Builder {
     pub async fn open_on(self, store: Arc<dyn Store>) -> Result<Runtime, OpenError> {
         let began = Instant::now();
         let kinds = self.kinds()?;
-        self.serve(kinds, store, began).await
+        let replayers = self.replayers();
+        self.serve(kinds, store, replayers, began).await
     }
 
     fn kinds(&self) -> Result<Kinds, OpenError> {
@@ -160,13 +186,30 @@ impl Builder {
                 return Err(OpenError::KindTwice { kind: name });
             }
         }
+        let mut peers = Peers::default();
+        kinds.values().for_each(|kind| peers.add(kind.name(), kind.messages()));
+        let peers = Arc::new(peers);
+        kinds.values().for_each(|kind| kind.introduce(&peers));
         Ok(kinds)
     }
 
-    async fn serve(self, kinds: Kinds, store: Arc<dyn Store>, began: Instant) -> Result<Runtime, OpenError> {
+    fn replayers(&self) -> Replayers {
+        // As the standard library reads it, for threads that are given no size.
+        let of_process = std::env::var("RUST_MIN_STACK").ok().and_then(|bytes| bytes.parse().ok());
+        let bytes = self.config.replay_stack_bytes.max(of_process.unwrap_or_default());
+        Replayers::new(std::thread::available_parallelism().map_or(1, usize::from), bytes)
+    }
+
+    async fn serve(
+        self,
+        kinds: Kinds,
+        store: Arc<dyn Store>,
+        replayers: Replayers,
+        began: Instant,
+    ) -> Result<Runtime, OpenError> {
         let (config, progress) = (self.config, self.progress);
         let (surveyed, registered, to) = (Arc::clone(&store), kinds.clone(), Arc::clone(&progress));
-        let mut survey = blocking(move || survey(&*surveyed, &registered, &*to)).await?;
+        let mut survey = blocking(&replayers, move || survey(&*surveyed, &registered, &*to)).await?;
         let stored = Arc::new(Stored::new(Arc::clone(&survey.stored)));
         let needs = Arc::new(Needs::new(std::mem::take(&mut survey.dormant)));
         let epoch = survey.scanned.epoch.next();
@@ -200,11 +243,23 @@ impl Builder {
             Arc::clone(&stored),
             Arc::clone(&stop),
             survey.last_checkpoint,
+            &replayers,
         );
         let checkpointer = checkpointer.map_err(thread)?;
         let from = Arc::clone(&store);
-        let core =
-            Core::new(config, kinds, store, store_id, committer, checkpointer, counters, stored, needs, stop);
+        let core = Core::new(
+            config,
+            kinds,
+            store,
+            store_id,
+            committer,
+            checkpointer,
+            counters,
+            stored,
+            needs,
+            stop,
+            replayers,
+        );
         let core = Arc::new(core);
         // Before any handler runs: should one end the process, the next opening knows that this one began.
         announce(&core, epoch).await?;
@@ -225,7 +280,7 @@ async fn recover(
     survey: Survey,
     progress: Arc<Progress>,
 ) -> Result<RecoveryReport, OpenError> {
-    let Survey { extent, scanned, records, actors, suspect, unsettled, last_tried, .. } = survey;
+    let Survey { extent, scanned, records, actors, passive, suspect, unsettled, last_tried, .. } = survey;
     let mut report = RecoveryReport {
         store: extent.store,
         durability: extent.durability,
@@ -235,18 +290,31 @@ async fn recover(
         actors: 0,
         replayed: 0,
         with_care: unsettled,
+        passive_checked: passive.len(),
         failed: Vec::new(),
         torn_tail: scanned.torn.clone(),
         took: Duration::ZERO,
     };
     let (store_id, tried, kinds) = (extent.store, last_tried.clone(), core.kinds.clone());
-    let needs = Arc::clone(&core.needs);
-    let recovered = blocking(move || {
+    let (needs, replaying) = (Arc::clone(&core.needs), Arc::clone(core));
+    let recovered = blocking(&core.replayers, move || {
         let (store, last_tried, progress) = (&*store, tried.as_ref(), &*progress);
         let (scanned, kinds, needs) = (&scanned, &kinds, &needs);
-        let recovery =
-            Recovery { store, store_id, scanned, progress, kinds, needs, with_care: unsettled, last_tried };
-        recovery.restore_all(actors)
+        let replayers = &replaying.replayers;
+        let recovery = Recovery {
+            store,
+            store_id,
+            scanned,
+            progress,
+            kinds,
+            needs,
+            replayers,
+            with_care: unsettled,
+            last_tried,
+        };
+        let mut recovered = recovery.restore_all(actors)?;
+        recovery.check_passive(&passive, &mut recovered)?;
+        Ok(recovered)
     });
     let recovered = recovered.await?;
     core.counters.replayed(recovered.replayed);
@@ -292,31 +360,29 @@ fn go_on(core: &Arc<Core>, slots: &[Arc<Slot>]) -> usize {
     let mut wakes = Vec::new();
     for slot in slots {
         for outgoing in slot.owed() {
-            match deliver(core, slot, outgoing) {
-                Ok(wake) => wakes.extend(wake),
-                Err(outgoing) => {
-                    let (from, to) = (&slot.id, &outgoing.to);
-                    tracing::error!(%from, %to, "a message is owed to an actor whose kind is not registered");
-                }
-            }
+            wakes.extend(deliver(core, slot, outgoing));
         }
     }
     for slot in slots {
         if slot.with_idle(|active, _| !active.backlog.is_empty()) == Some(true) {
-            wakes.push((Arc::clone(slot), slot.start()));
+            wakes.push(slot.start());
         }
     }
-    for (slot, wake) in wakes {
-        begin(core, &slot, wake);
+    for wake in wakes {
+        begin(core, wake);
     }
     restored
 }
 
 async fn blocking<T: Send + 'static>(
+    replayers: &Replayers,
     call: impl FnOnce() -> Result<T, OpenError> + Send + 'static,
 ) -> Result<T, OpenError> {
-    match tokio::task::spawn_blocking(call).await {
+    match replayers.run(call).await {
         Ok(outcome) => outcome,
-        Err(error) => Err(StoreError::Backend { action: "open the store", reason: error.to_string() }.into()),
+        Err(panic) => {
+            let reason = format!("it panicked: {panic}");
+            Err(StoreError::Backend { action: "open the store", reason }.into())
+        }
     }
 }

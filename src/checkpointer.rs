@@ -1,17 +1,20 @@
 //! Writes checkpoints and cuts the log, on a thread of its own: no actor waits for either, and commits pass between.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::thread::JoinHandle;
 
+use relive_replay::checkpoint_body::verify;
+use relive_replay::guard::guarded;
 use relive_storage::record::CheckpointMark;
 use relive_storage::{Checkpoint, CheckpointHeader, CheckpointNumber, FrameWriter, Lsn, Store, StoreError};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, MutexGuard, mpsc, oneshot};
 
-use crate::committer::Committer;
+use crate::committer::{Committer, panicked};
 use crate::envelope::CheckpointRequest;
 use crate::error::Refused;
 use crate::limits::{CHECKPOINT_GROUP_BYTES_MAX, CHECKPOINT_GROUP_MAX, CHECKPOINT_QUEUE_MAX};
 use crate::pins::Pins;
+use crate::replayers::Replayers;
 use crate::slot::Slot;
 use crate::stats::Counters;
 use crate::stop::Stop;
@@ -20,7 +23,9 @@ use crate::stored::Stored;
 /// Hands checkpoints and cuts to the thread that does them.
 pub(crate) struct Checkpointer {
     jobs: mpsc::Sender<Job>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    /// Held by whoever asks for many checkpoints, so that they are written together.
+    gate: Arc<Mutex<()>>,
+    thread: StdMutex<Option<JoinHandle<()>>>,
 }
 
 enum Job {
@@ -49,6 +54,7 @@ struct Worker {
     stop: Arc<Stop>,
     last: CheckpointNumber,
     writer: FrameWriter,
+    gate: Arc<Mutex<()>>,
 }
 
 impl Checkpointer {
@@ -60,13 +66,20 @@ impl Checkpointer {
         stored: Arc<Stored>,
         stop: Arc<Stop>,
         last: CheckpointNumber,
+        replayers: &Replayers,
     ) -> std::io::Result<Self> {
         let (jobs, queue) = mpsc::channel(CHECKPOINT_QUEUE_MAX);
-        let worker = Worker { store, committer, counters, stored, stop, last, writer: FrameWriter::new() };
-        let thread = std::thread::Builder::new()
-            .name("relive-checkpointer".to_owned())
-            .spawn(move || worker.run(queue))?;
-        Ok(Self { jobs, thread: Mutex::new(Some(thread)) })
+        let told = Arc::clone(&stop);
+        let (gate, writer) = (Arc::new(Mutex::new(())), FrameWriter::new());
+        let worker =
+            Worker { store, committer, counters, stored, stop, last, writer, gate: Arc::clone(&gate) };
+        // States are decoded there, so it has the stack of those that restore actors.
+        let thread = replayers.thread("relive-checkpointer").spawn(move || {
+            if let Err(panic) = guarded(|| worker.run(queue)) {
+                told.set(Refused::Failed(Arc::new(panicked("write a checkpoint", &panic))));
+            }
+        })?;
+        Ok(Self { jobs, gate, thread: StdMutex::new(Some(thread)) })
     }
 
     /// Queues a checkpoint that was just taken; the slot's pins know that it was. Its number is given here.
@@ -75,6 +88,11 @@ impl Checkpointer {
         if let Err(mpsc::error::SendError(Job::Write(taken))) = self.jobs.send(Job::Write(taken)).await {
             taken.owner.fail(Refused::Stopped);
         }
+    }
+
+    /// Lets checkpoints gather until what it gives is dropped.
+    pub(crate) async fn hold(&self) -> MutexGuard<'_, ()> {
+        self.gate.lock().await
     }
 
     /// Cuts the log below a position that no actor needs; gives where it begins then.
@@ -104,6 +122,13 @@ impl Checkpointer {
 }
 
 impl Owner {
+    /// The checkpoint is not one; the actor goes on, and the log with it.
+    fn does_not_count(self, reason: String) {
+        let actor = self.slot.id.clone();
+        tracing::warn!(%actor, reason, "no checkpoint could be taken, the log keeps what it would have held");
+        self.fail(Refused::Checkpoint { actor, reason });
+    }
+
     fn fail(self, reason: Refused) {
         self.slot.change_pins(Pins::failed);
         self.request.tell(&Err(reason));
@@ -116,6 +141,7 @@ impl Worker {
         while let Some(job) = next.take().or_else(|| queue.blocking_recv()) {
             match job {
                 Job::Write(taken) => {
+                    drop(self.gate.blocking_lock());
                     let (group, other) = gather(taken, &mut queue);
                     self.write(group);
                     next = other;
@@ -137,13 +163,17 @@ impl Worker {
         if let Some(reason) = self.stop.reason() {
             return group.into_iter().for_each(|taken| taken.owner.fail(reason.clone()));
         }
-        let taken = group.into_iter().map(|Taken { mut checkpoint, owner }| {
+        let group = group.into_iter().filter_map(readable);
+        let taken = group.map(|Taken { mut checkpoint, owner }| {
             self.last = self.last.next();
             checkpoint.header.number = self.last;
             self.stored.add(&checkpoint.header.actor);
             (checkpoint, owner)
         });
         let (checkpoints, owners): (Vec<_>, Vec<_>) = taken.unzip();
+        if owners.is_empty() {
+            return;
+        }
         match self.store.put(&checkpoints) {
             Ok(()) => self.stable(&checkpoints, owners),
             Err(StoreError::TooLarge { .. }) if owners.len() > 1 => {
@@ -151,6 +181,10 @@ impl Worker {
                 for (checkpoint, owner) in checkpoints.into_iter().zip(owners) {
                     self.write(vec![Taken { checkpoint, owner }]);
                 }
+            }
+            Err(error) if is_of_the_checkpoint(&error) => {
+                let reason = error.to_string();
+                owners.into_iter().for_each(|owner| owner.does_not_count(reason.clone()));
             }
             Err(error) => {
                 let reason = self.failed(error);
@@ -200,17 +234,31 @@ impl Worker {
         }
     }
 
-    /// A checkpoint that is too large or did not read back costs log space, no data: the log stays. Anything else
-    /// ends the runtime.
+    /// The store has failed, and ends the runtime.
     fn failed(&self, error: StoreError) -> Refused {
         let error = Arc::new(error);
-        let mild = matches!(*error, StoreError::TooLarge { .. } | StoreError::CorruptCheckpoint { .. });
         tracing::error!(%error, "a checkpoint or a cut failed");
-        if !mild {
-            self.stop.set(Refused::Failed(Arc::clone(&error)));
-        }
+        self.stop.set(Refused::Failed(Arc::clone(&error)));
         Refused::Failed(error)
     }
+}
+
+/// Invariant: checkpoint-covers-log. Nothing is written, and no log is cut, on the strength of bytes that have not been
+/// read as the state that they are to become.
+fn readable(taken: Taken) -> Option<Taken> {
+    let Taken { checkpoint, owner } = taken;
+    match verify(&owner.slot.kind, &checkpoint) {
+        Ok(()) => Some(Taken { checkpoint, owner }),
+        Err(error) => {
+            owner.does_not_count(format!("the state does not survive its codec: {error}"));
+            None
+        }
+    }
+}
+
+/// A checkpoint that is too large or did not read back costs log space, no data: the log stays.
+fn is_of_the_checkpoint(error: &StoreError) -> bool {
+    matches!(error, StoreError::TooLarge { .. } | StoreError::CorruptCheckpoint { .. })
 }
 
 /// Takes further checkpoints out of the queue, as long as they fit together: not two of one actor, and not too many

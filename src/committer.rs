@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use relive_replay::guard::guarded;
 use relive_storage::block::BLOCK_HEADER_BYTES;
 use relive_storage::frame::FrameContext;
 use relive_storage::limits::BLOCK_BYTES_MAX;
@@ -82,6 +83,11 @@ impl Appending<'_> {
     }
 }
 
+/// What becomes of a panic of the backend.
+pub(crate) fn panicked(action: &'static str, panic: &str) -> StoreError {
+    StoreError::Backend { action, reason: format!("it panicked: {panic}") }
+}
+
 fn stopped() -> StoreError {
     StoreError::Poisoned { reason: "the committer has stopped".to_owned() }
 }
@@ -110,9 +116,13 @@ impl Committer {
             stop,
         });
         let for_thread = Arc::clone(&shared);
-        let thread = std::thread::Builder::new()
-            .name("relive-committer".to_owned())
-            .spawn(move || for_thread.run(&*store))?;
+        // A backend may panic, and those who wait for its commits must hear of it.
+        let thread = std::thread::Builder::new().name("relive-committer".to_owned()).spawn(move || {
+            if let Err(panic) = guarded(|| for_thread.run(&*store)) {
+                for_thread.fail(&Arc::new(panicked("commit", &panic)));
+                for_thread.is_over();
+            }
+        })?;
         Ok(Self { retained, shared, thread: Mutex::new(Some(thread)) })
     }
 
@@ -265,6 +275,11 @@ impl Shared {
             // Its memory is warm, unless the store keeps the block.
             spare = block.into_bytes().try_into_mut().map_or_else(|_| Vec::new(), Vec::from);
         }
+        self.is_over();
+    }
+
+    /// Tells everybody who waits that nothing more is committed.
+    fn is_over(&self) {
         let error = self.buffer().failed.get_or_insert_with(|| Arc::new(stopped())).clone();
         self.watermark.end(&error);
         self.space.notify_waiters();

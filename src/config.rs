@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use relive_storage::Durability;
 
+use crate::limits::{REPLAY_STACK_BYTES, SHUTDOWN_TIMEOUT};
+
 /// When an actor is checkpointed: as soon as one of the bounds is reached.
 ///
 /// Bounds are per actor and count what happened since its last checkpoint. Besides, the runtime checkpoints whoever
@@ -54,7 +56,8 @@ impl CheckpointPolicy {
 /// A handler that ends the process (an abort, a stack that overflows) is found out by the openings after it. The first
 /// goes on as usual. When its process ends before it is through with what it found, the next one tries actor by
 /// actor, with a note in the log ahead of each, and the one after that tries the deliveries of the actor that was under
-/// way one by one. So a delivery that always ends the process is left out after at most `tries + 3` ends.
+/// way one by one. So a delivery that always ends the process is left out after at most `tries + 3` ends; unless somebody
+/// may have been answered, or have what it sent: then the actor stops, and every other opening tries it again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RestartPolicy {
@@ -135,6 +138,10 @@ pub struct Config {
     pub passivate_after: Duration,
     /// How long a call into the store may take before the store is given up as hung. Default 30 s.
     pub store_timeout: Duration,
+    /// How many bytes of stack the threads have on which actors are restored. Default 128 MiB.
+    pub replay_stack_bytes: usize,
+    /// How long a shutdown waits for each of its parts. Default 30 s.
+    pub shutdown_timeout: Duration,
 }
 
 impl Default for Config {
@@ -146,6 +153,8 @@ impl Default for Config {
             log_bytes: 256 << 20,
             passivate_after: Duration::from_secs(60),
             store_timeout: Duration::from_secs(30),
+            replay_stack_bytes: REPLAY_STACK_BYTES,
+            shutdown_timeout: SHUTDOWN_TIMEOUT,
         }
     }
 }

@@ -17,10 +17,12 @@ use crate::error::Refused;
 use crate::limits::MAINTENANCE_INTERVAL;
 use crate::needs::Needs;
 use crate::quarantine::Quarantine;
+use crate::replayers::Replayers;
 use crate::slot::Slot;
 use crate::stats::Counters;
 use crate::stop::Stop;
 use crate::stored::Stored;
+use crate::timer::sleep;
 
 /// The registered actor types, by name.
 pub(crate) type Kinds = BTreeMap<&'static str, Arc<dyn Kind>>;
@@ -37,10 +39,12 @@ pub(crate) struct Core {
     pub(crate) quarantine: Quarantine,
     pub(crate) needs: Arc<Needs>,
     pub(crate) stored: Arc<Stored>,
+    pub(crate) replayers: Replayers,
     pub(crate) tokio: Handle,
     /// Gone once the runtime is shut down, so that forgotten references do not keep the store open.
     store: RwLock<Option<Arc<dyn Store>>>,
     closing: AtomicBool,
+    keeps_sends: AtomicBool,
     stop: Arc<Stop>,
     turns: AtomicUsize,
     indebted: AtomicUsize,
@@ -61,6 +65,7 @@ impl Core {
         stored: Arc<Stored>,
         needs: Arc<Needs>,
         stop: Arc<Stop>,
+        replayers: Replayers,
     ) -> Self {
         Self {
             config,
@@ -73,9 +78,11 @@ impl Core {
             quarantine: Quarantine::default(),
             needs,
             stored,
+            replayers,
             tokio: Handle::current(),
             store: RwLock::new(Some(store)),
             closing: AtomicBool::new(false),
+            keeps_sends: AtomicBool::new(false),
             stop,
             turns: AtomicUsize::new(0),
             indebted: AtomicUsize::new(0),
@@ -117,6 +124,16 @@ impl Core {
     /// Takes nothing more from outside.
     pub(crate) fn close(&self) {
         self.closing.store(true, Ordering::Release);
+    }
+
+    /// What actors send stays owed from now on, and goes out after the next opening: so that actors that keep each other
+    /// busy come to an end.
+    pub(crate) fn keep_sends(&self) {
+        self.keeps_sends.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn keeps_sends(&self) -> bool {
+        self.keeps_sends.load(Ordering::Acquire)
     }
 
     /// Whether messages from outside are taken, and why not.
@@ -185,7 +202,7 @@ impl Core {
             tokio::select! {
                 biased;
                 () = self.quiet() => return,
-                () = tokio::time::sleep(MAINTENANCE_INTERVAL) => {}
+                () = sleep(MAINTENANCE_INTERVAL) => {}
             }
             let (turns, indebted) =
                 (self.turns.load(Ordering::Acquire), self.indebted.load(Ordering::Acquire));

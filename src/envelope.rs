@@ -49,6 +49,11 @@ impl Envelope {
         }
     }
 
+    /// Whether somebody waits for the reply.
+    pub(crate) fn has_asker(&self) -> bool {
+        matches!(self.waiter, Waiter::Asker(_))
+    }
+
     /// Who waits for the reply; from then on nobody does.
     pub(crate) fn take_asker(&mut self) -> Option<ReplyTo> {
         match std::mem::replace(&mut self.waiter, Waiter::Nobody) {

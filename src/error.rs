@@ -78,7 +78,7 @@ pub enum OpenError {
     #[error("the records of an actor are damaged: {0}; restore the store's files, no record was changed")]
     Records(Halt),
     /// The call was made outside a tokio runtime.
-    #[error("there is no tokio runtime here: open inside one, with its time driver enabled")]
+    #[error("there is no tokio runtime here, nothing was opened: open the store inside of one")]
     NoTokio,
 }
 
@@ -94,37 +94,100 @@ impl OpenError {
     }
 }
 
-/// An actor that can't go on: it failed on a delivery as often as its restart policy allows, or in a way that no retry
-/// mends. The others go on; it stays so until the store is reopened.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error(
-    "{actor} has failed after {tries} tries and takes nothing more until the runtime is reopened: {halt}"
-)]
+/// An actor that can't go on. The others do; its history is as it was, and nothing is accepted for it until the store is
+/// reopened.
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ActorFailure {
     /// Which actor.
     pub actor: ActorId,
-    /// How often the delivery was tried.
+    /// What that means for what it had done.
+    pub cause: FailureCause,
+    /// How often the delivery was tried in this life.
     pub tries: u32,
     /// Why it stopped.
-    #[source]
     pub halt: Halt,
 }
+
+/// What the failure of an actor means for what it had done before, and so what there is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FailureCause {
+    /// What it had certainly handled could not be replayed, by this code or in these surroundings. It is never left out
+    /// or tried under new keys: the next opening with code that can replay it goes on as if nothing had been.
+    Replay,
+    /// It failed on a delivery that an opening found, and of which the log does not tell whether it was handled before: it
+    /// may have been answered. So it is not left out: the next opening tries it again.
+    Undecided,
+    /// It failed on a delivery that was never handled, and is not to leave it out, by its policy or because its
+    /// quarantine is full. The next opening tries it again.
+    Delivery,
+    /// Its part of the store is damaged.
+    Damaged,
+    /// Code outside of its handlers unwound in its turn. The next opening restores it.
+    Unwound,
+}
+
+impl ActorFailure {
+    /// What to do about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self.cause {
+            FailureCause::Damaged => ErrorKind::Corrupt,
+            _ => ErrorKind::Reopen,
+        }
+    }
+}
+
+impl std::fmt::Display for ActorFailure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { actor, cause, tries, halt } = self;
+        match cause {
+            FailureCause::Replay => write!(
+                f,
+                "{actor} is stopped, the replay of what it had handled failed: {halt}; its history is untouched: reopen \
+                 with code and settings that can replay it"
+            ),
+            FailureCause::Undecided => write!(
+                f,
+                "{actor} is stopped after {tries} tries of a delivery that an opening found, and that may have been handled \
+                 before: {halt}; its history is untouched: reopen with code and settings that can handle it"
+            ),
+            FailureCause::Delivery => write!(
+                f,
+                "{actor} is stopped after {tries} tries: {halt}; the delivery is still in the log, and is tried again when \
+                 the store is reopened"
+            ),
+            FailureCause::Damaged => {
+                write!(
+                    f,
+                    "{actor} is stopped, its part of the store can't be read: {halt}; restore the store's files"
+                )
+            }
+            FailureCause::Unwound => write!(
+                f,
+                "{actor} is stopped, code outside of its handlers unwound: {halt}; its history is untouched: reopen the store"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for ActorFailure {}
 
 /// Why a message was not taken, or a caller is no longer waited on.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refused {
-    /// The message does not encode.
-    #[error("the message {message} can't be encoded: {source}")]
+    /// The message does not survive being encoded and decoded.
+    #[error("the message {message:?} does not survive its codec, it was not sent: {reason}")]
     Codec {
         /// Its type.
         message: &'static str,
         /// What the codec says.
-        source: CodecError,
+        reason: CodecError,
     },
     /// The message is over its limit.
-    #[error("the message {message} has {found} bytes, at most {limit} are allowed")]
+    #[error("the message {message:?} has {found} bytes, at most {limit} are allowed: it was not sent")]
     TooLarge {
         /// Its type.
         message: &'static str,
@@ -134,7 +197,10 @@ pub enum Refused {
         limit: usize,
     },
     /// The message was registered for no handler of the actor.
-    #[error("{actor} has no handler registered for the message {:?}", &**message)]
+    #[error(
+        "{actor} has no handler registered for the message {:?}, it was not sent: add `handles` where the kind is registered",
+        &**message
+    )]
     Unhandled {
         /// The receiver.
         actor: ActorId,
@@ -167,7 +233,7 @@ pub enum Refused {
     )]
     Quarantined(Arc<Quarantined>),
     /// The delivery is not in quarantine: it never was, or was tried again or dropped before.
-    #[error("{rsn} of {actor} is not in quarantine")]
+    #[error("{rsn} of {actor} is not in quarantine, nothing was changed: it never was, or has left it")]
     NotQuarantined {
         /// Whose delivery.
         actor: ActorId,
@@ -175,11 +241,36 @@ pub enum Refused {
         rsn: Rsn,
     },
     /// The store has failed: nothing is taken until it is reopened.
-    #[error("the store has failed, the runtime takes nothing more until it is reopened: {0}")]
+    #[error("the runtime takes nothing more until the store is reopened: {0}")]
     Failed(Arc<StoreError>),
+    /// No checkpoint of the actor could be taken. The actor goes on, and the log keeps what the checkpoint would have
+    /// held.
+    #[error(
+        "no checkpoint of {actor} could be taken: {reason}; the log still holds everything, and grows until one can"
+    )]
+    Checkpoint {
+        /// Which actor.
+        actor: ActorId,
+        /// Why.
+        reason: String,
+    },
+    /// A handler waits for its own actor, which handles nothing before the handler is done.
+    #[error(
+        "{actor} would wait for itself: it handles nothing before its present delivery is done; use `cx.send` instead"
+    )]
+    WaitsForItself {
+        /// Which actor.
+        actor: ActorId,
+    },
     /// The runtime is shutting down or gone.
-    #[error("the runtime is shut down")]
+    #[error("the runtime is shut down; what was acknowledged is there after reopening")]
     Stopped,
+    /// The tokio runtime in which the store was opened is gone, and with it everything that ran there.
+    #[error(
+        "the tokio runtime in which the store was opened is gone, nothing runs any more: reopen the store in one that lasts, \
+         what was acknowledged is there"
+    )]
+    HostGone,
     /// The time that the caller gave was up.
     #[error("the time given was up")]
     Timeout,
@@ -196,8 +287,11 @@ impl Refused {
             | Self::Gap { .. }
             | Self::OutOfRange { .. }
             | Self::Quarantined(_)
+            | Self::Checkpoint { .. }
+            | Self::WaitsForItself { .. }
             | Self::NotQuarantined { .. } => ErrorKind::Input,
-            Self::Actor(_) | Self::Failed(_) | Self::Stopped => ErrorKind::Reopen,
+            Self::Actor(failure) => failure.kind(),
+            Self::Failed(_) | Self::Stopped | Self::HostGone => ErrorKind::Reopen,
             Self::Timeout => ErrorKind::Retry,
         }
     }
@@ -210,8 +304,7 @@ impl Refused {
 pub struct TellError<M> {
     /// The message.
     pub message: M,
-    /// Why.
-    #[source]
+    /// Why. The sentence tells it, so that it is no source as well.
     pub reason: Refused,
 }
 
@@ -239,7 +332,6 @@ pub enum AskError<M> {
         /// The message.
         message: M,
         /// Why.
-        #[source]
         reason: Refused,
     },
     /// The message was accepted, but no answer came: it is *unknown* whether it was or will be handled. If its
@@ -247,14 +339,13 @@ pub enum AskError<M> {
     #[error("the message was accepted, but there is no answer, and its outcome is unknown: {reason}")]
     Unknown {
         /// Why.
-        #[source]
         reason: Refused,
     },
     /// The message was handled, but its reply does not decode.
-    #[error("the message was handled, but its reply can't be decoded: {source}")]
+    #[error("the message was handled, but its reply can't be decoded: {reason}")]
     Reply {
         /// What the codec says.
-        source: CodecError,
+        reason: CodecError,
     },
 }
 
@@ -285,7 +376,7 @@ impl<M> std::fmt::Debug for AskError<M> {
                 f.debug_struct("NotAccepted").field("reason", reason).finish_non_exhaustive()
             }
             Self::Unknown { reason } => f.debug_struct("Unknown").field("reason", reason).finish(),
-            Self::Reply { source } => f.debug_struct("Reply").field("source", source).finish(),
+            Self::Reply { reason } => f.debug_struct("Reply").field("reason", reason).finish(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use relive_replay::{Effects, Halt, Quarantined, step};
+use relive_replay::{Divergence, Effects, Halt, Quarantined, step};
 use relive_storage::Rsn;
 use relive_storage::record::{Delivery, Quarantine};
 use tokio::task::coop::consume_budget;
@@ -14,6 +14,7 @@ use crate::active::Active;
 use crate::encoder::Encoder;
 use crate::envelope::Envelope;
 use crate::error::Refused;
+use crate::handling::Handling;
 use crate::limits::FREED_PLACES_MAX;
 use crate::live::Live;
 use crate::received::Logged;
@@ -58,9 +59,11 @@ impl Turn<'_> {
             self.leave_out(envelope, &decision);
             return Ok(());
         }
-        let effects = self.step(&envelope.delivery).await?;
+        let wants_reply = envelope.has_asker();
+        let effects = self.step(&envelope.delivery, wants_reply).await?;
         self.after_try(&envelope.delivery).await?;
-        self.release(envelope, effects)
+        self.release(envelope, effects);
+        Ok(())
     }
 
     /// Gives the decision to leave a delivery out, if there is one, when it is stable. Tells the log of a try that may
@@ -79,10 +82,14 @@ impl Turn<'_> {
         }
         let Some(suspects) = &mut active.suspects else { return Ok(None) };
         let tries = active.tape.attempts(rsn);
-        let exhausted = suspects.blames(rsn) && tries >= self.core.config.restarts.tries;
-        if exhausted && !suspects.was_through(&active.instance) {
+        let over = tries.checked_sub(self.core.config.restarts.tries).filter(|_| suspects.blames(rsn));
+        let may_be_known =
+            delivery.asked || rsn <= active.tape.settled() || suspects.was_through(&active.instance);
+        // One of which somebody may know is not left out. It is tried again and again, so that code that can handle it does;
+        // and after each end of the process the actor stops for one opening, so that the others are served.
+        if over.is_some_and(|over| !may_be_known || over % 2 == 1) {
             let (actor, message) = (self.slot.id.clone(), delivery.message.to_string());
-            return Err(Broken::Halted(Halt::ProcessEnded { actor, rsn, message, tries }));
+            return Err(Broken::Halted(Halt::ProcessEnded { actor, rsn, message, tries, may_be_known }));
         }
         if suspects.calls_for_note(rsn) {
             Box::pin(self.note_attempt(rsn)).await?;
@@ -93,8 +100,18 @@ impl Turn<'_> {
     /// Tells the log that a try that was noted is over, before anything of it is released: so that a process that ends
     /// later does not count against it, and what others have seen of it is never left out.
     async fn after_try(&mut self, delivery: &Delivery) -> Result<(), Broken> {
-        let suspects = self.active.suspects.as_ref();
-        if suspects.is_some_and(|suspects| suspects.blames(delivery.rsn)) {
+        let Some(suspects) = &self.active.suspects else { return Ok(()) };
+        let instance = &self.active.instance;
+        if suspects.are_over(delivery.rsn)
+            && let Some((receiver, received)) = suspects.unsent(instance)
+        {
+            // What it sent in a life before can't be taken back, and this life has not sent it.
+            let (actor, rsn) = (self.slot.id.clone(), delivery.rsn);
+            let expected = format!("{received} messages to {receiver}, which has them");
+            let found = format!("{}", instance.sent_to(receiver));
+            return Err(Broken::Halted(Divergence::new(actor, rsn, expected, found).into()));
+        }
+        if suspects.blames(delivery.rsn) {
             Box::pin(self.note_attempt(delivery.rsn)).await?;
         }
         Ok(())
@@ -109,8 +126,9 @@ impl Turn<'_> {
     /// Goes past a delivery without handling it: nothing changes but that it is in quarantine.
     fn leave_out(&mut self, envelope: &mut Envelope, decision: &Quarantine) {
         let delivery = &envelope.delivery;
+        let origin = self.active.instance.origin(delivery.rsn);
         self.active.instance.skip(delivery, decision);
-        let entry = Arc::new(Quarantined::new(&self.slot.id, delivery, decision));
+        let entry = Arc::new(Quarantined::new(&self.slot.id, delivery, origin, decision));
         self.core.quarantine.add(Arc::clone(&entry));
         self.core.counters.quarantined();
         if let Some(asker) = envelope.take_asker() {
@@ -119,15 +137,16 @@ impl Turn<'_> {
         self.free_places(envelope);
     }
 
-    async fn step(&mut self, delivery: &Delivery) -> Result<Effects, Broken> {
+    async fn step(&mut self, delivery: &Delivery, wants_reply: bool) -> Result<Effects, Broken> {
         let Active { instance, tape, since_checkpoint, suspects, .. } = &mut *self.active;
-        let mut live = Live { core: self.core, slot: self.slot, tape, events: 0, bytes: 0 };
+        let mut live = Live { core: self.core, slot: self.slot, tape, wants_reply, events: 0, bytes: 0 };
         let span = tracing::debug_span!("relive::delivery", actor = %self.slot.id, rsn = delivery.rsn.get(),
             message = %delivery.message, replaying = false);
         let stepped = {
             let mut stepping = pin!(step(instance, delivery, &mut live));
             let mut poll = |task: &mut Context<'_>| {
                 let _entered = span.enter();
+                let _handling = Handling::enter(&**self.slot);
                 stepping.as_mut().poll(task)
             };
             // Who waits does so in a box: it would be a good part of each turn's memory.
@@ -154,14 +173,10 @@ impl Turn<'_> {
     }
 
     /// The delivery is done: its effects leave, in order.
-    fn release(&mut self, envelope: &mut Envelope, effects: Effects) -> Result<(), Broken> {
+    fn release(&mut self, envelope: &mut Envelope, effects: Effects) {
         if !effects.sends.is_empty() {
             self.slot.owe(&effects.sends);
-            release(self.core, self.slot, effects.sends).map_err(|outgoing| Halt::Unhandled {
-                actor: outgoing.to,
-                rsn: envelope.delivery.rsn,
-                message: outgoing.message.to_string(),
-            })?;
+            release(self.core, self.slot, effects.sends);
         }
         if let Some(reply) = effects.reply
             && let Some(asker) = envelope.take_asker()
@@ -169,7 +184,6 @@ impl Turn<'_> {
             let _ = asker.send(Ok(reply));
         }
         self.free_places(envelope);
-        Ok(())
     }
 
     /// A delivery that is done no longer takes a place in the mailbox.

@@ -23,9 +23,12 @@
 //! | `survey`, `covered`, `recovery`, `report` | **the way of a crash**, for a whole store: scan; restore, compare channels; tell |
 //! | `suspects`, `settling` | what may have ended the process, and getting through it with care |
 //! | `quarantine` | deliveries that are left out, for whoever looks |
+//! | `shutdown` | the end in good order: drain, checkpoint, close |
 //! | `restart`, `supervision`, `activation` | the same for one actor: after a panic, or from passive |
 //! | `active` | an actor in memory |
 //! | `config`, `limits`, `error`, `stats`, `clock`, `stop` | what can be set, what is bounded, what can go wrong, what is counted, time, the end |
+//! | `replayers` | threads that restore actors, with a stack as large as any |
+//! | `waiting`, `handling`, `timer` | how callers wait for an actor, and not for themselves; time without a time driver |
 //! | `replay_filter` | hides the log lines of a replay |
 //!
 //! Below it lie `relive-storage` (what is durable) and `relive-replay` (what is deterministic).
@@ -46,6 +49,7 @@ mod encoder;
 mod envelope;
 mod error;
 mod handle;
+mod handling;
 mod hashes;
 mod limits;
 mod live;
@@ -61,12 +65,14 @@ mod received;
 mod recovery;
 #[cfg(feature = "tracing-filter")]
 mod replay_filter;
+mod replayers;
 mod report;
 mod request;
 mod restart;
 mod retained;
 mod runtime;
 mod settling;
+mod shutdown;
 mod slot;
 mod stats;
 mod stop;
@@ -74,14 +80,16 @@ mod stored;
 mod supervision;
 mod survey;
 mod suspects;
+mod timer;
 mod turn;
+mod waiting;
 mod watermark;
 
 pub use actor_ref::ActorRef;
 pub use builder::Builder;
 pub use config::{CheckpointPolicy, Config, RestartPolicy, WhenExhausted};
 pub use envelope::Receipted;
-pub use error::{ActorFailure, AskError, OpenError, Refused, TellError};
+pub use error::{ActorFailure, AskError, FailureCause, OpenError, Refused, TellError};
 pub use producer::{Producer, ProducerReceipt};
 pub use relive_replay::{
     Actor, Context, Divergence, Halt, Handle, KindBuilder, Message, Quarantined, SendError,
@@ -92,6 +100,7 @@ pub use replay_filter::HideReplays;
 pub use report::{RecoveryProgress, RecoveryReport};
 pub use request::{Ask, Receipt, Tell};
 pub use runtime::{ReferError, Runtime};
+pub use shutdown::{LeftForReplay, ShutdownReport};
 pub use stats::Stats;
 
 /// The two crates below, for backends and tools.

@@ -63,3 +63,12 @@ pub(crate) const QUARANTINED_BYTES_MAX: usize = 16 << 20;
 
 /// How often policies that go by time are looked at, and idle actors looked for.
 pub(crate) const MAINTENANCE_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How much stack the threads have on which actors are restored, unless it is set. Twice what a generous host gives its own.
+pub(crate) const REPLAY_STACK_BYTES: usize = 128 << 20;
+
+/// How long a shutdown waits for what was accepted to be handled, and for the checkpoints after that, unless it is set.
+pub(crate) const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Of how many passive actors of each kind an opening reads the checkpoint as a state.
+pub(crate) const PASSIVE_CHECKED_MAX: usize = 256;

@@ -16,6 +16,8 @@ pub(crate) struct Live<'a> {
     pub(crate) core: &'a Core,
     pub(crate) slot: &'a Slot,
     pub(crate) tape: &'a mut Tape,
+    /// Somebody waits for the reply.
+    pub(crate) wants_reply: bool,
     /// Events logged by this step, and the bytes of their frames.
     pub(crate) events: u64,
     pub(crate) bytes: u64,
@@ -43,6 +45,14 @@ impl Determinants for Live<'_> {
             drop(encoder);
             self.core.committer.stable(appended.end).await.map_err(|error| not_logged(error.to_string()))
         })
+    }
+
+    fn wants_reply(&self) -> bool {
+        self.wants_reply
+    }
+
+    fn checks_values(&self) -> bool {
+        true
     }
 
     fn finish(&mut self, actor: &ActorId, rsn: Rsn, events: u32, digest: Option<u64>) -> Result<(), Halt> {

@@ -10,20 +10,31 @@ use crate::error::Refused;
 use crate::limits::{CHECKPOINTS_ASKED_MAX, MAINTENANCE_INTERVAL};
 use crate::slot::Slot;
 use crate::stats::Counters;
+use crate::timer::sleep;
 use crate::turn::begin;
 
-/// Runs until everything ends.
+/// Runs until everything ends. When it does not come to its end, the tokio in which it runs is gone, or it has panicked:
+/// then nobody looks after the log, and everything ends.
 pub(crate) async fn maintain(core: Arc<Core>) {
+    struct Watch(Arc<Core>);
+    impl Drop for Watch {
+        fn drop(&mut self) {
+            self.0.stop(Refused::HostGone);
+        }
+    }
+    let _watch = Watch(Arc::clone(&core));
     let retained = &core.committer.retained;
     let (mut start, mut patience) = (retained.start(), Patience::default());
-    let mut interval = tokio::time::interval(MAINTENANCE_INTERVAL);
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut tick = Box::pin(sleep(MAINTENANCE_INTERVAL));
     loop {
         let by_time = tokio::select! {
             _ = core.stopped() => return,
-            _ = interval.tick() => true,
+            () = &mut tick => true,
             () = retained.grown() => false,
         };
+        if by_time {
+            tick = Box::pin(sleep(MAINTENANCE_INTERVAL));
+        }
         if by_time {
             look_after_actors(&core);
         }
@@ -97,8 +108,7 @@ async fn checkpoint_laggards(core: &Arc<Core>, target: Lsn) -> Result<(), Refuse
 async fn wake_laggards(core: &Arc<Core>, target: Lsn) -> Result<(), Refused> {
     while let Some(at) = core.needs.dormant_before(target, CHECKPOINTS_ASKED_MAX) {
         let (store, reading) = (core.store()?, Arc::clone(core));
-        let reading = core.tokio.spawn_blocking(move || wake_those_at(&reading, &*store, at));
-        match reading.await {
+        match core.replayers.run(move || wake_those_at(&reading, &*store, at)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) if error.is_corrupt() => {
                 tracing::error!(%error, "the log is kept for actors whose names can't be read");
@@ -108,7 +118,10 @@ async fn wake_laggards(core: &Arc<Core>, target: Lsn) -> Result<(), Refused> {
                 core.fail(Arc::new(error));
                 return Err(core.stopped().await);
             }
-            Err(_) => return Err(Refused::Stopped),
+            Err(panic) => {
+                tracing::error!(panic, "the log is kept for actors whose names can't be read");
+                return Ok(());
+            }
         }
     }
     Ok(())
@@ -185,6 +198,6 @@ fn passivate(core: &Arc<Core>, slot: &Arc<Slot>) {
 
 fn request_checkpoint(core: &Arc<Core>, slot: &Arc<Slot>) {
     if let Some(wake) = slot.request_checkpoint(None) {
-        begin(core, slot, wake);
+        begin(core, wake);
     }
 }

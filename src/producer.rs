@@ -9,12 +9,13 @@ use relive_storage::record::Sender;
 use relive_storage::{ActorId, Name, Ssn};
 use tokio::sync::oneshot;
 
-use crate::actor_ref::ActorRef;
+use crate::actor_ref::{ActorRef, Target};
 use crate::core::Core;
 use crate::envelope::{Receipted, Waiter};
 use crate::error::{Refused, TellError};
 use crate::mailbox::Mail;
-use crate::request::{answer, prepare, submit};
+use crate::request::{prepare, submit};
+use crate::waiting::{answer, may_wait_for};
 
 /// A named sender outside, which numbers what it sends to each actor from 1.
 ///
@@ -81,7 +82,7 @@ impl Producer {
         match submit(&self.core, &to.target().slot, mail).await {
             Ok(_) => {
                 self.last.insert(to.id().clone(), ssn);
-                Ok(ProducerReceipt { core: Arc::clone(&self.core), ssn, receipted })
+                Ok(ProducerReceipt { target: Arc::clone(to.target()), ssn, receipted })
             }
             Err(reason) => Err(TellError { message, reason }),
         }
@@ -97,7 +98,7 @@ impl std::fmt::Debug for Producer {
 /// Resolves when a producer's message is on stable storage.
 #[must_use = "the message is accepted; only the receipt tells when it is on stable storage"]
 pub struct ProducerReceipt {
-    core: Arc<Core>,
+    target: Arc<Target>,
     ssn: Ssn,
     receipted: oneshot::Receiver<Result<Receipted, Refused>>,
 }
@@ -118,7 +119,9 @@ impl ProducerReceipt {
     /// # Cancel safety
     /// Dropped, nothing changes.
     pub async fn durable(self) -> Result<Receipted, Refused> {
-        answer(&self.core, self.receipted).await
+        let Target { core, slot } = &*self.target;
+        may_wait_for(slot)?;
+        answer(core, slot, self.receipted).await
     }
 }
 

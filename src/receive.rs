@@ -172,9 +172,13 @@ impl Turn<'_> {
         encoder.put_discharge(rsn);
         self.append_and_wait(encoder, &mut logged).await?;
         self.core.counters.delivered(logged.fresh);
+        let received = self.active.instance.received();
+        if anew.is_some() {
+            self.active.instance.redeliver(received, rsn);
+        }
         self.active.instance.discharge(rsn);
         self.core.quarantine.remove(&self.slot.id, rsn);
-        let _ = done.send(Ok(if anew.is_some() { self.active.instance.received() } else { rsn }));
+        let _ = done.send(Ok(if anew.is_some() { received } else { rsn }));
         Ok(())
     }
 }

@@ -1,22 +1,24 @@
 //! From what a store holds to actors, at open: restore every actor that has log after its checkpoint, and compare what
 //! receivers know with what senders sent. Blocking; writes nothing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use relive_replay::checkpoint_body::revive;
-use relive_replay::{Halt, Instance};
-use relive_storage::{ActorId, Rsn, Scanned, Ssn, Store, StoreId, boundary};
+use relive_replay::guard::guarded;
+use relive_replay::{Divergence, Halt, Instance};
+use relive_storage::{ActorId, Rsn, Scanned, Ssn, Store, StoreError, StoreId, boundary};
 
 use crate::activation::{Activated, Source, Unrestored, newest_whole};
 use crate::active::Active;
 use crate::core::Kinds;
 use crate::envelope::Debtor;
-use crate::error::{ActorFailure, OpenError};
+use crate::error::{ActorFailure, FailureCause, OpenError};
 use crate::needs::Needs;
 use crate::pins::Pins;
-use crate::report::{Progress, RecoveryProgress};
+use crate::replayers::Replayers;
+use crate::report::{Progress, RecoveryProgress, tell};
 use crate::slot::Slot;
 use crate::survey::FoundActor;
 use crate::suspects::{Care, Suspects, Watched};
@@ -38,6 +40,7 @@ pub(crate) struct Recovery<'a> {
     pub(crate) progress: &'a Progress,
     pub(crate) kinds: &'a Kinds,
     pub(crate) needs: &'a Arc<Needs>,
+    pub(crate) replayers: &'a Replayers,
     /// Nothing that may have ended the process is run here: it is left to be tried with care.
     pub(crate) with_care: bool,
     /// The actor that was tried when the process ended.
@@ -45,8 +48,9 @@ pub(crate) struct Recovery<'a> {
 }
 
 enum Outcome {
-    Restored(Box<Activated>),
-    Failed(Halt),
+    /// Restored, with whether deliveries were replayed that were perhaps never handled before.
+    Restored(Box<Activated>, bool),
+    Failed(FailureCause, Halt),
 }
 
 impl Recovery<'_> {
@@ -73,30 +77,78 @@ impl Recovery<'_> {
         let threads = threads(tokio.as_ref()).min(work.len());
         std::thread::scope(|scope| {
             for _ in 0..threads {
-                scope.spawn(|| {
+                let work_on = || {
                     let _context = tokio.as_ref().map(tokio::runtime::Handle::enter);
                     while let Some(item) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
                         let item = item.lock().unwrap_or_else(PoisonError::into_inner).take();
                         let Some((slot, found)) = item else { continue };
-                        let outcome = self.restore(&slot, found);
+                        let outcome = self.guarded_restore(&slot, found);
                         boundary!("recovery.actor");
                         let replayed = match &outcome {
-                            Ok(Outcome::Restored(activated)) => activated.replayed,
+                            Ok(Outcome::Restored(activated, _)) => activated.replayed,
                             _ => 0,
                         };
                         let total = deliveries.fetch_add(replayed, Ordering::Relaxed) + replayed;
                         let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
                         done.push((slot, outcome));
                         let (actors, of) = (done.len(), work.len());
-                        (self.progress)(RecoveryProgress::Replaying { actors, of, deliveries: total });
+                        drop(done);
+                        tell(self.progress, RecoveryProgress::Replaying { actors, of, deliveries: total });
                     }
-                });
+                };
+                // What one thread does not get to another does; without any, this one does it.
+                let started = self.replayers.thread("relive-replay").spawn_scoped(scope, work_on);
+                if let Err(error) = started {
+                    tracing::error!(%error, "a thread that restores actors could not be started");
+                }
             }
         });
         let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if done.len() < work.len() {
+            return Err(StoreError::Backend {
+                action: "start a thread",
+                reason: "no actor could be restored".to_owned(),
+            }
+            .into());
+        }
         let (failed, unhandled) = self.install(done)?;
         boundary!("recovery.restored");
         Ok(Recovered { slots, replayed: deliveries.into_inner(), failed, unhandled })
+    }
+
+    /// Reads the checkpoints of passive actors as their states, so that one that this code can't read is told now and not
+    /// when somebody needs it.
+    pub(crate) fn check_passive(
+        &self,
+        passive: &[ActorId],
+        recovered: &mut Recovered,
+    ) -> Result<(), OpenError> {
+        for id in passive {
+            let Some(kind) = self.kinds.get(id.kind()) else { continue };
+            // A damaged one is found when it is needed, and falls back.
+            let checkpoint = match newest_whole(self.store, id) {
+                Ok((Some(checkpoint), false)) => checkpoint,
+                Ok(_) => continue,
+                Err(error) if error.is_corrupt() => continue,
+                Err(error) => return Err(error.into()),
+            };
+            if let Err(error) = revive(kind, &checkpoint, self.store_id) {
+                let slot = Arc::new(Slot::new(id.clone(), Arc::clone(kind), Arc::clone(self.needs)));
+                let rsn = checkpoint.header.rsn;
+                let halt = Halt::Checkpoint { actor: id.clone(), rsn, reason: error.0 };
+                recovered.failed.push(fail(&slot, FailureCause::Replay, halt));
+                recovered.slots.push(slot);
+            }
+        }
+        Ok(())
+    }
+
+    /// A panic that is of no handler stops the actor, not the opening.
+    fn guarded_restore(&self, slot: &Slot, found: FoundActor) -> Result<Outcome, OpenError> {
+        guarded(|| self.restore(slot, found)).unwrap_or_else(|panic| {
+            let halt = Halt::Unwound { actor: slot.id.clone(), panic };
+            Ok(Outcome::Failed(FailureCause::Replay, halt))
+        })
     }
 
     fn restore(&self, slot: &Slot, found: FoundActor) -> Result<Outcome, OpenError> {
@@ -114,27 +166,40 @@ impl Recovery<'_> {
         let (checkpoint, fell_back) = newest_whole(self.store, &slot.id)?;
         let matches =
             checkpoint.as_ref().map_or(Rsn::NONE, |checkpoint| checkpoint.header.rsn) == found.floor;
-        let before = (self.with_care && found.is_suspect()).then(|| found.tape.certain().next());
+        let (certain, last) = (found.tape.certain(), found.tape.last());
+        let (settled, attempts) = (found.tape.settled(), found.tape.all_attempts().clone());
+        let before = (self.with_care && found.is_suspect()).then(|| certain.next());
         let mut outcome = if fell_back || !matches {
             source.activate(before)
         } else {
             source.replay(checkpoint.as_ref(), found.tape, before)
         };
-        if let Err(Unrestored::Halted(halt @ Halt::Panicked { .. })) = &outcome {
-            // It panicked here before the crash too. The deliveries ahead of it are restored, and it gets the tries
-            // that its policy gives, live.
+        // Up to here it was handled, and what fails there is no first try. What comes after may never have been handled:
+        // it is tried live, from the delivery on that halted.
+        if let Err(Unrestored::Halted(halt)) = &outcome
+            && halt.rsn() > certain
+            && !matches!(halt, Halt::Corrupt { .. })
+        {
             let rsn = halt.rsn();
-            tracing::warn!(error = %halt, "a recorded delivery panics; it is tried again live");
+            tracing::warn!(error = %halt, "a recorded delivery, perhaps not handled before, fails; it is tried again live");
+            let tried = matches!(halt, Halt::Panicked { .. }).then_some((rsn, 1));
             outcome = source.activate(Some(rsn));
             if let Ok(activated) = &mut outcome {
-                activated.active.tried = Some((rsn, 1));
+                activated.active.tried = tried;
             }
         }
         match outcome {
-            Ok(activated) => Ok(Outcome::Restored(Box::new(activated))),
+            Ok(mut activated) => {
+                activated.active.tape.inherit_tries(settled, attempts);
+                let tried = activated.active.instance.handled().min(last) > certain;
+                Ok(Outcome::Restored(Box::new(activated), tried))
+            }
             Err(Unrestored::Halted(halt @ Halt::Corrupt { .. })) => Err(OpenError::Records(halt)),
-            Err(Unrestored::Halted(halt)) => Ok(Outcome::Failed(halt)),
+            Err(Unrestored::Halted(halt)) => Ok(Outcome::Failed(FailureCause::Replay, halt)),
             Err(Unrestored::Store(error)) => Err(error.into()),
+            Err(Unrestored::Over) => {
+                Err(StoreError::Poisoned { reason: "the runtime has ended".to_owned() }.into())
+            }
         }
     }
 
@@ -142,36 +207,39 @@ impl Recovery<'_> {
     fn install(&self, done: Vec<Done>) -> Result<Installed, OpenError> {
         let mut restored = Restored::new();
         let mut failed = Vec::new();
+        let mut tried = BTreeSet::new();
         for (slot, outcome) in done {
             match outcome? {
-                Outcome::Restored(activated) => {
+                Outcome::Restored(activated, has_tried) => {
                     slot.owe(&activated.outbox);
+                    if has_tried {
+                        tried.insert(slot.id.clone());
+                    }
                     restored.insert(slot.id.clone(), (slot, activated.active));
                 }
-                Outcome::Failed(halt) => {
-                    tracing::error!(actor = %slot.id, error = %halt, "the actor could not be restored");
-                    failed.push(slot.fail(halt, 1));
-                }
+                Outcome::Failed(cause, halt) => failed.push(fail(&slot, cause, halt)),
+            }
+        }
+        let diverged = self.check_channels(&restored, &tried)?;
+        for halt in diverged {
+            if let Halt::Divergence(divergence) = &halt
+                && let Some((slot, _)) = restored.remove(&divergence.actor)
+            {
+                failed.push(fail(&slot, FailureCause::Replay, halt));
             }
         }
         for (receiver, (_, active)) in &restored {
             for (sender, received) in active.instance.received_from() {
-                let Some((sender_slot, sending)) = restored.get(sender) else {
-                    continue;
-                };
-                // With care a sender has deliveries ahead in which it may have sent this, and will send it again.
-                if !self.with_care || sending.backlog.is_empty() {
-                    check_channel(&sending.instance, receiver, received)?;
+                if let Some((sender, _)) = restored.get(sender) {
+                    sender.settle(receiver, received);
                 }
-                sender_slot.settle(receiver, received);
             }
         }
         let mut heard = self.heard(&restored)?;
         let mut unhandled = Vec::new();
         for (slot, mut active) in restored.into_values() {
             if !active.backlog.is_empty() {
-                let heard =
-                    if self.last_tried == Some(&slot.id) { std::mem::take(&mut heard) } else { Vec::new() };
+                let heard = heard.remove(&slot.id).unwrap_or_default();
                 let last = active.instance.received();
                 let (suspects, watched) = Suspects::new(last, self.care_for(&slot.id), heard);
                 active.suspects = Some(suspects);
@@ -182,26 +250,51 @@ impl Recovery<'_> {
         Ok((failed, unhandled))
     }
 
-    /// What receivers have of the actor that was tried last beyond what it knows to have sent. Looks at all actors, also
-    /// those that are passive: rare enough.
-    fn heard(&self, restored: &Restored) -> Result<Vec<(ActorId, Ssn)>, OpenError> {
-        let mut heard = Vec::new();
-        let Some((sender, (_, sending))) = self.last_tried.and_then(|sender| restored.get_key_value(sender))
-        else {
-            return Ok(heard);
-        };
-        if !self.with_care || sending.backlog.is_empty() {
-            return Ok(heard);
+    /// Invariant: no-orphan. No receiver knows more of a channel than its sender has sent, or may still send in what it has
+    /// ahead. A sender that replayed deliveries of which no record tells what they did has perhaps been given other code:
+    /// then it is the one to stop, and what its receivers have is right.
+    fn check_channels(&self, restored: &Restored, tried: &BTreeSet<ActorId>) -> Result<Vec<Halt>, OpenError> {
+        let mut diverged = BTreeMap::new();
+        for (receiver, (_, active)) in restored {
+            for (sender, received) in active.instance.received_from() {
+                let Some((_, sending)) = restored.get(sender) else { continue };
+                let sent = sending.instance.sent_to(receiver);
+                if received <= sent || !sending.backlog.is_empty() {
+                    continue;
+                }
+                if !tried.contains(sender) {
+                    let (sender, receiver) = (sender.clone(), receiver.clone());
+                    return Err(OpenError::Orphan { receiver, sender, received, sent });
+                }
+                let expected = format!("{received} messages to {receiver}, which has them");
+                let rsn = sending.instance.handled();
+                let divergence = Divergence::new(sender.clone(), rsn, expected, sent.to_string());
+                diverged.insert(sender.clone(), Halt::from(divergence));
+            }
         }
-        let mut add = |receiver: &Instance| {
-            let of_it = receiver.received_from().find(|(from, _)| *from == sender);
-            if let Some((_, received)) =
-                of_it.filter(|(_, ssn)| *ssn > sending.instance.sent_to(receiver.id()))
-            {
-                heard.push((receiver.id().clone(), received));
+        Ok(diverged.into_values().collect())
+    }
+
+    /// What receivers have of actors that have deliveries ahead, beyond what these know to have sent. For the actor in which
+    /// the process may have ended all actors are looked at, also those that are passive: rare enough.
+    fn heard(&self, restored: &Restored) -> Result<BTreeMap<ActorId, Vec<(ActorId, Ssn)>>, OpenError> {
+        let mut heard: BTreeMap<ActorId, Vec<(ActorId, Ssn)>> = BTreeMap::new();
+        let mut add = |receiver: &Instance, of: Option<&ActorId>| {
+            for (sender, received) in receiver.received_from() {
+                let wanted = of.is_none_or(|of| of == sender);
+                if let Some((_, sending)) = restored.get(sender).filter(|_| wanted)
+                    && !sending.backlog.is_empty()
+                    && received > sending.instance.sent_to(receiver.id())
+                {
+                    heard.entry(sender.clone()).or_default().push((receiver.id().clone(), received));
+                }
             }
         };
-        restored.values().for_each(|(_, active)| add(&active.instance));
+        restored.values().for_each(|(_, active)| add(&active.instance, None));
+        let last_tried = self.last_tried.filter(|_| self.with_care);
+        let Some(last_tried) = last_tried.filter(|last| restored.contains_key(*last)) else {
+            return Ok(heard);
+        };
         let mut passive = Vec::new();
         self.store.list(&mut |header| {
             passive.extend((!restored.contains_key(&header.actor)).then_some(header.actor));
@@ -212,7 +305,7 @@ impl Recovery<'_> {
             let Some(kind) = self.kinds.get(actor.kind()) else { continue };
             // One that can't be read has failed, or will when it is needed.
             if let Ok((receiver, _)) = revive(kind, &checkpoint, self.store_id) {
-                add(&receiver);
+                add(&receiver, Some(last_tried));
             }
         }
         Ok(heard)
@@ -244,16 +337,7 @@ type Installed = (Vec<Arc<ActorFailure>>, Vec<(Arc<Slot>, Watched)>);
 /// An actor with what became of it.
 type Done = (Arc<Slot>, Result<Outcome, OpenError>);
 
-/// Invariant: no-orphan. No receiver knows more of a channel than its sender has sent.
-fn check_channel(
-    sender: &Instance,
-    receiver: &ActorId,
-    received: relive_storage::Ssn,
-) -> Result<(), OpenError> {
-    let sent = sender.sent_to(receiver);
-    if received > sent {
-        let (sender, receiver) = (sender.id().clone(), receiver.clone());
-        return Err(OpenError::Orphan { receiver, sender, received, sent });
-    }
-    Ok(())
+fn fail(slot: &Slot, cause: FailureCause, halt: Halt) -> Arc<ActorFailure> {
+    tracing::error!(actor = %slot.id, error = %halt, "the actor could not be restored");
+    slot.fail(cause, halt, 1)
 }

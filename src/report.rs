@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use relive_replay::guard::guarded;
 use relive_storage::{Durability, Epoch, StoreId};
 
 use crate::error::ActorFailure;
@@ -50,6 +51,9 @@ pub struct RecoveryReport {
     /// The opening before did not get through what it found: its process ended on the way. What it may have ended in is
     /// tried with care, one actor at a time, and is quarantined when it ends the process again and again.
     pub with_care: bool,
+    /// Passive actors whose checkpoints were read as their states, to find those that this code can't read: up to 256 of
+    /// each kind.
+    pub passive_checked: usize,
     /// Actors that could not be restored; the others serve.
     pub failed: Vec<Arc<ActorFailure>>,
     /// The remains of a commit that was never acknowledged, if there were any; they are cut.
@@ -60,3 +64,10 @@ pub struct RecoveryReport {
 
 /// The callback that is told how far recovery has come.
 pub(crate) type Progress = dyn Fn(RecoveryProgress) + Send + Sync;
+
+/// Tells the callback, which may panic.
+pub(crate) fn tell(progress: &Progress, step: RecoveryProgress) {
+    if let Err(panic) = guarded(|| progress(step)) {
+        tracing::warn!(panic, "the callback that is told of the progress panicked");
+    }
+}

@@ -22,7 +22,9 @@ use crate::envelope::{Waiter, places_of};
 use crate::error::{AskError, Refused, TellError};
 use crate::mailbox::Mail;
 use crate::slot::Slot;
+use crate::timer::within;
 use crate::turn::post;
+use crate::waiting::{answer, may_wait_for};
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -210,10 +212,10 @@ impl<'a, A: Actor, M: Message> Ask<'a, A, M> {
             let mail = Mail { sender, message: name, payload: &payload, waiter };
             submit(core, slot, mail).await?;
             accepted = true;
-            answer(core, reply).await
+            answer(core, slot, reply).await
         };
         match limited(timeout, asking).await {
-            Ok(reply) => decode(&reply).map_err(|source| AskError::Reply { source }),
+            Ok(reply) => decode(&reply).map_err(|reason| AskError::Reply { reason }),
             Err(reason) if accepted => Err(AskError::Unknown { reason }),
             Err(reason) => Err(AskError::NotAccepted { message, reason }),
         }
@@ -241,12 +243,13 @@ impl Receipt {
     ///
     /// # Errors
     /// [`Refused`]: it is *unknown* whether the message is on stable storage. If it is, it will be handled after a
-    /// reopening; a producer that sends everything again is dropped where it was.
+    /// reopening; a producer may send everything again, and duplicates are dropped.
     ///
     /// # Cancel safety
     /// Dropped, nothing changes.
     pub async fn durable(&self) -> Result<(), Refused> {
         let Target { core, slot } = &*self.target;
+        may_wait_for(slot)?;
         core.unless_stopped(slot.wait_logged(self.number)).await?
     }
 }
@@ -271,7 +274,7 @@ fn encoded<A: Actor, M: Message, T>(
         }
         Ok(look(name, payload))
     });
-    looked.map_err(|source| Refused::Codec { message: M::NAME, source })?
+    looked.map_err(|reason| Refused::Codec { message: M::NAME, reason })?
 }
 
 /// Checks and encodes a message, before anything is changed.
@@ -285,6 +288,9 @@ pub(crate) fn prepare<A: Actor, M: Message>(
 /// Waits for the log to be within its budget and for a place in the mailbox, and puts the message there.
 pub(crate) async fn submit(core: &Arc<Core>, slot: &Arc<Slot>, mail: Mail<'_>) -> Result<u64, Refused> {
     core.unless_stopped(core.committer.retained.not_held_back()).await?;
+    if matches!(mail.waiter, Waiter::Asker(_)) || slot.places.available_permits() == 0 {
+        may_wait_for(slot)?;
+    }
     let places = slot.places.acquire_many(places_of(mail.payload));
     let places = core.unless_stopped(places).await?.map_err(|_| Refused::Stopped)?;
     core.intake()?;
@@ -293,24 +299,12 @@ pub(crate) async fn submit(core: &Arc<Core>, slot: &Arc<Slot>, mail: Mail<'_>) -
     Ok(number)
 }
 
-/// Waits for what comes back.
-pub(crate) async fn answer<T>(
-    core: &Core,
-    back: oneshot::Receiver<Result<T, Refused>>,
-) -> Result<T, Refused> {
-    match core.unless_stopped(back).await? {
-        Ok(answer) => answer,
-        // Whoever would have answered is gone: with the runtime, which says why, or is about to.
-        Err(_) => Err(core.stop_reason().unwrap_or(Refused::Stopped)),
-    }
-}
-
 async fn limited<T>(
     timeout: Option<Duration>,
     future: impl Future<Output = Result<T, Refused>>,
 ) -> Result<T, Refused> {
     match timeout {
-        Some(timeout) => tokio::time::timeout(timeout, future).await.unwrap_or(Err(Refused::Timeout)),
+        Some(timeout) => within(timeout, future).await.unwrap_or(Err(Refused::Timeout)),
         None => future.await,
     }
 }

@@ -6,70 +6,85 @@ use std::sync::Arc;
 use relive_replay::{Halt, Tape};
 use relive_storage::limits::QUARANTINE_REASON_BYTES_MAX;
 use relive_storage::record::Quarantine;
-use relive_storage::{Rsn, Store, StoreError};
+use relive_storage::{Rsn, Store};
 
 use crate::activation::{Source, Unrestored};
 use crate::active::Active;
 use crate::core::Core;
-use crate::error::Refused;
+use crate::error::{FailureCause, Refused};
 use crate::limits::{QUARANTINED_BYTES_MAX, QUARANTINED_MAX};
 use crate::slot::Slot;
 use crate::supervision::{Verdict, judge};
+use crate::timer::sleep;
 
-/// Loads an actor, or restarts one that halted, as often as its policy allows. `None` when it has failed, or all has.
-pub(crate) async fn bring_back(
+/// Loads an actor that is passive. `None` when it has failed, or all has.
+pub(crate) async fn activate(core: &Arc<Core>, slot: &Arc<Slot>) -> Option<Box<Active>> {
+    match load(core, slot, None).await {
+        Ok(active) => Some(active),
+        Err(unrestored) => {
+            could_not_be_loaded(core, slot, None, unrestored);
+            None
+        }
+    }
+}
+
+/// Restarts an actor that halted, as often as its policy allows. `None` when it has failed, or all has.
+pub(crate) async fn restart(
     core: &Arc<Core>,
     slot: &Arc<Slot>,
-    mut halted: Option<Box<Active>>,
-    mut halt: Option<Halt>,
+    halted: Box<Active>,
+    halt: Halt,
 ) -> Option<Box<Active>> {
+    let mut tried = halted.tried;
+    let rsn = halt.rsn();
+    let undecided = halted.suspects.as_ref().is_some_and(|suspects| suspects.may_have_handled(rsn, &halt));
     let mut condemned = None;
-    let mut tried = halted.as_ref().and_then(|active| active.tried);
-    loop {
-        let mut before = None;
-        if let Some(halt) = halt.take() {
-            match judge(&core.config.restarts, &mut tried, &halt) {
-                Verdict::Retry { after } => {
-                    before = Some(halt.rsn());
-                    core.counters.restarted();
-                    tracing::warn!(actor = %slot.id, error = %halt, wait = ?after, "restarting from checkpoint and log");
-                    core.unless_stopped(tokio::time::sleep(after)).await.ok()?;
-                }
-                Verdict::LeaveOut { tries } if halted.as_ref().is_none_or(|active| has_room(active)) => {
-                    before = Some(halt.rsn());
-                    condemned = Some(Quarantine { rsn: halt.rsn(), tries, reason: reason(&halt) });
-                    tracing::error!(actor = %slot.id, error = %halt, tries, "the delivery goes into quarantine");
-                }
-                Verdict::LeaveOut { tries } | Verdict::Fail { tries } => {
-                    give_up(slot, halted, halt, tries);
-                    return None;
-                }
-            }
+    match judge(&core.config.restarts, &mut tried, &halt, !undecided) {
+        Verdict::Retry { after } => {
+            core.counters.restarted();
+            tracing::warn!(actor = %slot.id, error = %halt, wait = ?after, "restarting from checkpoint and log");
+            core.unless_stopped(sleep(after)).await.ok()?;
         }
-        match load(core, slot, before).await {
-            Ok(mut active) => {
-                active.tried = tried;
-                active.condemned = condemned;
-                if let Some(halted) = halted.take() {
-                    active.succeed(*halted);
-                }
-                return Some(active);
-            }
-            Err(Unrestored::Halted(again)) => {
-                // Another delivery, ahead of the one that halted before: the next try stops ahead of that one.
-                halt = Some(again);
-            }
-            Err(Unrestored::Store(error)) if error.is_corrupt() => {
-                // Damage to this actor's part of the store is no reason to stop the others.
-                let (actor, rsn) = (slot.id.clone(), before.unwrap_or_default());
-                give_up(slot, halted, Halt::Corrupt { actor, rsn, what: error.to_string() }, 1);
-                return None;
-            }
-            Err(Unrestored::Store(error)) => {
-                core.fail(Arc::new(error));
-                return None;
-            }
+        Verdict::LeaveOut { tries } if has_room(&halted) => {
+            condemned = Some(Quarantine { rsn, tries, reason: reason(&halt) });
+            tracing::error!(actor = %slot.id, error = %halt, tries, "the delivery goes into quarantine");
         }
+        Verdict::LeaveOut { tries } | Verdict::Fail { tries } => {
+            let cause = if undecided { FailureCause::Undecided } else { FailureCause::Delivery };
+            give_up(slot, Some(halted), cause, halt, tries);
+            return None;
+        }
+    }
+    match load(core, slot, Some(rsn)).await {
+        Ok(mut active) => {
+            active.tried = tried;
+            active.condemned = condemned;
+            active.succeed(*halted);
+            Some(active)
+        }
+        Err(unrestored) => {
+            could_not_be_loaded(core, slot, Some(halted), unrestored);
+            None
+        }
+    }
+}
+
+/// Whatever a running actor is loaded from it had handled, in this life or in one before: so a halt there is never a first
+/// try. The actor stops, and nothing of it changes.
+fn could_not_be_loaded(core: &Core, slot: &Slot, halted: Option<Box<Active>>, unrestored: Unrestored) {
+    match unrestored {
+        Unrestored::Halted(halt @ Halt::Corrupt { .. }) => {
+            give_up(slot, halted, FailureCause::Damaged, halt, 1)
+        }
+        Unrestored::Halted(halt) => give_up(slot, halted, FailureCause::Replay, halt, 1),
+        Unrestored::Store(error) if error.is_corrupt() => {
+            // Damage to this actor's part of the store is no reason to stop the others.
+            let (actor, what) = (slot.id.clone(), error.to_string());
+            let halt = Halt::Corrupt { actor, rsn: Rsn::NONE, what };
+            give_up(slot, halted, FailureCause::Damaged, halt, 1);
+        }
+        Unrestored::Store(error) => core.fail(Arc::new(error)),
+        Unrestored::Over => {}
     }
 }
 
@@ -91,9 +106,12 @@ fn reason(halt: &Halt) -> String {
     reason
 }
 
-fn give_up(slot: &Slot, halted: Option<Box<Active>>, halt: Halt, tries: u32) {
-    tracing::error!(actor = %slot.id, error = %halt, tries, "the actor has failed");
-    let failure = slot.fail(halt, tries);
+fn give_up(slot: &Slot, halted: Option<Box<Active>>, cause: FailureCause, halt: Halt, tries: u32) {
+    tracing::error!(actor = %slot.id, error = %halt, tries, ?cause, "the actor has failed");
+    if let Some(suspects) = halted.as_ref().and_then(|halted| halted.suspects.as_ref()) {
+        suspects.have_failed(&halt);
+    }
+    let failure = slot.fail(cause, halt, tries);
     let Some(halted) = halted else { return };
     for envelope in halted.backlog.into_envelopes() {
         envelope.waiter.refuse(Refused::Actor(Arc::clone(&failure)));
@@ -105,25 +123,23 @@ fn give_up(slot: &Slot, halted: Option<Box<Active>>, halt: Halt, tries: u32) {
 }
 
 async fn load(core: &Arc<Core>, slot: &Arc<Slot>, before: Option<Rsn>) -> Result<Box<Active>, Unrestored> {
-    let stopped = |reason: Refused| Unrestored::Store(StoreError::Poisoned { reason: reason.to_string() });
-    let store = core.store().map_err(stopped)?;
+    let store = core.store().map_err(|_| Unrestored::Over)?;
     if slot.pins().needed().is_none() && !core.stored.may_have(&slot.id) {
         // Neither checkpoint nor log: it never received anything, and there is nothing to wait for.
         let source = source(core, slot, &*store);
         let activated = source.replay(None, Tape::after(Rsn::NONE), before)?;
         return Ok(Box::new(activated.active));
     }
-    let (core, slot) = (Arc::clone(core), Arc::clone(slot));
-    let loading = tokio::task::spawn_blocking(move || {
-        let source = source(&core, &slot, &*store);
+    let (loading, slot) = (Arc::clone(core), Arc::clone(slot));
+    let actor = slot.id.clone();
+    let loaded = core.replayers.run(move || {
+        let source = source(&loading, &slot, &*store);
         let span = tracing::info_span!("relive::replay", actor = %slot.id, replaying = true);
         let activated = span.in_scope(|| source.activate(before))?;
-        core.counters.replayed(activated.replayed);
+        loading.counters.replayed(activated.replayed);
         Ok(Box::new(activated.active))
     });
-    loading
-        .await
-        .unwrap_or_else(|error| Err(stopped(Refused::Stopped)).inspect_err(|_| tracing::error!(%error)))
+    loaded.await.unwrap_or_else(|panic| Err(Unrestored::Halted(Halt::Unwound { actor, panic })))
 }
 
 /// What an actor is loaded from, as it is now.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use relive_replay::{Actor, Quarantined};
-use relive_storage::{ActorId, Lsn, Name, NameError, Rsn, StoreError, check_name};
-use tokio::sync::oneshot;
+use relive_storage::{ActorId, Lsn, Name, NameError, Rsn, check_name};
+use tokio::sync::{OnceCell, oneshot};
 
 use crate::actor_ref::ActorRef;
 use crate::core::Core;
@@ -13,26 +13,33 @@ use crate::error::{ActorFailure, Refused};
 use crate::maintenance::cut;
 use crate::producer::Producer;
 use crate::report::RecoveryReport;
-use crate::request::answer;
+use crate::shutdown::{ShutdownReport, close, shut_down};
 use crate::stats::Stats;
 use crate::turn::begin;
+use crate::waiting::{answer, may_wait_for};
 
-/// The checkpoint of an actor with fewer records than this since the last one is not worth it at shutdown: replaying
-/// them takes less time than writing it.
-const WORTH_A_CHECKPOINT_RECORDS: u64 = 64;
-
-/// Actors that survive crashes, over one store. Lives in the caller's tokio runtime and owns none.
+/// Actors that survive crashes, over one store. Lives in the caller's tokio runtime and owns none. Cheap to clone: all
+/// clones are the same runtime.
 ///
-/// Dropping it ends everything at once, as a crash would: nothing acknowledged is lost, the next opening replays.
-/// [`Runtime::shutdown`] ends it so that the next opening has little to replay.
+/// Dropping the last one ends everything at once, as a crash would: nothing acknowledged is lost, the next opening
+/// replays. [`Runtime::shutdown`] ends it so that the next opening has nothing to replay.
+#[derive(Clone)]
 pub struct Runtime {
     core: Arc<Core>,
+    owner: Arc<Owner>,
+}
+
+/// What the clones of a runtime share: with the last of them it ends.
+struct Owner {
+    core: Arc<Core>,
     report: RecoveryReport,
+    shut_down: OnceCell<Result<ShutdownReport, Refused>>,
 }
 
 impl Runtime {
     pub(crate) fn new(core: Arc<Core>, report: RecoveryReport) -> Self {
-        Self { core, report }
+        let owner = Owner { core: Arc::clone(&core), report, shut_down: OnceCell::new() };
+        Self { core, owner: Arc::new(owner) }
     }
 
     /// A reference to the actor of this key, which exists whether anything was ever sent to it or not.
@@ -57,7 +64,7 @@ impl Runtime {
     /// What the opening found and did.
     #[must_use]
     pub fn recovery(&self) -> &RecoveryReport {
-        &self.report
+        &self.owner.report
     }
 
     /// What was counted since the opening.
@@ -66,14 +73,11 @@ impl Runtime {
         self.core.counters.snapshot()
     }
 
-    /// Why the runtime takes nothing any more, when its store has failed. What was acknowledged is there after
-    /// reopening.
+    /// Why the runtime takes nothing any more, when its store has failed ([`Refused::Failed`]) or the tokio in which it was
+    /// opened is gone ([`Refused::HostGone`]). What was acknowledged is there after reopening.
     #[must_use]
-    pub fn failed(&self) -> Option<Arc<StoreError>> {
-        match self.core.stop_reason() {
-            Some(Refused::Failed(error)) => Some(error),
-            _ => None,
-        }
+    pub fn failed(&self) -> Option<Refused> {
+        self.core.stop_reason().filter(|reason| !matches!(reason, Refused::Stopped))
     }
 
     /// The actors that have failed, with the reason of each.
@@ -90,8 +94,8 @@ impl Runtime {
     }
 
     /// Takes a delivery out of quarantine and delivers its message anew, as one from outside and after all that the
-    /// actor has received by now. Gives the new delivery, when both are on stable storage. Its side effects have
-    /// idempotency keys of their own.
+    /// actor has received by now. Gives the new delivery, when both are on stable storage. Its side effects keep
+    /// their idempotency keys.
     ///
     /// # Errors
     /// [`Refused::NotQuarantined`] when it has left the quarantine before; [`Refused::Unhandled`] when no handler takes
@@ -107,6 +111,7 @@ impl Runtime {
             return Err(Refused::Unhandled { actor, message });
         }
         let places = places_of(&entry.payload);
+        may_wait_for(&slot)?;
         let held = self.core.unless_stopped(slot.places.acquire_many(places)).await?;
         held.map_err(|_| Refused::Stopped)?.forget();
         self.discharge(entry, Some(places)).await
@@ -125,16 +130,17 @@ impl Runtime {
 
     async fn discharge(&self, entry: &Quarantined, anew: Option<u32>) -> Result<Rsn, Refused> {
         let slot = self.core.slot(&entry.actor).ok_or_else(|| not_quarantined(entry))?;
+        may_wait_for(&slot)?;
         let (done, outcome) = oneshot::channel();
         let request = DischargeRequest { rsn: entry.rsn, anew, done };
         match self.core.intake().and_then(|()| slot.request_discharge(request)) {
-            Ok(wake) => begin(&self.core, &slot, wake),
+            Ok(wake) => begin(&self.core, wake),
             Err(reason) => {
                 slot.places.add_permits(anew.unwrap_or_default() as usize);
                 return Err(reason);
             }
         }
-        answer(&self.core, outcome).await
+        answer(&self.core, &slot, outcome).await
     }
 
     /// How many actors are in memory; all others are passive.
@@ -161,72 +167,50 @@ impl Runtime {
         self.core.unless_stopped(cut(&self.core)).await?
     }
 
-    /// Ends the runtime in good order: takes nothing more from outside, handles what was accepted, checkpoints what is
-    /// worth it, syncs, and closes the store. A handler that waits for its side effect is waited for.
+    /// Ends the runtime in good order: takes nothing more from outside, handles what was accepted, checkpoints every actor
+    /// that has log after its checkpoint, syncs, and closes the store. The next opening has nothing to replay, so that it
+    /// may run other code; the report says where that could not be reached.
+    ///
+    /// Each part is bounded by [`Builder::shutdown_timeout`](crate::Builder::shutdown_timeout). When actors are still busy
+    /// after that (they keep sending to each other, or a handler waits for its side effect), what they send from then on
+    /// stays owed and goes out after the next opening; and a handler that does not end is left, to be run again then.
     ///
     /// # Errors
     /// [`Refused::Failed`] when the store failed before or meanwhile; what was acknowledged is there after reopening.
     ///
     /// # Cancel safety
-    /// Dropped, the runtime ends as by a crash.
-    pub async fn shutdown(self) -> Result<(), Refused> {
-        self.core.close();
-        self.core.drained().await;
-        self.checkpoint_what_is_worth_it().await;
-        self.core.drained().await;
-        let closed = self.end(true).await;
-        // The last commit, of what nobody waits for, may have failed too.
-        self.failed().map_or(closed, |error| Err(Refused::Failed(error)))
+    /// Dropped, it goes on when it is called again, on this or another clone; when all are dropped, the runtime ends as by a
+    /// crash.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(runtime: relive::Runtime) -> Result<(), relive::Refused> {
+    /// for left in runtime.shutdown().await?.left {
+    ///     eprintln!("{} has something left to replay: {}", left.actor, left.reason);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn shutdown(&self) -> impl Future<Output = Result<ShutdownReport, Refused>> + Send + use<> {
+        let owner = Arc::clone(&self.owner);
+        async move { owner.shut_down.get_or_init(|| shut_down(&owner.core)).await.clone() }
     }
 
     /// Ends the runtime as a crash would: what is not on stable storage is given up, nothing is checkpointed. Returns when
     /// the store is closed. For tests of what survives.
-    pub async fn crash(self) {
-        self.core.stop(Refused::Stopped);
-        // A crash has nobody to tell.
-        let _ = self.end(false).await;
-    }
-
-    async fn checkpoint_what_is_worth_it(&self) {
-        let mut waiting = Vec::new();
-        for slot in self.core.all_slots() {
-            let worth_it =
-                slot.with_idle(|active, _| active.since_checkpoint.records >= WORTH_A_CHECKPOINT_RECORDS);
-            if worth_it != Some(true) {
-                continue;
-            }
-            let (waiter, outcome) = oneshot::channel();
-            if let Some(wake) = slot.request_checkpoint(Some(waiter)) {
-                begin(&self.core, &slot, wake);
-                waiting.push(outcome);
-            }
-        }
-        for outcome in waiting {
-            // One that fails leaves its log, which is as good.
-            let _ = self.core.unless_stopped(outcome).await;
-        }
-    }
-
-    /// Ends the threads, and closes the store; tells whether that went well.
-    async fn end(&self, drain: bool) -> Result<(), Refused> {
+    ///
+    /// # Cancel safety
+    /// Dropped, the runtime has ended all the same.
+    pub fn crash(&self) -> impl Future<Output = ()> + Send + use<> {
         let core = Arc::clone(&self.core);
-        let ended = tokio::task::spawn_blocking(move || {
-            core.checkpointer.stop();
-            core.committer.stop(drain);
+        async move {
             core.stop(Refused::Stopped);
-        });
-        let _ = ended.await;
-        self.core.quiet().await;
-        let Some(store) = self.core.release_store() else { return Ok(()) };
-        let closed = tokio::task::spawn_blocking(move || if drain { store.close() } else { Ok(()) }).await;
-        match closed {
-            Ok(Err(error)) => Err(Refused::Failed(Arc::new(error))),
-            _ => Ok(()),
+            // A crash has nobody to tell.
+            let _ = close(&core, false).await;
         }
     }
 }
 
-impl Drop for Runtime {
+impl Drop for Owner {
     fn drop(&mut self) {
         self.core.stop(Refused::Stopped);
         drop(self.core.release_store());
@@ -237,7 +221,7 @@ impl Drop for Runtime {
 
 impl std::fmt::Debug for Runtime {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Runtime").field("report", &self.report).finish_non_exhaustive()
+        f.debug_struct("Runtime").field("report", &self.owner.report).finish_non_exhaustive()
     }
 }
 

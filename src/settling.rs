@@ -27,7 +27,7 @@ pub(crate) async fn get_through(
     let mut at_once = JoinSet::new();
     for (slot, mut watched) in found {
         watched.permit();
-        begin(core, &slot, slot.start());
+        begin(core, slot.start());
         if watched.care == Care::None {
             at_once.spawn(async move { watched.survives().await });
         } else {

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, Semaphore, oneshot};
 
 use crate::active::Active;
 use crate::envelope::{CheckpointRequest, Debtor, DischargeRequest};
-use crate::error::{ActorFailure, Refused};
+use crate::error::{ActorFailure, FailureCause, Refused};
 use crate::limits::{MAILBOX_PLACES_MAX, OUTBOX_MESSAGES_MAX};
 use crate::mailbox::{Batch, Mail, Mailbox, Next};
 use crate::needs::Needs;
@@ -67,11 +67,34 @@ pub(crate) struct Intake {
 }
 
 /// What follows from putting something into a slot.
+#[must_use = "the actor goes on only when its turn is begun"]
 pub(crate) enum Wake {
-    /// A turn is to be started, from memory or by activation.
-    Start(Option<Box<Active>>),
+    /// A turn is to be started.
+    Start(Start),
     /// A turn is under way and will see it.
     Running,
+}
+
+/// An actor that is to be run by a turn, from memory or by activation. Whoever has it is the only one; dropped without a
+/// turn, it puts the actor back to where it was.
+pub(crate) struct Start {
+    slot: Arc<Slot>,
+    active: Option<Option<Box<Active>>>,
+}
+
+impl Start {
+    /// Takes the actor; the turn sees to it from now on that it rests again, or fails.
+    pub(crate) fn take(mut self) -> (Arc<Slot>, Option<Box<Active>>) {
+        (Arc::clone(&self.slot), self.active.take().flatten())
+    }
+}
+
+impl Drop for Start {
+    fn drop(&mut self) {
+        if let Some(active) = self.active.take() {
+            self.slot.inner().phase = active.map_or(Phase::Passive, Phase::Idle);
+        }
+    }
 }
 
 impl Slot {
@@ -92,7 +115,7 @@ impl Slot {
     }
 
     /// Puts a message into the mailbox; gives its number there.
-    pub(crate) fn push(&self, mail: Mail<'_>, now: u64) -> Result<(u64, Wake), Refused> {
+    pub(crate) fn push(self: &Arc<Self>, mail: Mail<'_>, now: u64) -> Result<(u64, Wake), Refused> {
         let mut inner = self.inner();
         if let Phase::Failed(failure) = &inner.phase {
             return Err(Refused::Actor(Arc::clone(failure)));
@@ -106,7 +129,7 @@ impl Slot {
 
     /// Asks for a checkpoint; `waiter` is told when it is stable.
     pub(crate) fn request_checkpoint(
-        &self,
+        self: &Arc<Self>,
         waiter: Option<oneshot::Sender<Result<Rsn, Refused>>>,
     ) -> Option<Wake> {
         let mut inner = self.inner();
@@ -121,7 +144,7 @@ impl Slot {
     }
 
     /// Asks for a delivery to be taken out of quarantine.
-    pub(crate) fn request_discharge(&self, request: DischargeRequest) -> Result<Wake, Refused> {
+    pub(crate) fn request_discharge(self: &Arc<Self>, request: DischargeRequest) -> Result<Wake, Refused> {
         let mut inner = self.inner();
         if let Phase::Failed(failure) = &inner.phase {
             return Err(Refused::Actor(Arc::clone(failure)));
@@ -131,8 +154,8 @@ impl Slot {
     }
 
     /// Something was put into the slot: hands the actor to a turn, or tells the turn that waits for it.
-    fn wake(&self, mut inner: MutexGuard<'_, Inner>) -> Wake {
-        let wake = inner.wake();
+    fn wake(self: &Arc<Self>, mut inner: MutexGuard<'_, Inner>) -> Wake {
+        let wake = inner.wake(self);
         let listens = std::mem::take(&mut inner.listens);
         drop(inner);
         if listens {
@@ -154,8 +177,8 @@ impl Slot {
     }
 
     /// Starts a turn for what a recovered actor has still to do.
-    pub(crate) fn start(&self) -> Wake {
-        self.inner().wake()
+    pub(crate) fn start(self: &Arc<Self>) -> Wake {
+        self.inner().wake(self)
     }
 
     /// Takes what is there: the mail, within the limits of one intake, goes to `mail`, which is empty.
@@ -184,8 +207,8 @@ impl Slot {
     }
 
     /// Stops the actor for good, and tells everybody who waits.
-    pub(crate) fn fail(&self, halt: Halt, tries: u32) -> Arc<ActorFailure> {
-        let failure = Arc::new(ActorFailure { actor: self.id.clone(), tries, halt });
+    pub(crate) fn fail(&self, cause: FailureCause, halt: Halt, tries: u32) -> Arc<ActorFailure> {
+        let failure = Arc::new(ActorFailure { actor: self.id.clone(), cause, tries, halt });
         let (mut mail, request, discharges) = {
             let mut inner = self.inner();
             inner.phase = Phase::Failed(Arc::clone(&failure));
@@ -240,10 +263,10 @@ impl Slot {
             Phase::Idle(active) => !inner.has_work() && may(active),
             _ => false,
         };
-        if ready {
-            inner.phase = Phase::Passive;
-        }
-        ready
+        let left = ready.then(|| std::mem::take(&mut inner.phase));
+        drop(inner);
+        // The state is the user's, and so is what happens when it is dropped.
+        left.is_some()
     }
 
     /// Whether the actor's state is in memory.
@@ -310,6 +333,17 @@ impl Slot {
         self.logged_news.notify_waiters();
     }
 
+    /// Waits until the actor has failed.
+    pub(crate) async fn wait_failure(&self) -> Arc<ActorFailure> {
+        loop {
+            let news = self.logged_news.notified();
+            if let Some(failure) = self.failure() {
+                return failure;
+            }
+            news.await;
+        }
+    }
+
     /// Waits until the message with that number is on stable storage, or the actor has failed.
     pub(crate) async fn wait_logged(&self, number: u64) -> Result<(), Refused> {
         loop {
@@ -346,10 +380,11 @@ impl Inner {
     }
 
     /// Hands the actor to a turn, when it is in none.
-    fn wake(&mut self) -> Wake {
+    fn wake(&mut self, slot: &Arc<Slot>) -> Wake {
+        let start = |active| Wake::Start(Start { slot: Arc::clone(slot), active: Some(active) });
         match std::mem::replace(&mut self.phase, Phase::Running) {
-            Phase::Passive => Wake::Start(None),
-            Phase::Idle(active) => Wake::Start(Some(active)),
+            Phase::Passive => start(None),
+            Phase::Idle(active) => start(Some(active)),
             Phase::Running => Wake::Running,
             failed @ Phase::Failed(_) => {
                 self.phase = failed;

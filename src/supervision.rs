@@ -18,9 +18,14 @@ pub(crate) enum Verdict {
     Fail { tries: u32 },
 }
 
-/// A panic may pass; everything else would come out the same again. What is the delivery's own fault is left out; what
-/// the actor's code, or its records, did wrong ends the actor.
-pub(crate) fn judge(policy: &RestartPolicy, tried: &mut Option<(Rsn, u32)>, halt: &Halt) -> Verdict {
+/// A panic may pass; everything else would come out the same again. What is the delivery's own fault is left out, unless it
+/// may have been handled before; what contradicts the actor's records stops the actor.
+pub(crate) fn judge(
+    policy: &RestartPolicy,
+    tried: &mut Option<(Rsn, u32)>,
+    halt: &Halt,
+    may_be_left_out: bool,
+) -> Verdict {
     let rsn = halt.rsn();
     let tries = match (halt, &tried) {
         (Halt::ProcessEnded { tries, .. }, _) => *tries,
@@ -30,13 +35,28 @@ pub(crate) fn judge(policy: &RestartPolicy, tried: &mut Option<(Rsn, u32)>, halt
     *tried = Some((rsn, tries));
     match halt {
         Halt::Panicked { .. } if tries < policy.tries => Verdict::Retry { after: policy.wait(tries) },
-        Halt::Panicked { .. } | Halt::TooLarge { .. } | Halt::ProcessEnded { .. }
-            if policy.when_exhausted == WhenExhausted::Quarantine =>
+        halt if is_of_the_delivery(halt)
+            && may_be_left_out
+            && policy.when_exhausted == WhenExhausted::Quarantine =>
         {
             Verdict::LeaveOut { tries }
         }
         _ => Verdict::Fail { tries },
     }
+}
+
+/// Whether the actor could go on without the delivery.
+fn is_of_the_delivery(halt: &Halt) -> bool {
+    matches!(
+        halt,
+        Halt::Panicked { .. }
+            | Halt::ProcessEnded { .. }
+            | Halt::TooLarge { .. }
+            | Halt::Codec { .. }
+            | Halt::ForeignAwait { .. }
+            | Halt::GivenUp { .. }
+            | Halt::Unhandled { .. }
+    )
 }
 
 #[cfg(test)]
@@ -54,15 +74,17 @@ mod tests {
         let policy = RestartPolicy::default();
         let mut tried = None;
         let wait = |millis| Verdict::Retry { after: Duration::from_millis(millis) };
-        assert_eq!(judge(&policy, &mut tried, &panicked(1)), wait(10));
-        assert_eq!(judge(&policy, &mut tried, &panicked(1)), wait(20));
-        assert_eq!(judge(&policy, &mut tried, &panicked(2)), wait(10));
-        assert_eq!(judge(&policy, &mut tried, &panicked(2)), wait(20));
-        assert_eq!(judge(&policy, &mut tried, &panicked(2)), Verdict::LeaveOut { tries: 3 });
+        assert_eq!(judge(&policy, &mut tried, &panicked(1), true), wait(10));
+        assert_eq!(judge(&policy, &mut tried, &panicked(1), true), wait(20));
+        assert_eq!(judge(&policy, &mut tried, &panicked(2), true), wait(10));
+        assert_eq!(judge(&policy, &mut tried, &panicked(2), true), wait(20));
+        assert_eq!(judge(&policy, &mut tried, &panicked(2), true), Verdict::LeaveOut { tries: 3 });
         let policy = policy.when_exhausted(WhenExhausted::Fail);
-        assert_eq!(judge(&policy, &mut tried, &panicked(2)), Verdict::Fail { tries: 4 });
+        assert_eq!(judge(&policy, &mut tried, &panicked(2), true), Verdict::Fail { tries: 4 });
+        let policy = RestartPolicy::default();
         let actor = ActorId::new("account", "a").unwrap();
         let foreign = Halt::ForeignAwait { actor, rsn: Rsn::new(9), message: "m".into() };
-        assert_eq!(judge(&policy, &mut None, &foreign), Verdict::Fail { tries: 1 });
+        assert_eq!(judge(&policy, &mut None, &foreign, true), Verdict::LeaveOut { tries: 1 });
+        assert_eq!(judge(&policy, &mut None, &foreign, false), Verdict::Fail { tries: 1 });
     }
 }

@@ -1,7 +1,7 @@
 //! Reads a store before anything is done with it: checks the whole log, sorts what it holds by actor, and finds out how
 //! the last opening ended. Blocking; writes nothing and runs no handler.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use relive_replay::{Kind, Tape};
@@ -19,7 +19,8 @@ use crate::covered::{Covered, check_reaches};
 use crate::dormant::Dormant;
 use crate::error::OpenError;
 use crate::hashes::{Hashes, Listing};
-use crate::report::{Progress, RecoveryProgress};
+use crate::limits::PASSIVE_CHECKED_MAX;
+use crate::report::{Progress, RecoveryProgress, tell};
 
 /// What a store holds.
 pub(crate) struct Survey {
@@ -31,6 +32,8 @@ pub(crate) struct Survey {
     pub(crate) records: u64,
     /// The actors of which the log holds more than their checkpoints, or that owe something.
     pub(crate) actors: HashMap<ActorId, FoundActor>,
+    /// Some of the others, whose checkpoints are to be read.
+    pub(crate) passive: Vec<ActorId>,
     /// The log that others need.
     pub(crate) dormant: Dormant,
     /// There are deliveries that were handled perhaps, and perhaps not.
@@ -44,7 +47,7 @@ pub(crate) struct Survey {
 /// Reads a store.
 pub(crate) fn survey(store: &dyn Store, kinds: &Kinds, progress: &Progress) -> Result<Survey, OpenError> {
     let extent = store.extent()?;
-    let Catalog { listing, owing, last: last_checkpoint } = Catalog::read(store, kinds)?;
+    let Catalog { listing, owing, mut sample, last: last_checkpoint } = Catalog::read(store, kinds)?;
     let covered = Covered::new(listing);
     boundary!("recovery.listed");
     let mut found = Found {
@@ -68,6 +71,7 @@ pub(crate) fn survey(store: &dyn Store, kinds: &Kinds, progress: &Progress) -> R
     let left = actors.values().any(|actor| actor.left_by(&last_opening));
     let unsettled = left && !last_opening.settled;
     let (stored, dormant) = covered.finish();
+    sample.retain(|actor| !actors.contains_key(actor));
     let last_tried = last_opening.last_tried;
     Ok(Survey {
         extent,
@@ -76,6 +80,7 @@ pub(crate) fn survey(store: &dyn Store, kinds: &Kinds, progress: &Progress) -> R
         stored,
         records,
         actors,
+        passive: sample,
         dormant,
         suspect,
         unsettled,
@@ -102,13 +107,16 @@ impl LastOpening {
 struct Catalog {
     listing: Listing,
     owing: Vec<ActorId>,
+    /// The first actors of each kind.
+    sample: Vec<ActorId>,
     last: CheckpointNumber,
 }
 
 impl Catalog {
     fn read(store: &dyn Store, kinds: &Kinds) -> Result<Self, OpenError> {
-        let mut catalog =
-            Self { listing: Listing::default(), owing: Vec::new(), last: CheckpointNumber::default() };
+        let (listing, last) = Default::default();
+        let mut catalog = Self { listing, owing: Vec::new(), sample: Vec::new(), last };
+        let mut sampled: BTreeMap<&str, usize> = BTreeMap::new();
         let mut refused = None;
         let listed = store.list(&mut |header| {
             if let Err(error) = check_registered(&header, kinds) {
@@ -120,6 +128,13 @@ impl Catalog {
                 catalog.owing.push(header.actor.clone());
             }
             catalog.listing.push(&header.actor, header.rsn);
+            if let Some((kind, _)) = kinds.get_key_value(header.actor.kind()) {
+                let sampled = sampled.entry(kind).or_default();
+                if *sampled < PASSIVE_CHECKED_MAX {
+                    *sampled += 1;
+                    catalog.sample.push(header.actor);
+                }
+            }
             Ok(())
         });
         match refused {
@@ -210,14 +225,19 @@ impl FoundActor {
             let pin = if last > self.floor { &mut self.newer } else { &mut self.older };
             pin.get_or_insert(block);
         }
-        let added = self.tape.add(&self.id, (head.since, head.handled), &head.digests, records.drain(..));
+        let digests = (!head.digests_with_replies).then_some(&*head.digests);
+        let added = self.tape.add(&self.id, (head.since, head.handled), digests, records.drain(..));
         added.map_err(OpenError::Records)
     }
 
     /// Whether there are such deliveries that the last opening found and left.
     fn left_by(&self, last: &LastOpening) -> bool {
-        let found = if self.opening == last.number { self.before } else { self.tape.last() };
-        last.number > 0 && self.tape.certain() < found
+        last.number > 0 && self.tape.certain() < self.found_by(last.number)
+    }
+
+    /// The last delivery that an opening had found.
+    fn found_by(&self, opening: u64) -> Rsn {
+        if self.opening == opening { self.before } else { self.tape.last() }
     }
 }
 
@@ -226,7 +246,7 @@ impl Found<'_> {
         let mut bytes = 0;
         let mut refused = None;
         let scanned = scan_blocks(store, &mut |block| {
-            progress(RecoveryProgress::Reading { records: self.records, bytes });
+            tell(progress, RecoveryProgress::Reading { records: self.records, bytes });
             for head in block.heads() {
                 let added = head.map_err(|malformed| damaged(block, &malformed).into());
                 match added.and_then(|head| self.frame(block, &head)) {
@@ -313,7 +333,8 @@ impl Found<'_> {
                 Record::Incarnation(_) => self.last_opening.began(),
                 Record::Settled(_) => {
                     self.last_opening.settled = true;
-                    self.actors.values_mut().for_each(|actor| actor.tape.forgive());
+                    let number = self.last_opening.number;
+                    self.actors.values_mut().for_each(|actor| actor.tape.settle(actor.found_by(number)));
                 }
                 _ => {}
             }

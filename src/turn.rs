@@ -1,68 +1,108 @@
 //! The way of a message through its actor: mailbox -> [`receive`](crate::receive) -> [`handle`](crate::handle). A turn
 //! begins when a message comes to an actor that rests, and ends when nothing is left to do.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Instant;
 
+use relive_replay::guard::guarded;
 use relive_replay::{Halt, Outgoing};
 use relive_storage::CheckpointNumber;
 use relive_storage::record::Sender;
 
 use crate::active::{Active, SinceCheckpoint};
-use crate::core::Core;
+use crate::core::{Core, TurnGuard};
 use crate::envelope::{Debtor, Waiter};
-use crate::error::Refused;
+use crate::error::{FailureCause, Refused};
 use crate::mailbox::{Batch, Mail};
 use crate::pins::Pins;
 use crate::received::Received;
-use crate::restart::bring_back;
+use crate::restart::{activate, restart};
 use crate::slot::{Slot, Wake};
 
 /// Puts a message into an actor's mailbox and sees to it that a turn takes it.
 pub(crate) fn post(core: &Arc<Core>, slot: &Arc<Slot>, mail: Mail<'_>) -> Result<u64, Refused> {
     let (number, wake) = slot.push(mail, core.now())?;
-    begin(core, slot, wake);
+    begin(core, wake);
     Ok(number)
 }
 
 /// Starts a turn if `wake` says so.
-pub(crate) fn begin(core: &Arc<Core>, slot: &Arc<Slot>, wake: Wake) {
-    let Wake::Start(active) = wake else { return };
-    let (turn, slot) = (core.turn_begins(), Arc::clone(slot));
-    core.tokio.spawn(async move { run(turn.core(), &slot, active).await });
+pub(crate) fn begin(core: &Arc<Core>, wake: Wake) {
+    let Wake::Start(start) = wake else { return };
+    let (slot, active) = start.take();
+    let custody = Custody { turn: core.turn_begins(), slot, ended: false };
+    core.tokio.spawn(custody.run(active));
 }
 
 /// Puts what an actor sent into its receivers' mailboxes; it goes on owing until they have logged it.
-pub(crate) fn release(
-    core: &Arc<Core>,
-    from: &Arc<Slot>,
-    messages: Vec<Outgoing>,
-) -> Result<(), Box<Outgoing>> {
+pub(crate) fn release(core: &Arc<Core>, from: &Arc<Slot>, messages: Vec<Outgoing>) {
+    if core.keeps_sends() {
+        return;
+    }
     for outgoing in messages {
-        if let Some((to, wake)) = deliver(core, from, outgoing)? {
-            begin(core, &to, wake);
+        if let Some(wake) = deliver(core, from, outgoing) {
+            begin(core, wake);
         }
     }
-    Ok(())
 }
 
-/// Puts one message that an actor owes into its receiver's mailbox; gives the receiver and what follows from it. The
-/// message is given back when the receiver's kind is not registered.
-pub(crate) fn deliver(
-    core: &Core,
-    from: &Arc<Slot>,
-    outgoing: Outgoing,
-) -> Result<Option<(Arc<Slot>, Wake)>, Box<Outgoing>> {
-    let Some(to) = core.slot(&outgoing.to) else { return Err(Box::new(outgoing)) };
+/// Puts one message that an actor owes into its receiver's mailbox; gives what follows from it. What can't be delivered now
+/// stays owed.
+pub(crate) fn deliver(core: &Core, from: &Arc<Slot>, outgoing: Outgoing) -> Option<Wake> {
+    let Some(to) = core.slot(&outgoing.to) else {
+        let (from, to) = (&from.id, &outgoing.to);
+        tracing::error!(%from, %to, "a message stays owed, the kind of its receiver is not registered");
+        return None;
+    };
     let Outgoing { ssn, message, payload, .. } = outgoing;
     let sender = Sender::Actor { id: from.id.clone(), ssn };
     let debtor = Arc::clone(from) as Arc<dyn Debtor>;
     let mail = Mail { sender, message, payload: &payload, waiter: Waiter::Actor(debtor) };
     match to.push(mail, core.now()) {
-        Ok((_, wake)) => Ok(Some((to, wake))),
+        Ok((_, wake)) => Some(wake),
         Err(reason) => {
             tracing::warn!(from = %from.id, to = %to.id, %ssn, %reason, "a message stays owed");
-            Ok(None)
+            None
+        }
+    }
+}
+
+/// An actor in the hands of a turn. However the turn ends, somebody can tell: the actor rests, or has failed, or all is
+/// over; so that nobody waits for an actor that nobody runs.
+struct Custody {
+    turn: TurnGuard,
+    slot: Arc<Slot>,
+    ended: bool,
+}
+
+impl Custody {
+    async fn run(mut self, active: Option<Box<Active>>) {
+        let unwound = {
+            let mut running = pin!(run(self.turn.core(), &self.slot, active));
+            poll_fn(|task| match guarded(|| running.as_mut().poll(task)) {
+                Ok(Poll::Pending) => Poll::Pending,
+                Ok(Poll::Ready(())) => Poll::Ready(None),
+                Err(panic) => Poll::Ready(Some(panic)),
+            })
+            .await
+        };
+        self.ended = true;
+        if let Some(panic) = unwound {
+            let actor = self.slot.id.clone();
+            tracing::error!(%actor, panic, "a turn panicked");
+            self.slot.fail(FailureCause::Unwound, Halt::Unwound { actor, panic }, 1);
+        }
+    }
+}
+
+impl Drop for Custody {
+    fn drop(&mut self) {
+        if !self.ended {
+            // Only a tokio that ends drops its tasks, or takes none any more.
+            self.turn.core().stop(Refused::HostGone);
         }
     }
 }
@@ -70,12 +110,10 @@ pub(crate) fn deliver(
 /// Goes on until nothing is left to do, the actor has failed, or all is over.
 async fn run(core: &Arc<Core>, slot: &Arc<Slot>, active: Option<Box<Active>>) {
     let active = match active {
-        Some(active) => active,
-        None => match Box::pin(bring_back(core, slot, None, None)).await {
-            Some(active) => active,
-            None => return,
-        },
+        Some(active) => Some(active),
+        None => Box::pin(activate(core, slot)).await,
     };
+    let Some(active) = active else { return };
     let mut turn = Turn { core, slot, active, mail: Batch::default(), freed: 0 };
     loop {
         let next = match turn.round().await {
@@ -83,9 +121,7 @@ async fn run(core: &Arc<Core>, slot: &Arc<Slot>, active: Option<Box<Active>>) {
             Ok(false) => slot.rest(turn.active),
             Err(Broken::Over) => return,
             // What it had changed is thrown away.
-            Err(Broken::Halted(halt)) => {
-                Box::pin(bring_back(core, slot, Some(turn.active), Some(halt))).await
-            }
+            Err(Broken::Halted(halt)) => Box::pin(restart(core, slot, turn.active, halt)).await,
         };
         match next {
             Some(active) => turn.active = active,
@@ -177,14 +213,18 @@ impl Turn<'_> {
         let pause = &std::thread::yield_now;
         let number = CheckpointNumber::default();
         let captured = relive_replay::checkpoint_body::capture(instance, &owed, number, pause);
-        let checkpoint = captured.map_err(|error| Halt::Codec {
-            actor: self.slot.id.clone(),
-            rsn: instance.handled(),
-            what: "the state".to_owned(),
-            reason: error.to_string(),
-        })?;
-        self.slot.change_pins(Pins::taken);
         self.active.since_checkpoint = SinceCheckpoint { at: Instant::now(), ..SinceCheckpoint::none() };
+        let checkpoint = match captured {
+            Ok(checkpoint) => checkpoint,
+            // It costs log, not the actor: that has handled what it has handled.
+            Err(error) => {
+                let (actor, reason) = (self.slot.id.clone(), format!("the state can't be encoded: {error}"));
+                tracing::warn!(%actor, reason, "no checkpoint could be taken, the log keeps what it would have held");
+                request.tell(&Err(Refused::Checkpoint { actor, reason }));
+                return Ok(());
+            }
+        };
+        self.slot.change_pins(Pins::taken);
         self.core.checkpointer.write(self.slot, checkpoint, request).await;
         Ok(())
     }

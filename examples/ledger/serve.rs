@@ -81,7 +81,8 @@ async fn run(store: &Path, durability: Durability, reports: &Reports) -> Result<
     };
     // Whichever fails first ends both.
     tokio::try_join!(answering, acknowledging)?;
-    Ok(runtime.shutdown().await?)
+    runtime.shutdown().await?;
+    Ok(())
 }
 
 /// The sender outside: the rows, under the numbers that the input gives them.

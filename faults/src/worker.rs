@@ -13,7 +13,7 @@ use crate::till::{Till, say};
 use crate::tries::Tries;
 use crate::workload::actors::builder;
 use crate::workload::outside::{self, Outside};
-use crate::workload::part::{left_out, part};
+use crate::workload::part::{left_out, part, reason};
 use crate::workload::plan::ACCOUNTS;
 use crate::workload::survey::survey;
 use crate::workload::{Line, Version, from_start, version};
@@ -235,6 +235,12 @@ async fn work(arguments: &WorkerArguments) -> Result<(), String> {
     let report = runtime.recovery();
     say(&Line::Opened { epoch: report.epoch.get(), replayed: report.replayed });
     let may_stop = arguments.version.as_ref().is_some_and(|version| !version.is_good());
+    if may_stop {
+        let failed = runtime.failed_actors();
+        failed.iter().for_each(|failure| {
+            say(&Line::Stopped { actor: failure.actor.to_string(), why: reason(failure) });
+        });
+    }
     if arguments.trials_from.is_some() {
         say(&Line::LeftOut(left_out(&runtime)));
     }

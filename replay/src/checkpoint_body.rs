@@ -12,9 +12,9 @@ use relive_storage::{
 use serde::{Deserialize, Serialize};
 
 use crate::channels::Channels;
+use crate::guard::guarded;
 use crate::payload::{CodecError, decode, encode_in_pieces};
 use crate::quarantine::Quarantined;
-use crate::step::guarded;
 use crate::{Instance, Kind, Outgoing};
 
 #[derive(Serialize, Deserialize)]
@@ -41,6 +41,9 @@ struct OwedMessage {
 #[derive(Serialize, Deserialize)]
 struct LeftOut {
     rsn: u64,
+    /// That of a retry; 0 for one that keeps its own number.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    origin: u64,
     sender: SentBy,
     message: String,
     #[serde(with = "bytes_as_binary")]
@@ -127,8 +130,18 @@ pub fn revive(
         received: rsn,
         channels,
         quarantine: quarantine.collect::<Result<_, _>>()?,
+        origins: BTreeMap::new(),
     };
     Ok((instance, outbox))
+}
+
+/// Reads a checkpoint that was just captured, as [`revive`] would.
+///
+/// # Errors
+/// [`CodecError`] when the state does not decode, panics while it does, or comes back as another value.
+pub fn verify(kind: &Arc<dyn Kind>, checkpoint: &Checkpoint) -> Result<(), CodecError> {
+    let body: Body = decode(&checkpoint.body)?;
+    guarded(|| kind.verify(&body.state)).unwrap_or_else(|panic| Err(CodecError(panic)))
 }
 
 fn owed(outgoing: &Outgoing) -> OwedMessage {
@@ -168,6 +181,7 @@ impl LeftOut {
         };
         Self {
             rsn: entry.rsn.get(),
+            origin: if entry.origin == entry.rsn { 0 } else { entry.origin.get() },
             sender,
             message: entry.message.to_string(),
             payload: entry.payload.to_vec(),
@@ -179,7 +193,12 @@ impl LeftOut {
     /// The delivery, when it is one that could have been logged by an actor that has come as far as `handled`.
     fn quarantined(self, actor: &ActorId, handled: Rsn) -> Result<Quarantined, CodecError> {
         check_name("message type", &self.message).map_err(|error| CodecError(error.to_string()))?;
-        if self.rsn == 0 || self.rsn > handled.get() || self.payload.len() > PAYLOAD_BYTES_MAX {
+        let origin = if self.origin == 0 { self.rsn } else { self.origin };
+        if self.rsn == 0
+            || self.rsn > handled.get()
+            || origin > self.rsn
+            || self.payload.len() > PAYLOAD_BYTES_MAX
+        {
             let (bytes, rsn) = (self.payload.len(), self.rsn);
             return Err(CodecError(format!(
                 "a delivery {rsn} of {bytes} bytes is in quarantine at {handled}"
@@ -196,6 +215,7 @@ impl LeftOut {
         Ok(Quarantined {
             actor: actor.clone(),
             rsn: Rsn::new(self.rsn),
+            origin: Rsn::new(origin),
             sender,
             message: self.message.into(),
             payload: Bytes::from(self.payload),
@@ -203,6 +223,11 @@ impl LeftOut {
             reason: self.reason,
         })
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 fn numbers(table: &BTreeMap<ActorId, Ssn>) -> BTreeMap<String, u64> {

@@ -32,6 +32,16 @@ pub trait Determinants: Send {
     /// Logs an event that has just happened; ready when it is on stable storage, and only then the handler goes on.
     fn stabilize(&mut self, actor: &ActorId, event: Event) -> Stable<'_>;
 
+    /// Whether somebody waits for the reply. A replay has nobody to give it to, so that a reply is not even encoded then.
+    fn wants_reply(&self) -> bool {
+        false
+    }
+
+    /// Whether values are to be checked to survive their codec. Live only: what was handled once is not judged again.
+    fn checks_values(&self) -> bool {
+        false
+    }
+
     /// Is told that the delivery at `rsn` is done, with so many events and this digest of its effects.
     ///
     /// # Errors

@@ -50,11 +50,12 @@ pub(crate) enum Draw {
 const TAG_DRAW: u8 = 1;
 const TAG_SEND: u8 = 2;
 const TAG_SIDE_EFFECT: u8 = 3;
-const TAG_REPLY: u8 = 4;
 
 impl Effects {
-    /// The hash of everything asked for, draws included; `None` when the delivery asked for nothing. XXH64 with seed
-    /// 0 (Collet): it is stored, so it never changes within a format version.
+    /// The hash of the sends, side effects and draws; `None` when there were none. XXH64 with seed 0 (Collet): it is
+    /// stored, so it never changes within a format version.
+    ///
+    /// The reply is not part of it: it has been given, and a reply type that gains a field is no other behaviour.
     #[must_use]
     pub fn digest(&self) -> Option<u64> {
         self.hasher.as_ref().map(Hasher::finish)
@@ -80,13 +81,6 @@ impl Effects {
         hasher.write(&[TAG_SIDE_EFFECT]);
         hasher.write(&index.to_le_bytes());
         write_text(hasher, name.as_bytes());
-    }
-
-    pub(crate) fn reply(&mut self, reply: Bytes) {
-        let hasher = self.hasher();
-        hasher.write(&[TAG_REPLY]);
-        write_text(hasher, &reply);
-        self.reply = Some(reply);
     }
 
     fn hasher(&mut self) -> &mut XxHash64 {

@@ -9,7 +9,8 @@ use relive_storage::record::Delivery;
 use relive_storage::{ActorId, Checkpoint, Rsn, StoreId};
 
 use crate::checkpoint_body::revive;
-use crate::step::{guarded, step};
+use crate::guard::guarded;
+use crate::step::step;
 use crate::{Admission, Halt, Instance, Kind, Outgoing, Tape, TapeOnly};
 
 /// An actor as it was, as far as its records tell.
@@ -62,11 +63,12 @@ fn attempt(
     let (mut instance, mut outbox) = match checkpoint {
         Some(checkpoint) => {
             let revived = revive(kind, checkpoint, store);
-            revived.map_err(|error| state_of(id, checkpoint.header.rsn, &error.to_string()))?
+            let rsn = checkpoint.header.rsn;
+            revived.map_err(|error| Halt::Checkpoint { actor: id.clone(), rsn, reason: error.0 })?
         }
         None => {
             let created = guarded(|| Instance::create(Arc::clone(kind), id.clone(), store));
-            (created.map_err(|panic| state_of(id, Rsn::NONE, &panic))?, Vec::new())
+            (created.map_err(|panic| Halt::NotCreated { actor: id.clone(), panic })?, Vec::new())
         }
     };
     if tape.start() != instance.handled() {
@@ -89,6 +91,12 @@ fn attempt(
     tape.give_back(deliveries, taken);
     outcome?;
     let replayed = taken as u64;
+    // Those ahead are known as retries before what they retry is gone.
+    for delivery in &tape.deliveries()[taken..] {
+        if let Some(quarantined) = tape.redelivered(delivery.rsn) {
+            instance.redeliver(delivery.rsn, quarantined);
+        }
+    }
     for rsn in tape.discharged() {
         instance.discharge(rsn);
     }
@@ -104,6 +112,9 @@ fn apply(
     tape: &mut Tape,
 ) -> Result<Vec<Outgoing>, Halt> {
     admit(instance, &delivery.sender, delivery.rsn)?;
+    if let Some(quarantined) = tape.redelivered(delivery.rsn) {
+        instance.redeliver(delivery.rsn, quarantined);
+    }
     if let Some(decision) = tape.left_out(delivery.rsn) {
         instance.skip(delivery, decision);
         return Ok(Vec::new());
@@ -130,10 +141,6 @@ pub fn admit(instance: &mut Instance, sender: &relive_storage::record::Sender, r
         }
     };
     Err(Halt::Corrupt { actor: instance.id().clone(), rsn, what })
-}
-
-fn state_of(id: &ActorId, rsn: Rsn, reason: &str) -> Halt {
-    Halt::Codec { actor: id.clone(), rsn, what: "the checkpoint".to_owned(), reason: reason.to_owned() }
 }
 
 /// With all outcomes on the tape a step never waits: one poll drives it to its end.

@@ -23,7 +23,51 @@ pub enum Halt {
         /// Its message type.
         message: String,
     },
-    /// The handler, or the encoding of the state, panicked.
+    /// The handler dropped a side effect that it had begun, as a timeout or a race around it does. Whether it was done
+    /// is not known, and no record could repeat that it was given up.
+    #[error(
+        "{actor} began the side effect {name:?} while it handled {message} at {rsn} and gave it up before it was done: \
+         await it to its end, and put a time limit inside of what it does; nothing was released"
+    )]
+    GivenUp {
+        /// Which actor.
+        actor: ActorId,
+        /// Which delivery.
+        rsn: Rsn,
+        /// Its message type.
+        message: String,
+        /// The side effect.
+        name: String,
+    },
+    /// Code of the actor unwound outside of its handlers, or code of the runtime did.
+    #[error("a turn of {actor} panicked: {panic}")]
+    Unwound {
+        /// Which actor.
+        actor: ActorId,
+        /// The panic's message.
+        panic: String,
+    },
+    /// `Actor::create` panicked, so that there is no state to handle anything with.
+    #[error("{actor} could not be created, `create` panicked: {panic}; nothing was changed")]
+    NotCreated {
+        /// Which actor.
+        actor: ActorId,
+        /// The panic's message.
+        panic: String,
+    },
+    /// The checkpoint does not decode as what the code takes for the actor's state.
+    #[error(
+        "the checkpoint of {actor} at {rsn} does not decode as its state: {reason}; it stays as it is, for code that reads it"
+    )]
+    Checkpoint {
+        /// Which actor.
+        actor: ActorId,
+        /// The last delivery that the checkpoint contains.
+        rsn: Rsn,
+        /// What the codec says.
+        reason: String,
+    },
+    /// The handler panicked.
     #[error("{actor} panicked while it handled {message} at {rsn}: {panic}")]
     Panicked {
         /// Which actor.
@@ -36,7 +80,7 @@ pub enum Halt {
         panic: String,
     },
     /// The process ended again and again while the actor tried this delivery.
-    #[error("the process ended {tries} times while {actor} tried {message} at {rsn}")]
+    #[error("the process ended {tries} times while {actor} handled {message} at {rsn}")]
     ProcessEnded {
         /// Which actor.
         actor: ActorId,
@@ -46,6 +90,9 @@ pub enum Halt {
         message: String,
         /// How often it was tried, as the log tells.
         tries: u32,
+        /// Whether somebody may know of it: it was asked, so that it may have been answered before, or its receivers have
+        /// what it sent.
+        may_be_known: bool,
     },
     /// The handler asked for an outcome that the tape no longer has: the original run ended here.
     #[error("the recorded determinants of {actor} end in the middle of {rsn}")]
@@ -65,8 +112,8 @@ pub enum Halt {
         /// The message type.
         message: String,
     },
-    /// A message, outcome, reply or state that does not encode or decode.
-    #[error("{what} of {actor} at {rsn} can't be encoded or decoded: {reason}")]
+    /// A message, outcome or reply that does not survive being encoded and decoded.
+    #[error("{what}, of {actor} at {rsn}, does not survive its codec: {reason}")]
     Codec {
         /// Which actor.
         actor: ActorId,
@@ -119,7 +166,10 @@ impl Halt {
     pub fn rsn(&self) -> Rsn {
         match self {
             Self::Divergence(divergence) => divergence.rsn,
+            Self::NotCreated { .. } | Self::Unwound { .. } => Rsn::NONE,
             Self::ForeignAwait { rsn, .. }
+            | Self::GivenUp { rsn, .. }
+            | Self::Checkpoint { rsn, .. }
             | Self::Panicked { rsn, .. }
             | Self::ProcessEnded { rsn, .. }
             | Self::EndOfTape { rsn, .. }
@@ -148,4 +198,12 @@ pub struct Divergence {
     pub expected: String,
     /// What the replay did.
     pub found: String,
+}
+
+impl Divergence {
+    /// What an actor did at a delivery, beside what it had done before.
+    #[must_use]
+    pub fn new(actor: ActorId, rsn: Rsn, expected: String, found: String) -> Self {
+        Self { actor, rsn, expected, found }
+    }
 }

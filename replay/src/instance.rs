@@ -1,5 +1,6 @@
 //! An actor in memory: its state, and the sequence numbers by which duplicates and gaps are known.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use relive_storage::record::{Delivery, Quarantine, Sender};
@@ -20,6 +21,8 @@ pub struct Instance {
     pub(crate) received: Rsn,
     pub(crate) channels: Channels,
     pub(crate) quarantine: Quarantines,
+    /// Deliveries ahead that are retries, with the delivery under whose keys their side effects are known.
+    pub(crate) origins: BTreeMap<Rsn, Rsn>,
 }
 
 /// What the duplicate table says of a message.
@@ -52,6 +55,7 @@ impl Instance {
             received: Rsn::NONE,
             channels: Channels::default(),
             quarantine: Quarantines::default(),
+            origins: BTreeMap::new(),
         }
     }
 
@@ -118,8 +122,29 @@ impl Instance {
         assert_eq!(delivery.rsn, decision.rsn, "a decision of {} about another delivery", self.id);
         assert_eq!(delivery.rsn, self.handled.next(), "deliveries of {} are left out in order", self.id);
         assert!(delivery.rsn <= self.received, "{} of {} was never taken in", delivery.rsn, self.id);
-        self.quarantine.insert(delivery.rsn, Quarantined::new(&self.id, delivery, decision));
-        self.handled = delivery.rsn;
+        let origin = self.origin(delivery.rsn);
+        self.quarantine.insert(delivery.rsn, Quarantined::new(&self.id, delivery, origin, decision));
+        self.is_handled(delivery.rsn);
+    }
+
+    /// The delivery at `rsn` is done.
+    pub(crate) fn is_handled(&mut self, rsn: Rsn) {
+        self.handled = rsn;
+        if !self.origins.is_empty() {
+            self.origins.remove(&rsn);
+        }
+    }
+
+    /// The delivery under which the side effects of the one at `rsn` are known outside: itself, unless it is a retry.
+    #[must_use]
+    pub fn origin(&self, rsn: Rsn) -> Rsn {
+        self.origins.get(&rsn).copied().unwrap_or(rsn)
+    }
+
+    /// The delivery at `rsn` is a retry of one in quarantine, and keeps its keys.
+    pub fn redeliver(&mut self, rsn: Rsn, quarantined: Rsn) {
+        let origin = self.quarantine.get(&quarantined).map_or(quarantined, |entry| entry.origin);
+        self.origins.insert(rsn, origin);
     }
 
     /// Takes a delivery out of quarantine; `None` when it is not there.

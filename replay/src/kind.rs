@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use relive_storage::{NameError, check_name};
 
+use crate::guard::Dropped;
 use crate::payload::{CodecError, decode, encode_in_pieces, encode_shared};
+use crate::peers::Peers;
 use crate::{Actor, Context, Handle, Message};
 
 /// The future of one handler call; gives the encoded reply when one was asked for.
@@ -24,6 +26,13 @@ pub trait Kind: Send + Sync {
     fn version(&self) -> u32;
     /// Whether it has a handler for the message type.
     fn handles(&self, message: &str) -> bool;
+    /// The message types that it has handlers for.
+    fn messages(&self) -> Vec<&'static str>;
+    /// Tells it which kinds there are to send to. Once; without, its handlers may send to any.
+    fn introduce(&self, peers: &Arc<Peers>);
+    /// The kinds that there are to send to.
+    #[doc(hidden)]
+    fn peers(&self) -> Option<&Peers>;
     /// The state of an actor that never received anything.
     fn create(&self, key: &str) -> Box<dyn State>;
     /// The state of a checkpoint.
@@ -31,6 +40,11 @@ pub trait Kind: Send + Sync {
     /// # Errors
     /// [`CodecError`] when it does not decode as this type.
     fn restore(&self, state: &[u8]) -> Result<Box<dyn State>, CodecError>;
+    /// Whether the encoded state comes back as it is.
+    ///
+    /// # Errors
+    /// [`CodecError`] when it does not decode as this type, or is encoded otherwise then.
+    fn verify(&self, state: &[u8]) -> Result<(), CodecError>;
 }
 
 /// The state of one actor, of any type.
@@ -108,7 +122,7 @@ impl<A: Actor> KindBuilder<A> {
     pub fn build(self) -> Result<Arc<dyn Kind>, KindError> {
         match self.error {
             Some(error) => Err(error),
-            None => Ok(Arc::new(TypedKind { calls: Arc::new(self.calls) })),
+            None => Ok(Arc::new(TypedKind { calls: Arc::new(self.calls), peers: OnceLock::new() })),
         }
     }
 }
@@ -144,6 +158,13 @@ where
 
 struct TypedKind<A> {
     calls: Arc<BTreeMap<&'static str, Call<A>>>,
+    peers: OnceLock<Arc<Peers>>,
+}
+
+impl<A: Actor> TypedKind<A> {
+    fn state(&self, actor: A) -> Box<dyn State> {
+        Box::new(TypedState { actor: Dropped::new(A::KIND, actor), calls: Arc::clone(&self.calls) })
+    }
 }
 
 impl<A: Actor> Kind for TypedKind<A> {
@@ -159,17 +180,40 @@ impl<A: Actor> Kind for TypedKind<A> {
         self.calls.contains_key(message)
     }
 
+    fn messages(&self) -> Vec<&'static str> {
+        self.calls.keys().copied().collect()
+    }
+
+    fn introduce(&self, peers: &Arc<Peers>) {
+        // The first one counts: a kind belongs to one runtime.
+        let _ = self.peers.set(Arc::clone(peers));
+    }
+
+    fn peers(&self) -> Option<&Peers> {
+        self.peers.get().map(|peers| &**peers)
+    }
+
     fn create(&self, key: &str) -> Box<dyn State> {
-        Box::new(TypedState { actor: A::create(key), calls: Arc::clone(&self.calls) })
+        self.state(A::create(key))
+    }
+
+    fn verify(&self, state: &[u8]) -> Result<(), CodecError> {
+        Self::decode(state).map(drop)
     }
 
     fn restore(&self, state: &[u8]) -> Result<Box<dyn State>, CodecError> {
-        Ok(Box::new(TypedState { actor: decode::<A>(state)?, calls: Arc::clone(&self.calls) }))
+        decode::<A>(state).map(|actor| self.state(actor))
+    }
+}
+
+impl<A: Actor> TypedKind<A> {
+    fn decode(state: &[u8]) -> Result<Dropped<A>, CodecError> {
+        decode::<A>(state).map(|actor| Dropped::new(A::KIND, actor))
     }
 }
 
 struct TypedState<A> {
-    actor: A,
+    actor: Dropped<A>,
     calls: Arc<BTreeMap<&'static str, Call<A>>>,
 }
 
@@ -182,14 +226,14 @@ impl<A: Actor> State for TypedState<A> {
         cx: &'a mut Context<'_>,
     ) -> Option<Result<Handling<'a>, CodecError>> {
         let call = *self.calls.get(message)?;
-        Some(call(&mut self.actor, payload, asked, cx))
+        Some(call(self.actor.get_mut(), payload, asked, cx))
     }
 
     fn encode(&self, pause: &dyn Fn()) -> Result<Vec<u8>, CodecError> {
-        encode_in_pieces(&self.actor, pause)
+        encode_in_pieces(self.actor.get(), pause)
     }
 
     fn as_any(&self) -> &dyn std::any::Any {
-        &self.actor
+        self.actor.get()
     }
 }

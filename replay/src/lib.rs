@@ -9,6 +9,8 @@
 //! | [`actor`] | the contract: `Actor`, `Message` |
 //! | [`context`] | `Handle`: what a handler may do, and the only things it may wait for |
 //! | [`kind`] | an actor type with its handlers, behind one face for all types |
+//! | `peers` | which kinds and messages there are to send to |
+//! | [`guard`] | calls into users' code, whose panics become values |
 //! | [`effects`] | what a handler asked for, as data, and its digest |
 //! | [`determinants`] | where outcomes come from: the one difference between live and replay |
 //! | [`instance`], `channels` | an actor in memory: state, sequence numbers, duplicate table |
@@ -27,10 +29,12 @@ pub mod context;
 pub mod determinants;
 pub mod effects;
 pub mod engine;
+pub mod guard;
 pub mod halt;
 pub mod instance;
 pub mod kind;
 pub mod payload;
+mod peers;
 pub mod quarantine;
 pub mod step;
 pub mod tape;
@@ -43,6 +47,7 @@ pub use engine::{Restored, restore};
 pub use halt::{Divergence, Halt};
 pub use instance::{Admission, Instance};
 pub use kind::{Kind, KindBuilder};
+pub use peers::Peers;
 pub use quarantine::Quarantined;
 pub use step::step;
 pub use tape::{Tape, TapeOnly};

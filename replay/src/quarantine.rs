@@ -16,6 +16,8 @@ pub struct Quarantined {
     pub actor: ActorId,
     /// Which.
     pub rsn: Rsn,
+    /// The delivery under which its side effects are known outside: itself, unless it was tried again before.
+    pub origin: Rsn,
     /// Who sent it.
     pub sender: Sender,
     /// The name of the message type.
@@ -34,10 +36,11 @@ pub(crate) type Quarantines = BTreeMap<Rsn, Quarantined>;
 impl Quarantined {
     /// What is kept of a delivery that is left out.
     #[must_use]
-    pub fn new(actor: &ActorId, delivery: &Delivery, decision: &Quarantine) -> Self {
+    pub fn new(actor: &ActorId, delivery: &Delivery, origin: Rsn, decision: &Quarantine) -> Self {
         Self {
             actor: actor.clone(),
             rsn: delivery.rsn,
+            origin,
             sender: delivery.sender.clone(),
             message: delivery.message.clone(),
             payload: delivery.payload.clone(),

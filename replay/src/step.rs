@@ -1,14 +1,13 @@
 //! The one function that applies a delivery to an actor. Live and replay call it; they differ only in where
 //! determinants come from and where effects go.
 
-use std::any::Any;
 use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Poll;
 
 use relive_storage::record::Delivery;
 
-use crate::context::Signal;
+use crate::context::{Signal, given_up};
+use crate::guard::{GuardedFuture, guarded};
 use crate::payload::CodecError;
 use crate::{Context, Determinants, Effects, Halt, Instance};
 
@@ -32,11 +31,9 @@ pub async fn step(
     assert!(delivery.rsn <= instance.received, "{} of {} was never taken in", delivery.rsn, instance.id);
     let mut effects = Effects::default();
     let (reply, events) = run(instance, delivery, determinants, &mut effects).await?;
-    if let Some(reply) = reply {
-        effects.reply(reply);
-    }
+    effects.reply = reply;
     determinants.finish(&instance.id, delivery.rsn, events, effects.digest())?;
-    instance.handled = delivery.rsn;
+    instance.is_handled(delivery.rsn);
     Ok(effects)
 }
 
@@ -46,25 +43,27 @@ async fn run(
     determinants: &mut dyn Determinants,
     effects: &mut Effects,
 ) -> Result<(Option<bytes::Bytes>, u32), Halt> {
-    let Instance { id, store, state, channels, .. } = instance;
+    let origin = instance.origin(delivery.rsn);
+    let Instance { id, store, kind, state, channels, .. } = instance;
     let signal = Signal::default();
-    let mut halted = None;
+    let wants_reply = delivery.asked && determinants.wants_reply();
     let mut cx = Context {
         actor: id,
         store: *store,
         delivery,
+        origin,
+        peers: kind.peers(),
         channels,
         effects,
         determinants,
         signal: &signal,
-        halted: &mut halted,
         randoms: 0,
         draws: 0,
         events: 0,
     };
     let mut handling =
-        match guarded(|| state.handle(&delivery.message, &delivery.payload, delivery.asked, &mut cx)) {
-            Ok(Some(Ok(handling))) => handling,
+        match guarded(|| state.handle(&delivery.message, &delivery.payload, wants_reply, &mut cx)) {
+            Ok(Some(Ok(handling))) => GuardedFuture::new("a handler", handling),
             Ok(Some(Err(error))) => return Err(codec(id, delivery, &error)),
             Ok(None) => {
                 let (actor, rsn, message) = (id.clone(), delivery.rsn, delivery.message.to_string());
@@ -72,14 +71,14 @@ async fn run(
             }
             Err(panic) => return Err(panicked(id, delivery, panic)),
         };
-    let end = poll_fn(|task| match guarded(|| handling.as_mut().poll(task)) {
-        Ok(Poll::Ready(end)) => Poll::Ready(End::Done(end)),
-        Ok(Poll::Pending) => match signal.get() {
-            Signal::WAITING => Poll::Pending,
-            Signal::HALTED => Poll::Ready(End::Halted),
-            _ => Poll::Ready(End::Foreign),
-        },
+    let end = poll_fn(|task| match handling.poll(task) {
         Err(panic) => Poll::Ready(End::Panicked(panic)),
+        // Whatever else it came to: what it has asked for is not to be released.
+        Ok(_) if signal.get() == Signal::HALTED => Poll::Ready(End::Halted),
+        Ok(Poll::Ready(_)) if signal.get() == Signal::WAITING => Poll::Ready(End::Leaked),
+        Ok(Poll::Ready(end)) => Poll::Ready(End::Done(end)),
+        Ok(Poll::Pending) if signal.get() == Signal::WAITING => Poll::Pending,
+        Ok(Poll::Pending) => Poll::Ready(End::Foreign),
     })
     .await;
     drop(handling);
@@ -90,39 +89,25 @@ async fn run(
         End::Done(Err(error)) => Err(codec(id, delivery, &error)),
         End::Panicked(panic) => Err(panicked(id, delivery, panic)),
         End::Foreign => Err(Halt::ForeignAwait { actor: id.clone(), rsn: delivery.rsn, message: message() }),
-        End::Halted => Err(halted.expect("a halted handler has left its reason")),
+        End::Leaked => Err(given_up(id, delivery, "that was begun last")),
+        End::Halted => Err(signal.halted().expect("a halted handler has left its reason")),
     }
 }
 
 enum End {
     Done(Result<Option<bytes::Bytes>, CodecError>),
     Halted,
+    /// It has ended, and a side effect that it began has not.
+    Leaked,
     Foreign,
     Panicked(String),
-}
-
-/// A panic of a user's code ends its actor's turn, not the thread. What it leaves half changed is thrown away.
-pub(crate) fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| panic_message(&*panic))
-}
-
-/// The text that a panic carries.
-#[must_use]
-pub fn panic_message(panic: &(dyn Any + Send)) -> String {
-    if let Some(text) = panic.downcast_ref::<&str>() {
-        (*text).to_owned()
-    } else if let Some(text) = panic.downcast_ref::<String>() {
-        text.clone()
-    } else {
-        "a panic without a message".to_owned()
-    }
 }
 
 fn codec(id: &relive_storage::ActorId, delivery: &Delivery, error: &CodecError) -> Halt {
     Halt::Codec {
         actor: id.clone(),
         rsn: delivery.rsn,
-        what: format!("the message {:?} or its reply", &*delivery.message),
+        what: format!("the message {:?}, or its reply", &*delivery.message),
         reason: error.to_string(),
     }
 }

@@ -19,11 +19,15 @@ pub struct Tape {
     digests: BTreeMap<Rsn, u64>,
     left_out: BTreeMap<Rsn, Quarantine>,
     discharged: BTreeSet<Rsn>,
+    /// Deliveries that are retries, with those in quarantine that they are retries of.
+    redelivered: BTreeMap<Rsn, Rsn>,
     attempts: BTreeMap<Rsn, u32>,
     /// Deliveries (after, up to] of which it is known what they did, in order.
     covered: Vec<(Rsn, Rsn)>,
     /// The original run had certainly done everything up to here.
     handled: Rsn,
+    /// An opening that told of its end had found everything up to here.
+    settled: Rsn,
     pending: Vec<EffectDigest>,
 }
 
@@ -39,12 +43,14 @@ impl Tape {
     /// # Errors
     /// [`Halt::Corrupt`] when deliveries are missing or repeated, or an event or digest belongs to none.
     pub fn push(&mut self, actor: &ActorId, frame: Frame) -> Result<(), Halt> {
-        let Frame { handled, since, digests, records, .. } = frame;
-        self.add(actor, (since, handled), &digests, records)
+        let Frame { handled, since, digests, digests_with_replies, records, .. } = frame;
+        let digests = (!digests_with_replies).then_some(&*digests);
+        self.add(actor, (since, handled), digests, records)
     }
 
     /// As [`Tape::push`], for a frame of which the parts were decoded: what it says of the deliveries after the first rsn, up
-    /// to the second, and its records.
+    /// to the second, and its records. `None` for digests that can't be compared: those of the first version of frames have
+    /// the replies in them, as the code of that time spelled them.
     ///
     /// # Errors
     /// As [`Tape::push`].
@@ -52,7 +58,7 @@ impl Tape {
         &mut self,
         actor: &ActorId,
         (since, handled): (Rsn, Rsn),
-        digests: &[EffectDigest],
+        digests: Option<&[EffectDigest]>,
         records: impl IntoIterator<Item = Positioned>,
     ) -> Result<(), Halt> {
         let corrupt = |rsn, what: String| Halt::Corrupt { actor: actor.clone(), rsn, what };
@@ -62,8 +68,14 @@ impl Tape {
                 format!("it was handled, but the last delivery is {}", self.last()),
             ));
         }
-        self.cover(since, handled, digests);
+        match digests {
+            Some(digests) => self.cover(since, handled, digests),
+            None => self.cover(handled, handled, &[]),
+        }
+        let mut before = None;
         for positioned in records {
+            // A retry and the discharge of what it retries stand one after the other, in one frame.
+            let delivered = before.take();
             match positioned.record {
                 Record::Delivery(delivery) if delivery.rsn <= self.after => {}
                 Record::Delivery(delivery) => {
@@ -71,6 +83,7 @@ impl Tape {
                     if delivery.rsn != expected {
                         return Err(corrupt(expected, format!("{} stands in its place", delivery.rsn)));
                     }
+                    before = Some(delivery.rsn);
                     self.deliveries.push(delivery);
                 }
                 Record::Event(event) if event.rsn <= self.after => {}
@@ -85,7 +98,10 @@ impl Tape {
                     }
                 }
                 Record::CheckpointMark(mark) => self.handled = self.handled.max(mark.rsn),
-                Record::Discharge(rsn) => drop(self.discharged.insert(rsn)),
+                Record::Discharge(rsn) => {
+                    self.discharged.insert(rsn);
+                    self.redelivered.extend(delivered.map(|delivered| (delivered, rsn)));
+                }
                 record => self.decided(actor, record)?,
             }
         }
@@ -170,15 +186,42 @@ impl Tape {
         }
     }
 
-    /// Takes back all attempts: the process has survived them.
-    pub fn forgive(&mut self) {
+    /// An opening that had found everything up to `found` was through with it: takes back all attempts, which the process
+    /// has survived.
+    pub fn settle(&mut self, found: Rsn) {
         self.attempts.clear();
+        self.settled = self.settled.max(found);
+    }
+
+    /// Up to where an opening was through: what is there was handled, unless the actor was stopped ahead of it. It must not
+    /// be left out.
+    #[must_use]
+    pub fn settled(&self) -> Rsn {
+        self.settled
+    }
+
+    /// Takes over what is known of tries from a tape of the same actor that has seen the records of openings too.
+    pub fn inherit_tries(&mut self, settled: Rsn, attempts: BTreeMap<Rsn, u32>) {
+        self.settled = settled;
+        self.attempts = attempts.into_iter().filter(|(rsn, _)| *rsn > self.after).collect();
+    }
+
+    /// All tries since they were last taken back, by delivery.
+    #[must_use]
+    pub fn all_attempts(&self) -> &BTreeMap<Rsn, u32> {
+        &self.attempts
     }
 
     /// The decision to leave a delivery out, if there is one.
     #[must_use]
     pub fn left_out(&self, rsn: Rsn) -> Option<&Quarantine> {
         self.left_out.get(&rsn)
+    }
+
+    /// The delivery in quarantine that this one is a retry of.
+    #[must_use]
+    pub fn redelivered(&self, rsn: Rsn) -> Option<Rsn> {
+        self.redelivered.get(&rsn).copied()
     }
 
     /// The deliveries that have left the quarantine.
@@ -234,6 +277,7 @@ impl Tape {
         self.left_out = self.left_out.split_off(&handled.next());
         self.attempts = self.attempts.split_off(&handled.next());
         self.discharged.clear();
+        self.redelivered.clear();
         self.covered = vec![(covered, covered)];
         self.after = handled;
         self.handled = self.handled.min(handled);

@@ -1,4 +1,5 @@
-//! What can go wrong with stable storage: what failed, on what, what is true now, what to do.
+//! What can go wrong with stable storage: what failed, on what, what is true now, what to do. A text does not say what the
+//! error's source says, which whoever prints the whole chain prints after it.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,7 +17,8 @@ pub enum ErrorKind {
     Reopen,
     /// The caller gave something that can't be taken. Nothing was changed.
     Input,
-    /// Stored data is damaged or missing. Nothing was changed; restore the files or give the data up knowingly.
+    /// Stored data is damaged or missing, which no reopening mends. Nothing was changed because of it; restore the files or
+    /// give the data up knowingly.
     Corrupt,
     /// A bug in relive.
     Bug,
@@ -27,17 +29,21 @@ pub enum ErrorKind {
 #[non_exhaustive]
 pub enum StoreError {
     /// The operating system refused a file operation.
-    #[error("could not {action} {path}: {source}")]
+    #[error(
+        "could not {action} {path}: {reason}; what was acknowledged is there: remove the cause, then open the store again"
+    )]
     Io {
         /// What was tried.
         action: &'static str,
         /// On which file.
         path: PathBuf,
-        /// What the system answered.
-        source: std::sync::Arc<std::io::Error>,
+        /// What the system answered. The sentence tells it, so that it is no source as well.
+        reason: std::sync::Arc<std::io::Error>,
     },
     /// The backend failed in a write, a sync or a read.
-    #[error("the backend failed to {action}: {reason}; the store takes nothing more until it is reopened")]
+    #[error(
+        "the backend failed to {action}: {reason}; what was acknowledged is there, and nothing more is taken: remove the cause, then open the store again"
+    )]
     Backend {
         /// What was tried.
         action: &'static str,
@@ -46,7 +52,7 @@ pub enum StoreError {
     },
     /// An earlier write or sync failed, so nothing is taken any more.
     #[error(
-        "the store has failed before ({reason}) and takes nothing more: reopen it, what was acknowledged is there"
+        "the store has failed before ({reason}); what was acknowledged is there, and nothing more is taken: remove the cause, then open the store again"
     )]
     Poisoned {
         /// The first failure.
@@ -54,7 +60,7 @@ pub enum StoreError {
     },
     /// The backend did not answer in time.
     #[error(
-        "the backend did not {action} within {after:?}; its outcome is unknown and the store takes nothing more: reopen it"
+        "the backend did not {action} within {after:?}; whether it still will is unknown, what was acknowledged is there, and nothing more is taken: find out what holds the disk up, then open the store again, in another process if it is still locked"
     )]
     Hung {
         /// What was tried.
@@ -64,17 +70,17 @@ pub enum StoreError {
     },
     /// Another process, or another handle in this one, has the directory open.
     #[error(
-        "the store {path} is open in {holder}; only one may have it open: stop the other or use another directory"
+        "the store {path} is open in {holder}, and only one may have it open; nothing was changed: stop the other or use another directory"
     )]
     Locked {
         /// The directory.
         path: PathBuf,
-        /// The process that holds it, as far as known.
+        /// Who holds it, as far as known.
         holder: String,
     },
     /// The directory holds something, but not a store.
     #[error(
-        "{path} is not a relive store and is not empty ({found}): give a new or empty directory, nothing was changed"
+        "{path} is not a relive store and is not empty ({found}); nothing in it was changed: give a new or empty directory"
     )]
     NotAStore {
         /// The directory.
@@ -84,10 +90,10 @@ pub enum StoreError {
     },
     /// The store was written by a newer version.
     #[error(
-        "the store {path} has format {found}, this version reads up to {supported}: use a newer relive, nothing was changed"
+        "by {path} the store has format {found}, and this version of relive reads up to {supported}; none of its records was changed: use a newer version"
     )]
     NewerFormat {
-        /// The directory, or the part of the store that says so.
+        /// The file of the store that says so.
         path: PathBuf,
         /// Its format.
         found: u32,
@@ -95,7 +101,9 @@ pub enum StoreError {
         supported: u32,
     },
     /// A file of the store is missing.
-    #[error("{path} of the store is missing: {consequence}; restore the file, nothing was changed")]
+    #[error(
+        "{path} of the store is missing: {consequence}; none of its records was changed: put the file back, or restore the whole store from a copy"
+    )]
     Missing {
         /// The file.
         path: PathBuf,
@@ -104,19 +112,19 @@ pub enum StoreError {
     },
     /// The files in the directory do not belong together.
     #[error(
-        "the store in {path} carries the id {found}, its side files say {expected}: files of two stores were mixed, nothing was changed"
+        "files of two stores are mixed in {path}: it is the store {expected}, and {found} was found too; none of their records was changed: put files together that belong together"
     )]
     Mixed {
         /// The directory.
         path: PathBuf,
-        /// The id that the side file holds.
+        /// The id in the file that says which store it is.
         expected: String,
-        /// The id that the data holds.
+        /// The other id, and where it was found.
         found: String,
     },
     /// Acknowledged records are gone from the end of the log.
     #[error(
-        "the log ends before {found}, but everything before {acknowledged} was acknowledged: acknowledged records are lost, restore the store's files; nothing was changed"
+        "the log ends before {found}, but everything before {acknowledged} was acknowledged: acknowledged records are lost; nothing was changed because of it: restore the store's files from a copy"
     )]
     LostAcknowledged {
         /// Everything before this was acknowledged.
@@ -125,7 +133,9 @@ pub enum StoreError {
         found: Lsn,
     },
     /// A part of the log can't be read, or is not what stands before and after it.
-    #[error("the log is damaged at {at}: {what}; restore the store's files, nothing was changed")]
+    #[error(
+        "the log is damaged at {at}: {what}; nothing was changed because of it: restore the store's files from a copy"
+    )]
     CorruptLog {
         /// Where.
         at: Lsn,
@@ -134,7 +144,7 @@ pub enum StoreError {
     },
     /// A checkpoint can't be read.
     #[error(
-        "{number} of {actor} is damaged: {what}; the one before it and the log still serve when they are whole"
+        "{number} of {actor} is damaged: {what}; nothing was removed because of it, and the one before it serves with the log if both are whole: if not, restore the store's files from a copy"
     )]
     CorruptCheckpoint {
         /// Whose.
@@ -145,13 +155,15 @@ pub enum StoreError {
         what: String,
     },
     /// The list of checkpoints or another part that holds for the whole store is damaged.
-    #[error("the store is damaged: {what}; restore its files, nothing was changed")]
+    #[error("the store is damaged: {what}; nothing was changed because of it: restore its files from a copy")]
     CorruptStore {
         /// What is wrong.
         what: String,
     },
     /// Something given is over its limit.
-    #[error("{what} has {found} bytes, at most {limit} are allowed: nothing was written")]
+    #[error(
+        "{what} has {found} bytes, at most {limit} are allowed; nothing of it was written: make it smaller"
+    )]
     TooLarge {
         /// What.
         what: String,
@@ -164,7 +176,9 @@ pub enum StoreError {
     #[error(transparent)]
     Name(#[from] NameError),
     /// The caller broke the contract of the seam.
-    #[error("misuse of the store: {what}; nothing was written")]
+    #[error(
+        "misuse of the store: {what}; nothing was written: keep to what the method asks for, or report it if relive itself made the call"
+    )]
     Misuse {
         /// What was done.
         what: String,
@@ -193,9 +207,27 @@ impl StoreError {
         }
     }
 
+    /// What failed, on what and why, without what is true now and what to do: for a log, or as the reason in another error.
+    #[must_use]
+    pub fn cause(&self) -> String {
+        match self {
+            Self::Io { action, path, reason } => format!("could not {action} {}: {reason}", path.display()),
+            Self::Backend { action, reason } => format!("the backend failed to {action}: {reason}"),
+            Self::Poisoned { reason } => reason.clone(),
+            other => {
+                let text = other.to_string();
+                text.split_once("; ").map_or_else(|| text.clone(), |(cause, _)| cause.to_owned())
+            }
+        }
+    }
+
     /// Whether the data, not the operation, is at fault.
     #[must_use]
     pub fn is_corrupt(&self) -> bool {
         self.kind() == ErrorKind::Corrupt
     }
 }
+
+#[cfg(test)]
+#[path = "error_tests.rs"]
+mod tests;

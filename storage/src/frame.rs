@@ -7,6 +7,9 @@
 //! header := first_rsn:varint handled:varint covered:varint digests:varint (rsn_delta:varint digest:u64)* records:varint
 //! ```
 //!
+//! Version 1 has the same layout, but its digests were taken over encoded replies as well, see
+//! [`Frame::digests_with_replies`].
+//!
 //! Rsns of deliveries are not stored: they count up from `first_rsn`. `handled` says how far the actor had handled
 //! when it wrote the frame, `digests` what the last `covered` of those deliveries did (those that did anything).
 //! The layout is written by hand, not by serde: it is on the path of each message, costs a batch one header, and
@@ -27,7 +30,10 @@ use crate::record::{CheckpointMark, Delivery, EffectDigest, Event, Positioned, Q
 use crate::wire::{Malformed, Reader};
 use crate::{ActorId, Lsn, Name};
 
-pub(crate) const FRAME_VERSION: u8 = 1;
+/// The version that is written.
+pub(crate) const FRAME_VERSION: u8 = 2;
+/// The last version whose digests were taken over the replies as well, encoded as they were at the time.
+const FRAME_VERSION_WITH_REPLIES: u8 = 1;
 
 /// What the shortest record takes: a tag and a number.
 const RECORD_BYTES_MIN: usize = 2;
@@ -62,6 +68,9 @@ pub struct Frame {
     pub since: Rsn,
     /// What those deliveries did; one that did nothing has no digest.
     pub digests: Vec<EffectDigest>,
+    /// The digests were taken over the replies too, as frames of version 1 have them. Whoever takes digests anew takes
+    /// them over less, and must not compare them with these.
+    pub digests_with_replies: bool,
     /// The records in order.
     pub records: Vec<Positioned>,
 }
@@ -113,8 +122,8 @@ impl Frame {
         let actor = actor.map_err(|_| IMPOSSIBLE_NAME)?;
         let mut records = Vec::new();
         head.read(bytes, ids, &mut records)?;
-        let FrameHead { handled, since, digests, .. } = head;
-        Ok(Self { actor, handled, since, digests, records })
+        let FrameHead { handled, since, digests, digests_with_replies, .. } = head;
+        Ok(Self { actor, handled, since, digests, digests_with_replies, records })
     }
 }
 
@@ -128,6 +137,8 @@ pub struct FrameHead {
     pub since: Rsn,
     /// As in [`Frame`].
     pub digests: Vec<EffectDigest>,
+    /// As in [`Frame`].
+    pub digests_with_replies: bool,
     context: FrameContext,
     /// Where the actor's name stands; empty for a frame of the store itself.
     name: Range<usize>,
@@ -154,9 +165,11 @@ impl FrameHead {
         }
         let end = body.end;
         let mut reader = Reader::part(bytes, body)?;
-        if reader.u8()? != FRAME_VERSION {
-            return Err(Malformed("a frame has an unknown version"));
-        }
+        let digests_with_replies = match reader.u8()? {
+            FRAME_VERSION => false,
+            FRAME_VERSION_WITH_REPLIES => true,
+            _ => return Err(Malformed("a frame has an unknown version")),
+        };
         let name = reader.text(ACTOR_ID_BYTES_MAX, |text| {
             if text.is_empty() { Ok(0) } else { ActorId::check(text).map(|()| text.len()) }
         })?;
@@ -172,7 +185,19 @@ impl FrameHead {
             return Err(Malformed("a frame has no record"));
         }
         let start = reader.position();
-        Ok((Self { handled, since, digests, context, name, first_rsn, count, start, end }, end - at))
+        let head = Self {
+            handled,
+            since,
+            digests,
+            digests_with_replies,
+            context,
+            name,
+            first_rsn,
+            count,
+            start,
+            end,
+        };
+        Ok((head, end - at))
     }
 
     /// The name of whose records these are, out of the bytes of which this is the head; `None` for a frame of the store

@@ -115,6 +115,34 @@ fn sample() -> Vec<u8> {
     out
 }
 
+/// The layout is the same, what digests mean is not.
+#[test]
+fn frames_of_both_versions_are_read_and_told_apart() {
+    let whole = sample();
+    let (frame, _) = Frame::decode(&whole.clone().into(), context()).unwrap();
+    assert!(!frame.digests_with_replies);
+    let bytes = Bytes::from(whole.clone());
+    let mut reader = Reader::new(&bytes);
+    let length = reader.length(FRAME_BYTES_MAX).unwrap();
+    let body = whole.len() - length;
+    for version in 0..=u8::MAX {
+        let mut other = whole.clone();
+        other[body] = version;
+        let crc = crc32fast::hash(&other[body..]);
+        other[body - 4..body].copy_from_slice(&crc.to_le_bytes());
+        let found = Frame::decode(&other.clone().into(), context());
+        let head = FrameHead::decode(&other.into(), 0, context()).map(|(head, _)| head.digests_with_replies);
+        match version {
+            1 => {
+                assert_eq!(found.unwrap().0, Frame { digests_with_replies: true, ..frame.clone() });
+                assert_eq!(head, Ok(true));
+            }
+            2 => assert_eq!((found.unwrap().0, head), (frame.clone(), Ok(false))),
+            _ => assert_eq!(found.unwrap_err(), Malformed("a frame has an unknown version")),
+        }
+    }
+}
+
 /// Invariant: prefix. Damage is never taken for data.
 #[test]
 fn every_flipped_bit_is_noticed() {

@@ -14,24 +14,40 @@ use crate::actors::{
     Account, Charge, ChargeTwice, Deposit, Draw, Panic, Transfer, account, builder, happen, happened, show,
 };
 
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const STATES: &str = "states.txt";
 const STUCK: &str = "stuck golden";
+const CHARGE: &str = "golden charge";
 
-/// Invariants: exactly-once inside, one-step.
 #[tokio::test(flavor = "multi_thread")]
 async fn class_24_a_runtime_goes_on_with_a_store_of_format_1() {
-    let golden = golden(1);
+    goes_on_with(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn class_24_a_runtime_goes_on_with_a_store_of_format_2() {
+    goes_on_with(2).await;
+}
+
+/// What the actors ask for from outside, which is counted by its name, so that each store has its own.
+fn outside(what: &str, format: u32) -> String {
+    if format == 1 { what.to_owned() } else { format!("{what} {format}") }
+}
+
+/// Invariants: exactly-once inside, one-step.
+async fn goes_on_with(format: u32) {
+    let golden = golden(format);
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("store");
     copy(&golden.join("store"), &path);
     let states = fs::read_to_string(golden.join(STATES)).unwrap();
     // The outcome that bob still waits for comes this time.
-    happen(&format!("{STUCK}-second"));
+    let (stuck, charge) = (outside(STUCK, format), outside(CHARGE, format));
+    happen(&format!("{stuck}-second"));
     let runtime = builder().open(&path).await.unwrap();
     assert!(runtime.recovery().failed.is_empty() && runtime.recovery().torn_tail.is_none());
     assert_eq!(text("alice", &show(&runtime, "alice").await), states.lines().next().unwrap());
-    assert_eq!(happened("golden charge"), 0, "an outcome on record is not asked for again");
+    assert_eq!(happened(&charge), 0, "an outcome on record is not asked for again");
 
     // Bob ends what he was in the middle of, then gets what alice owed him.
     let arrived = async {
@@ -45,7 +61,7 @@ async fn class_24_a_runtime_goes_on_with_a_store_of_format_1() {
     let bob =
         tokio::time::timeout(Duration::from_secs(20), arrived).await.expect("what alice owed has arrived");
     assert_eq!(bob.history, [10, 20, 30, 7]);
-    assert_eq!((bob.drawn, happened(&format!("{STUCK}-first"))), (vec![1, 2], 0));
+    assert_eq!((bob.drawn, happened(&format!("{stuck}-first"))), (vec![1, 2], 0));
 
     let left_out = runtime.quarantined();
     assert_eq!(left_out.len(), 1);
@@ -93,7 +109,7 @@ async fn write() {
         }
     }
     alice.ask(Draw {}).await.unwrap();
-    alice.ask(Charge { what: "golden charge".into() }).await.unwrap();
+    alice.ask(Charge { what: outside(CHARGE, FORMAT) }).await.unwrap();
     for cents in [10, 20, 30] {
         alice.ask(Transfer { to: "bob".into(), cents }).await.unwrap();
     }
@@ -104,9 +120,9 @@ async fn write() {
     runtime.cut_log().await.unwrap();
 
     // Bob takes nothing in while he waits, so that alice owes him what she sends from now on.
-    let waiting = bob.tell(ChargeTwice { what: STUCK.into() }).await.unwrap();
+    let waiting = bob.tell(ChargeTwice { what: outside(STUCK, FORMAT) }).await.unwrap();
     waiting.durable().await.unwrap();
-    while happened(&format!("{STUCK}-second")) == 0 {
+    while happened(&format!("{}-second", outside(STUCK, FORMAT))) == 0 {
         tokio::task::yield_now().await;
     }
     alice.ask(Transfer { to: "bob".into(), cents: 7 }).await.unwrap();

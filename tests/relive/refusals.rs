@@ -143,8 +143,11 @@ async fn a_receiver_that_knows_more_than_its_sender_is_named() {
     let payload = encode(&Deposit { cents: 5 }).unwrap();
     writer.put_delivery(Rsn::new(1), &sender, false, &Name::from_static("deposit"), &payload);
     writer.finish(Some(&carol), Rsn::NONE, Rsn::NONE, &[]).append_to(&mut buffer);
+    // What alice has received she has handled, and sent nothing: it is not her code that has changed.
+    writer.put_attempt(Rsn::new(1));
+    writer.finish(Some(&alice), Rsn::new(1), Rsn::new(1), &[]).append_to(&mut buffer);
     let (epoch, clock) = (Epoch::new(9), Timestamp::from_micros(1));
-    let header = BlockHeader { first: next, records: 1, durable: next, epoch, clock, seed: 1 };
+    let header = BlockHeader { first: next, records: 2, durable: next, epoch, clock, seed: 1 };
     store.append(&Block::seal(header, buffer)).unwrap();
     store.sync().unwrap();
     match builder().open_on(Arc::new(store)).await.unwrap_err() {

@@ -30,10 +30,6 @@ async fn a_panic_restarts_the_actor_alone() {
 /// and does not loop.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_actor_that_keeps_panicking_fails_visibly() {
-    async fn open_strictly(store: &MemoryStore) -> Runtime {
-        let restarts = RestartPolicy::default().when_exhausted(WhenExhausted::Fail);
-        builder().restarts(restarts).open_on(std::sync::Arc::new(store.clone())).await.unwrap()
-    }
     let what = "an_actor_that_keeps_panicking_fails_visibly";
     let mut store = MemoryStore::new();
     let mut runtime = open_strictly(&store).await;
@@ -69,21 +65,30 @@ async fn an_actor_that_keeps_panicking_fails_visibly() {
     runtime.shutdown().await.unwrap();
 }
 
+async fn open_strictly(store: &MemoryStore) -> Runtime {
+    let restarts = RestartPolicy::default().when_exhausted(WhenExhausted::Fail);
+    builder().restarts(restarts).open_on(std::sync::Arc::new(store.clone())).await.unwrap()
+}
+
 /// An actor that owes a failed one all that it may still logs what comes, and does not keep a shutdown from its end;
 /// what it owes and what it could not handle is there after reopening.
 #[tokio::test(flavor = "multi_thread")]
 async fn debts_to_a_failed_actor_do_not_hold_a_shutdown() {
     let store = MemoryStore::new();
-    let runtime = open_on(store.clone()).await;
+    let runtime = open_strictly(&store).await;
     account(&runtime, "bob").ask(AwaitForeign {}).await.unwrap_err();
     for _ in 0..10 {
         let flood = Flood { to: "bob".into(), messages: 1_000, hops: 1 };
         account(&runtime, "alice").tell(flood).await.unwrap().durable().await.unwrap();
     }
-    runtime.shutdown().await.unwrap();
-    let runtime = open_on(store.reopen()).await;
-    assert!(runtime.recovery().failed.iter().any(|failure| failure.actor.as_str() == "account/bob"));
+    let left = runtime.shutdown().await.unwrap().left;
+    let left: Vec<_> = left.iter().map(|left| left.actor.as_str()).collect();
+    assert_eq!(left, ["account/alice", "account/bob"]);
+    let runtime = open_strictly(&store.reopen()).await;
     assert!(runtime.recovery().replayed >= 5, "{:?}", runtime.recovery());
+    while runtime.failed_actors().iter().all(|failure| failure.actor.as_str() != "account/bob") {
+        tokio::task::yield_now().await;
+    }
     runtime.shutdown().await.unwrap();
 }
 
@@ -92,10 +97,11 @@ async fn debts_to_a_failed_actor_do_not_hold_a_shutdown() {
 async fn a_foreign_await_is_reported_by_name() {
     let runtime = open_on(MemoryStore::new()).await;
     let error = account(&runtime, "alice").ask(AwaitForeign {}).await.unwrap_err();
-    let AskError::Unknown { reason: Refused::Actor(failure) } = &error else { panic!("{error}") };
-    assert!(matches!(failure.halt, Halt::ForeignAwait { .. }));
+    let AskError::Unknown { reason: Refused::Quarantined(entry) } = &error else { panic!("{error}") };
+    assert!(entry.reason.contains("awaited something outside the context"), "{}", entry.reason);
     assert!(error.to_string().contains("wrap it in `cx.side_effect`"), "{error}");
-    assert_eq!(failure.tries, 1, "it would come out the same again");
+    assert_eq!(entry.tries, 1, "it would come out the same again");
+    account(&runtime, "alice").ask(Deposit { cents: 1 }).await.unwrap();
     runtime.shutdown().await.unwrap();
 }
 

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::judge::MISTOLD;
+
 /// Counts of outcomes, by store, by file and by injury; and the cases that must not be, in words.
 #[derive(Clone, Debug, Default)]
 pub struct Histogram {
@@ -19,8 +21,9 @@ impl Histogram {
     /// Counts a case.
     pub(super) fn add(&mut self, specimen: &str, file: &str, injury: &str, outcome: &str, case: &str) {
         // What follows a colon in a loss is told with the case.
+        let detailed = ["SILENT", "DIED", "HUNG"].iter().any(|bad| outcome.contains(bad));
         let outcome_class =
-            if is_bad(outcome) { outcome.split([':', ',']).next().unwrap_or(outcome) } else { outcome };
+            if detailed { outcome.split([':', ',']).next().unwrap_or(outcome) } else { outcome };
         self.cases += 1;
         let count = |counts: &mut Counts, what: &str| {
             *counts.entry(what.to_owned()).or_default().entry(outcome_class.to_owned()).or_default() += 1;
@@ -58,7 +61,8 @@ impl Histogram {
         self.cases
     }
 
-    /// The cases that ended in a loss without a word, in the death of a process, or not at all.
+    /// The cases that ended in a loss without a word, in an error that calls damage something else, in the death of a
+    /// process, or not at all.
     #[must_use]
     pub fn bad(&self) -> &[String] {
         &self.bad
@@ -66,7 +70,7 @@ impl Histogram {
 }
 
 fn is_bad(outcome: &str) -> bool {
-    ["SILENT", "DIED", "HUNG"].iter().any(|bad| outcome.contains(bad))
+    ["SILENT", "DIED", "HUNG", MISTOLD].iter().any(|bad| outcome.contains(bad))
 }
 
 impl fmt::Display for Histogram {

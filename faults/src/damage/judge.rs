@@ -4,12 +4,17 @@ use std::path::Path;
 use std::time::Duration;
 
 use relive::storage::conformance::{Content, block, checkpoint, id};
-use relive::storage::{Checkpoint, CheckpointStore, Log, SledOptions, SledStore, StoreError, scan};
+use relive::storage::{
+    Checkpoint, CheckpointStore, ErrorKind, Log, SledOptions, SledStore, StoreError, scan,
+};
 
 use super::specimens::{Known, Stored};
 
 /// The beginning of an outcome that must not be.
 pub(super) const SILENT: &str = "SILENT LOSS";
+/// What stands ahead of an error that must not be: damage after which somebody is told to open the store once more, as if
+/// that helped.
+pub(super) const MISTOLD: &str = "DAMAGE TOLD AS A FAILURE, ";
 /// The beginning of the outcome of a call that came to no end: its thread is left behind, so the process is given up.
 pub(super) const HUNG_CALL: &str = "error: Hung";
 
@@ -40,13 +45,21 @@ pub(super) fn outcome(directory: &Path, expected: &Stored, older_mark: bool, goe
     outcome
 }
 
-/// How an error is counted.
+/// How an error is counted. Nothing but the files is wrong in any case, so none may ask for a reopening.
 pub(super) fn typed(error: &StoreError) -> String {
+    let mistold = if error.kind() == ErrorKind::Reopen { MISTOLD } else { "" };
+    format!("{mistold}{}", named(error))
+}
+
+fn named(error: &StoreError) -> String {
     let debug = format!("{error:?}");
     let variant = debug.split([' ', '(', '{']).next().unwrap_or_default();
     match error {
         StoreError::Backend { action, reason } if reason.starts_with("it panicked") => {
             format!("error: {variant} (a panic of sled, to {action})")
+        }
+        StoreError::CorruptStore { what } if what.contains("it panicked") => {
+            format!("error: {variant} (a panic of sled)")
         }
         StoreError::Backend { action, .. }
         | StoreError::Hung { action, .. }
@@ -141,3 +154,22 @@ pub(super) fn options() -> SledOptions {
 
 /// Far above what a small store takes, on a machine that does much else.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_that_asks_for_a_reopening_is_told_apart() {
+        let reason = || "torn".to_owned();
+        let action = "open";
+        for error in
+            [StoreError::Backend { action, reason: reason() }, StoreError::Poisoned { reason: reason() }]
+        {
+            assert!(typed(&error).starts_with(MISTOLD), "{error}");
+        }
+        let hung = typed(&StoreError::Hung { action, after: CALL_TIMEOUT });
+        assert!(hung.starts_with(MISTOLD) && hung.contains(HUNG_CALL), "{hung}");
+        assert_eq!(typed(&StoreError::CorruptStore { what: reason() }), "error: CorruptStore");
+    }
+}

@@ -21,7 +21,7 @@ pub(super) fn outcome(
         let runtime = builder().open(directory).await.map_err(|error| opening(&error))?;
         let outcome = states(&runtime, expected, older_mark, 0).await;
         let told = if goes_on { go_on(&runtime, expected).await } else { Ok(()) };
-        let closed = runtime.shutdown().await.map_err(|refused| refusal(&refused));
+        let closed = runtime.shutdown().await.map(drop).map_err(|refused| refusal(&refused));
         let outcome = outcome?;
         told.and(closed).map_err(|error| format!("{outcome}, then {error}"))?;
         if goes_on {

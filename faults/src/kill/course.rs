@@ -60,8 +60,8 @@ pub trait Course {
         let _ = closed;
     }
 
-    /// How the last worker was told to be.
-    fn last(&self) -> String {
+    /// How the present worker was told to be, to be put behind how the one before was to die.
+    fn present(&self) -> String {
         String::new()
     }
 }

@@ -137,6 +137,7 @@ impl<'c> Life<'c> {
             self.leave_a_half_written_snapshot()?;
             table.leftovers += 1;
         }
+        self.fault.push_str(&self.course.present());
         self.mark_effects()?;
         let mut command = self.worker(&fault);
         command.args(told);
@@ -162,7 +163,7 @@ impl<'c> Life<'c> {
             }
             _ => return Err(Broken { what: format!("the worker ended by itself: {status}"), errors }),
         }
-        self.fault = format!("{fault}{}", self.course.last());
+        self.fault = format!("{fault}{}", self.course.present());
         Ok(())
     }
 

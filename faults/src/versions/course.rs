@@ -106,7 +106,7 @@ impl Course for Versions {
                     return Err(format!("a shutdown has left {replayed} deliveries to be replayed"));
                 }
             }
-            Line::LeftOut(entries) => self.fates.quarantine(entries, true)?,
+            Line::LeftOut(entries) => self.fates.quarantine(entries, true, &self.stopped)?,
             Line::Stopped { actor, why } => self.stops(actor, why)?,
             Line::Try(number) => {
                 trials.sent += 1;
@@ -131,7 +131,7 @@ impl Course for Versions {
         for (actor, why) in &part.stopped {
             self.stops(actor, why)?;
         }
-        self.fates.quarantine(&part.left_out, false)?;
+        self.fates.quarantine(&part.left_out, false, &self.stopped)?;
         let outcome = judge(plan, witness, &self.taken_for(), part)?;
         self.counts.parts += 1;
         self.counts.seen_again += outcome.seen_again;
@@ -163,7 +163,7 @@ impl Course for Versions {
         self.counts.shut_down += u64::from(closed);
     }
 
-    fn last(&self) -> String {
-        format!(", the version was {}", self.version)
+    fn present(&self) -> String {
+        format!("; the version: {}", self.version)
     }
 }

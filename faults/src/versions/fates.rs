@@ -123,11 +123,17 @@ impl Fates {
         Ok(retried)
     }
 
-    /// Takes in what is in quarantine. Right after an opening (`at_opening`) that is what earlier lives have left there.
+    /// Takes in what is in quarantine. Right after an opening (`at_opening`) that is what earlier lives have left there. Of
+    /// actors that have stopped nothing is listed.
     ///
     /// # Errors
     /// What must not be there, or is not.
-    pub fn quarantine(&mut self, entries: &[LeftOut], at_opening: bool) -> Result<(), String> {
+    pub fn quarantine(
+        &mut self,
+        entries: &[LeftOut],
+        at_opening: bool,
+        stopped: &BTreeSet<String>,
+    ) -> Result<(), String> {
         let mut there = BTreeSet::new();
         for entry in entries {
             let number =
@@ -156,6 +162,7 @@ impl Fates {
         }
         for (number, known) in &mut self.trials {
             match known.fate {
+                _ if stopped.contains(&format!("trial/{}", trier_of(*number))) => {}
                 Fate::LeftOut if !there.contains(number) => {
                     return Err(format!("trial {number} was left out, and is not in quarantine"));
                 }
@@ -171,7 +178,7 @@ impl Fates {
     /// # Errors
     /// What must not have come of a trial.
     pub fn came_back(&mut self, survey: &Survey, effects: &Effects) -> Result<(), String> {
-        self.quarantine(&survey.trial_left_out, false)?;
+        self.quarantine(&survey.trial_left_out, false, &BTreeSet::new())?;
         let left_out: BTreeSet<u64> = survey.trial_left_out.iter().filter_map(|entry| entry.trial).collect();
         let handled = handled(survey)?;
         let answers: BTreeMap<&str, u64> = effects.values().map(|e| (e.what.as_str(), e.answer)).collect();
@@ -263,20 +270,21 @@ mod tests {
             fates.send(number, &gives_up);
             fates
         };
+        let none = BTreeSet::new();
         let left_out = [entry(number, "it gave up \"slow\"")];
         let mut told = fates();
         assert!(told.told(number, Some(WENT_ON)).is_err());
         told.told(number, None).unwrap();
-        told.quarantine(&left_out, true).unwrap();
-        assert!(told.quarantine(&[], true).is_err(), "it is gone");
-        assert!(told.quarantine(&[entry(number, "no")], true).is_err(), "nothing is named");
+        told.quarantine(&left_out, true, &none).unwrap();
+        assert!(told.quarantine(&[], true, &none).is_err(), "it is gone");
+        assert!(told.quarantine(&[entry(number, "no")], true, &none).is_err(), "nothing is named");
         let mut late = fates();
         late.live();
-        late.quarantine(&[], true).unwrap();
-        assert!(late.quarantine(&left_out, true).is_err(), "it is left out in another life");
+        late.quarantine(&[], true, &none).unwrap();
+        assert!(late.quarantine(&left_out, true, &none).is_err(), "it is left out in another life");
         let mut good = Fates::default();
         good.send(number, &Version::default());
-        assert!(good.told(number, None).is_err() && good.quarantine(&left_out, true).is_err());
+        assert!(good.told(number, None).is_err() && good.quarantine(&left_out, true, &none).is_err());
         good.told(number, Some(5)).unwrap();
         assert!(
             good.came_back(&Survey::default(), &Effects::default()).is_err(),

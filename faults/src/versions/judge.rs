@@ -2,6 +2,7 @@
 
 use crate::workload::actors::Tally;
 use crate::workload::judge::{ledger, life, seen};
+use crate::workload::part::{REPLAY, UNDECIDED};
 use crate::workload::plan::{Plan, Steps, numbers, share};
 use crate::workload::{Outcome, Part, Version, Violation, Witness};
 
@@ -55,7 +56,9 @@ pub fn judge(plan: &Plan, witness: &Witness, version: &Version, part: &Part) -> 
 /// # Errors
 /// It may not.
 pub fn may_stop(version: &Version, actor: &str, why: &str) -> Result<(), String> {
-    if version.may_stop(actor) {
+    // A delivery that fails live is left out; and nothing is damaged, or unwinds.
+    let cause = why.split('/').next().unwrap_or_default();
+    if version.may_stop(actor) && [REPLAY, UNDECIDED].contains(&cause) {
         return Ok(());
     }
     Err(format!("{actor} has stopped in a life with the version {version}: {why}"))

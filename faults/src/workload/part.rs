@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use relive::{Actor, ActorFailure, AskError, Halt, Handle, Message, Refused, Runtime};
+use relive::{Actor, ActorFailure, AskError, FailureCause, Halt, Handle, Message, Refused, Runtime};
 use serde::{Deserialize, Serialize};
 
 use super::actors::{Account, Audit, Peek, ShowAccount, ShowAudit, ShowSummary, Summary};
@@ -29,16 +29,27 @@ pub struct Part {
     pub trials: BTreeMap<String, Trial>,
 }
 
+/// The replay of what an actor had handled has failed.
+pub const REPLAY: &str = "replay";
+/// An actor has failed on what an opening has found, and may have been handled.
+pub const UNDECIDED: &str = "undecided";
+
 /// Why an actor has stopped, in a word that tables count by, and its own words.
 #[must_use]
 pub fn reason(failure: &ActorFailure) -> String {
-    let word = match &failure.halt {
+    let cause = match failure.cause {
+        FailureCause::Replay => REPLAY,
+        FailureCause::Undecided => UNDECIDED,
+        _ => "other",
+    };
+    let halt = match &failure.halt {
         Halt::Divergence(_) => "diverged",
         Halt::Panicked { .. } => "panicked",
         Halt::Corrupt { .. } => "damaged",
+        Halt::GivenUp { .. } => "gave-up",
         _ => "other",
     };
-    format!("{word} {failure}")
+    format!("{cause}/{halt} {failure}")
 }
 
 /// Deliveries in quarantine.

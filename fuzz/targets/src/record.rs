@@ -82,6 +82,7 @@ impl Plan {
             handled: Rsn::NONE,
             since: Rsn::NONE,
             digests: Vec::new(),
+            digests_with_replies: false,
             records: Vec::new(),
         };
         let key = match owner % 4 {

@@ -42,7 +42,14 @@ impl Log<'_> {
         let digests = std::mem::take(self.pending);
         let since = std::mem::replace(self.since, handled);
         let records = vec![Positioned { lsn: Lsn::new(self.frames.len() as u64), record }];
-        self.frames.push(Frame { actor: Some(id()), handled, since, digests, records });
+        self.frames.push(Frame {
+            actor: Some(id()),
+            handled,
+            since,
+            digests,
+            digests_with_replies: false,
+            records,
+        });
     }
 }
 

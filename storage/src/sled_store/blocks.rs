@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use sled::Tree;
 
-use super::engine::backend;
+use super::answers::backend;
 use super::fenced::Fenced;
 use super::part::{self, Assembly};
 use super::place::Place;

@@ -11,7 +11,7 @@ use std::ops::Bound;
 use bytes::Bytes;
 use sled::Tree;
 
-use super::engine::backend;
+use super::answers::backend;
 use super::shape::{ENTRIES_PER_PAGE, never_a_blob};
 use crate::actor_id::ACTOR_ID_BYTES_MAX;
 use crate::position::{CheckpointNumber, Rsn};

@@ -6,7 +6,7 @@ use std::ops::Bound;
 use bytes::Bytes;
 use sled::Tree;
 
-use super::engine::backend;
+use super::answers::backend;
 use super::fenced::Fenced;
 use super::part::{self, Assembly, Key};
 use super::place::Place;

@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 
 use sled::{Db, Tree};
 
+use super::answers::backend;
 use super::files::{ASIDE, BLOBS, CONF, DATA, SNAPSHOT, io_error, names, sync_directory};
-use super::identity;
-use super::lock::{Lock, locked};
+use super::holders::locked_by_sled;
+use super::identity::{self, Identity};
+use super::lock::Lock;
 use super::rescue;
 use super::shape::{CACHE_BYTES, FLUSH_EVERY_MS, SEGMENT_BYTES};
 use crate::position::StoreId;
@@ -33,8 +35,7 @@ impl Engine {
     /// Makes a sled in a directory that has none, with the store's id in it, and makes its files stable.
     pub(super) fn create(directory: &Path, store: StoreId, lock: Arc<Lock>) -> Result<Self, StoreError> {
         let engine = Self::with_trees(open_sled(directory)?, lock)?;
-        let inserted = engine.db.insert(STORE_KEY, identity::encode(store));
-        inserted.map_err(backend("write the store's id"))?;
+        engine.name(store)?;
         engine.db.flush().map_err(backend("flush"))?;
         for name in [CONF, DATA] {
             let path = directory.join(name);
@@ -46,14 +47,15 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Opens the sled of a store and checks that it is its own and has its trees.
+    /// Opens the sled of a store and checks that it is its own and has its trees. Returns what it says that it is, too.
     pub(super) fn open(
         directory: &Path,
         store: StoreId,
         tier: Durability,
         lock: Arc<Lock>,
-    ) -> Result<Self, StoreError> {
-        move_generating_aside(directory)?;
+    ) -> Result<(Self, Identity), StoreError> {
+        remove_half_snapshots(directory)?;
+        empty_aside(directory)?;
         rescue::restore(directory, store)?;
         if tier == Durability::PowerLoss {
             rescue::keep(directory, store)?;
@@ -66,11 +68,11 @@ impl Engine {
             return Err(StoreError::CorruptStore { what });
         };
         let found = identity::decode(&id.to_vec().into(), &directory.join(DATA))?;
-        if found != store {
+        if found.store != store {
             return Err(StoreError::Mixed {
                 path: directory.to_owned(),
                 expected: store.to_string(),
-                found: found.to_string(),
+                found: format!("{} (in its data)", found.store),
             });
         }
         // sled would make a tree that is asked for and not there.
@@ -81,7 +83,13 @@ impl Engine {
                 return Err(StoreError::CorruptStore { what });
             }
         }
-        Self::with_trees(db, lock)
+        Ok((Self::with_trees(db, lock)?, found))
+    }
+
+    /// Has sled hold which store this is, in today's format; not stable yet.
+    pub(super) fn name(&self, store: StoreId) -> Result<(), StoreError> {
+        let inserted = self.db.insert(STORE_KEY, identity::encode(store));
+        inserted.map_err(backend("write the store's id")).map(drop)
     }
 
     fn with_trees(db: Db, lock: Arc<Lock>) -> Result<Self, StoreError> {
@@ -94,17 +102,6 @@ impl Engine {
             db,
             _lock: lock,
         })
-    }
-}
-
-/// Makes an error of sled one of ours: damage that sled finds in its own data is damage, which no reopening mends.
-pub(super) fn backend(action: &'static str) -> impl Fn(sled::Error) -> StoreError {
-    move |error| match error {
-        sled::Error::Corruption { at, .. } => {
-            let place = at.map_or_else(String::new, |at| format!(" at {at:?} of its file"));
-            StoreError::CorruptStore { what: format!("sled could not {action}, its data is damaged{place}") }
-        }
-        error => StoreError::Backend { action, reason: error.to_string() },
     }
 }
 
@@ -122,44 +119,50 @@ fn open_sled(directory: &Path) -> Result<Db, StoreError> {
                 // Our own lock is held, so this is a sled of a dropped handle that lingers, or somebody who opened
                 // the directory with sled alone.
                 if since.elapsed() >= LINGER {
-                    return Err(locked(directory, None));
+                    return Err(locked_by_sled(directory));
                 }
                 std::thread::sleep(LINGER / 50);
             }
-            Err(error @ (sled::Error::Io(_) | sled::Error::Corruption { .. })) => {
-                return Err(backend("open")(error));
-            }
-            Err(error) => {
-                let what = format!("sled can't open its data: {error}");
-                return Err(StoreError::CorruptStore { what });
-            }
+            Err(error) => return Err(backend("open")(error)),
         }
     }
 }
 
 /// A process that dies while sled opens leaves a half-written snapshot, which sled would take for its newest. It is
 /// never needed, because the data hold everything that a snapshot does, or are put back to where they do.
-fn move_generating_aside(directory: &Path) -> Result<(), StoreError> {
-    let leftovers = names(directory)?.into_iter();
-    let leftovers = leftovers.filter(|name| name.starts_with(SNAPSHOT) && name.ends_with(GENERATING));
-    let mut moved = 0_u32;
-    for name in leftovers {
-        let aside = directory.join(ASIDE);
-        fs::create_dir_all(&aside).map_err(io_error("create", &aside))?;
-        let from = directory.join(&name);
-        let to = (0_u32..).map(|count| aside.join(format!("{name}.{count}")));
-        let Some(to) = { to }.find(|to| !to.exists()) else {
-            continue;
-        };
-        fs::rename(&from, &to).map_err(io_error("move aside", &from))?;
-        tracing::warn!(from = %from.display(), to = %to.display(), "moved a half-written snapshot aside");
-        moved += 1;
+fn remove_half_snapshots(directory: &Path) -> Result<(), StoreError> {
+    let mut removed = 0_u32;
+    for name in names(directory)?.iter().filter(|name| is_half_snapshot(name)) {
+        let path = directory.join(name);
+        fs::remove_file(&path).map_err(io_error("remove", &path))?;
+        tracing::warn!(path = %path.display(), "removed a half-written snapshot");
+        removed += 1;
     }
-    if moved > 0 {
-        sync_directory(&directory.join(ASIDE))?;
-        sync_directory(directory)?;
+    if removed > 0 { sync_directory(directory) } else { Ok(()) }
+}
+
+/// Earlier versions moved them into a directory of the store, where they stayed. Whatever else is there stays.
+fn empty_aside(directory: &Path) -> Result<(), StoreError> {
+    let aside = directory.join(ASIDE);
+    if !aside.is_dir() {
+        return Ok(());
+    }
+    let found = names(&aside)?;
+    for name in &found {
+        // Named as they were, and a number.
+        if name.rsplit_once('.').is_some_and(|(name, _)| is_half_snapshot(name)) {
+            let path = aside.join(name);
+            fs::remove_file(&path).map_err(io_error("remove", &path))?;
+        }
+    }
+    if names(&aside)?.is_empty() {
+        fs::remove_dir(&aside).map_err(io_error("remove", &aside))?;
     }
     Ok(())
+}
+
+fn is_half_snapshot(name: &str) -> bool {
+    name.starts_with(SNAPSHOT) && name.ends_with(GENERATING)
 }
 
 const STORE_KEY: &[u8] = b"relive.store";

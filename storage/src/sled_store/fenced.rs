@@ -21,7 +21,7 @@ use std::ops::Bound;
 
 use sled::Tree;
 
-use super::engine::backend;
+use super::answers::backend;
 use super::part::Key;
 use super::place::{self, Place, fence, is_fence};
 use super::seek::{Ends, Values, last_before, seek};

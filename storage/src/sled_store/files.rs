@@ -21,7 +21,7 @@ pub(super) const CREATING: &str = "relive.creating";
 pub(super) const RESCUE: &str = "relive.rescue";
 /// What [`RESCUE`] is written as before it is renamed.
 pub(super) const RESCUE_NEW: &str = "relive.rescue.new";
-/// Where files go that must not be seen by sled.
+/// Where earlier versions put half-written snapshots of sled's.
 pub(super) const ASIDE: &str = "relive.aside";
 /// sled's configuration.
 pub(super) const CONF: &str = "conf";
@@ -37,7 +37,7 @@ pub(super) fn io_error<'a>(
     action: &'static str,
     path: &'a Path,
 ) -> impl FnOnce(io::Error) -> StoreError + 'a {
-    move |source| StoreError::Io { action, path: path.to_owned(), source: Arc::new(source) }
+    move |error| StoreError::Io { action, path: path.to_owned(), reason: Arc::new(error) }
 }
 
 /// Makes the names in a directory stable.

@@ -17,8 +17,23 @@ use crate::position::StoreId;
 use crate::wire::{Malformed, Reader};
 
 /// The format of the directory: its files, sled's trees, their keys and the headers of their values. What stands in
-/// blocks and checkpoints has versions of its own.
-pub(super) const FORMAT: u32 = 1;
+/// blocks and checkpoints has versions of its own, of which none may be newer than a reader of this format knows.
+/// Version 2 has frames of version 2; all else is as in version 1.
+pub(super) const FORMAT: u32 = 2;
+
+/// Which store something is of, and the format that it says it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub(super) store: StoreId,
+    pub(super) format: u32,
+}
+
+impl Identity {
+    /// Whether it was written by an older version.
+    pub(super) fn is_older(self) -> bool {
+        self.format < FORMAT
+    }
+}
 
 /// What a directory is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +45,7 @@ pub(super) enum Found {
     /// Remains of a creation that was never finished, in which nothing was ever stored.
     Unfinished,
     /// A store, with all the files that can't be done without.
-    Store(StoreId),
+    Store(Identity),
 }
 
 /// Finds out what a directory is; changes nothing.
@@ -44,11 +59,11 @@ pub(super) fn survey(directory: &Path) -> Result<Found, StoreError> {
     let names = names(directory)?;
     let has = |name: &str| names.iter().any(|found| found == name);
     if has(STORE) {
-        let store = read(directory)?;
+        let identity = read(directory)?;
         require(directory, MARK, has(MARK), "how far the log was acknowledged is not known")?;
         require(directory, CONF, has(CONF), "sled would take the data for something else")?;
         require(directory, DATA, has(DATA), "all that was stored is in it")?;
-        return Ok(Found::Store(store));
+        return Ok(Found::Store(identity));
     }
     let lost = "this directory once held a store, and which one is not known";
     if remembered(directory)?.is_some() {
@@ -86,23 +101,22 @@ pub(super) fn clear(directory: &Path) -> Result<(), StoreError> {
 
 /// Makes a directory that only its owner can enter, and its name stable; or shuts one that is there.
 pub(super) fn make_directory(directory: &Path) -> Result<(), StoreError> {
-    let absolute = std::path::absolute(directory).map_err(io_error("find", directory))?;
-    let parent = absolute.parent().map(Path::to_path_buf);
-    if let Some(parent) = &parent {
+    let parent = directory.parent();
+    if let Some(parent) = parent {
         fs::create_dir_all(parent).map_err(io_error("create", parent))?;
     }
-    if !absolute.is_dir() {
+    if !directory.is_dir() {
         let mut builder = fs::DirBuilder::new();
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, PRIVATE);
-        builder.create(&absolute).map_err(io_error("create", directory))?;
+        builder.create(directory).map_err(io_error("create", directory))?;
     }
     #[cfg(unix)]
     {
         let private = std::os::unix::fs::PermissionsExt::from_mode(PRIVATE);
-        fs::set_permissions(&absolute, private).map_err(io_error("protect", directory))?;
+        fs::set_permissions(directory, private).map_err(io_error("protect", directory))?;
     }
-    parent.map_or(Ok(()), |parent| sync_directory(&parent))
+    parent.map_or(Ok(()), sync_directory)
 }
 
 /// Marks the beginning of a creation.
@@ -111,7 +125,7 @@ pub(super) fn begin(directory: &Path) -> Result<(), StoreError> {
     sync_directory(directory)
 }
 
-/// Writes the file that makes a directory a store, in one step.
+/// Writes the file that makes a directory a store, or one of today's format, in one step.
 pub(super) fn write(directory: &Path, store: StoreId) -> Result<(), StoreError> {
     let new = directory.join(STORE_NEW);
     write_synced(&new, &encode(store))?;
@@ -141,7 +155,7 @@ pub(super) fn encode(store: StoreId) -> Vec<u8> {
 }
 
 /// Decodes untrusted bytes; `place` is where they were found.
-pub(super) fn decode(bytes: &Bytes, place: &Path) -> Result<StoreId, StoreError> {
+pub(super) fn decode(bytes: &Bytes, place: &Path) -> Result<Identity, StoreError> {
     let damaged = |malformed: Malformed| StoreError::CorruptStore {
         what: format!("{} says no store: {malformed}", place.display()),
     };
@@ -150,20 +164,20 @@ pub(super) fn decode(bytes: &Bytes, place: &Path) -> Result<StoreId, StoreError>
         return Err(damaged(Malformed("it does not begin as it should")));
     }
     // Magic and version stand first in every format to come, so that a newer one can be told from damage.
-    let found = reader.u32().map_err(damaged)?;
-    if found > FORMAT {
-        return Err(StoreError::NewerFormat { path: place.to_owned(), found, supported: FORMAT });
+    let format = reader.u32().map_err(damaged)?;
+    if format > FORMAT {
+        return Err(StoreError::NewerFormat { path: place.to_owned(), found: format, supported: FORMAT });
     }
     let store = reader.u128().map_err(damaged)?;
     let whole = bytes.get(..reader.position()).unwrap_or_default();
     let crc = reader.u32().map_err(damaged)?;
-    if crc != crc32fast::hash(whole) || !reader.is_empty() || found != FORMAT {
+    if crc != crc32fast::hash(whole) || !reader.is_empty() || format == 0 {
         return Err(damaged(Malformed("its checksum does not match")));
     }
-    Ok(StoreId::new(store))
+    Ok(Identity { store: StoreId::new(store), format })
 }
 
-fn read(directory: &Path) -> Result<StoreId, StoreError> {
+fn read(directory: &Path) -> Result<Identity, StoreError> {
     let path = directory.join(STORE);
     let bytes = fs::read(&path).map_err(io_error("read", &path))?;
     decode(&bytes.into(), &path)

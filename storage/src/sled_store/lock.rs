@@ -7,19 +7,23 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::files::{LOCK, io_error};
+use super::holders::{Held, locked};
 use crate::StoreError;
 use crate::position::StoreId;
 
 /// Held until it is dropped; the system frees it when the process dies.
 #[derive(Debug)]
 pub(super) struct Lock {
+    // Forgotten before the file is closed: whoever looks in between waits.
+    _held: Held,
     file: File,
     path: PathBuf,
 }
 
 impl Lock {
     /// Takes the lock of a directory. A holder in this very process is waited for for [`OWN_LINGER`], because a
-    /// handle that was just dropped may hold it that much longer.
+    /// handle that was just dropped may hold it that much longer, and a child that was just forked until it runs its
+    /// program.
     pub(super) fn acquire(directory: &Path) -> Result<Self, StoreError> {
         let path = directory.join(LOCK);
         let mut options = OpenOptions::new();
@@ -32,13 +36,15 @@ impl Lock {
                 Err(TryLockError::Error(error)) => return Err(io_error("lock", &path)(error)),
                 Err(TryLockError::WouldBlock) => {}
             }
-            let holder = Note::read(&file, &path)?.process;
-            if holder != Some(std::process::id()) || since.elapsed() >= OWN_LINGER {
-                return Err(locked(directory, holder));
+            let noted = Note::read(&file, &path)?.process;
+            if noted != Some(std::process::id()) || since.elapsed() >= OWN_LINGER {
+                let ours = Held::is(&file).map_err(io_error("open", &path))?;
+                return Err(locked(directory, noted, ours));
             }
             std::thread::sleep(OWN_LINGER / 100);
         }
-        let lock = Self { file, path };
+        let held = Held::remember(&file).map_err(io_error("open", &path))?;
+        let lock = Self { _held: held, file, path };
         let store = lock.store()?;
         lock.write(store)?;
         Ok(lock)
@@ -76,16 +82,6 @@ pub(super) fn remembered(directory: &Path) -> Result<Option<StoreId>, StoreError
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(io_error("open", &path)(error)),
     }
-}
-
-/// The error of a directory that somebody else has open.
-pub(super) fn locked(directory: &Path, process: Option<u32>) -> StoreError {
-    let holder = match process {
-        Some(id) if id == std::process::id() => format!("this process ({id}), under another handle"),
-        Some(id) => format!("process {id}"),
-        None => "another process".to_owned(),
-    };
-    StoreError::Locked { path: directory.to_owned(), holder }
 }
 
 /// What the lock file says. Read leniently: it is advice, the lock itself is the system's.

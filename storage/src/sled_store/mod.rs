@@ -10,16 +10,18 @@
 //! | `options`, `shape` | what a user may choose; what was measured |
 //! | `ahead` | blocks that were read before they are asked for |
 //! | `worker`, `poison` | threads for the calls into sled; the first failure ends an opening |
+//! | `answers` | what sled's errors and panics mean: damage, or a failure of the system |
 //! | `writer` | every change of the store, one short job at a time |
 //! | `stable` | flush and sync |
 //! | `blocks`, `checkpoints`, `catalog`, `part` | the three trees; how something is cut into values |
 //! | `readback` | that a checkpoint is there as it was written |
 //! | `fenced`, `place`, `seek` | how the values of the first two are laid out, their keys, and how one is found |
 //! | `census`, `mark` | which checkpoints there should be; the side file that remembers that, and how far the log goes |
-//! | `identity`, `lock`, `files` | what a directory is; who has it open; names |
+//! | `identity`, `lock`, `holders`, `files` | what a directory is; that one has it open, and who; names |
 //! | `engine`, `rescue` | sled itself; what it overwrites while it opens |
 
 mod ahead;
+mod answers;
 mod blocks;
 mod catalog;
 mod census;
@@ -27,6 +29,7 @@ mod checkpoints;
 mod engine;
 mod fenced;
 mod files;
+mod holders;
 mod identity;
 mod lock;
 mod mark;

@@ -19,7 +19,7 @@ pub struct SledOptions {
     /// What stored data survives: `PowerLoss` (the default) or `ProcessCrash`.
     pub durability: Durability,
     /// How long one call may take, waiting for those before it included, until the store is given up as hung:
-    /// 30 seconds by default.
+    /// 30 seconds by default. Time in which the process is stopped, or the machine sleeps, does not count.
     pub call_timeout: Duration,
     /// How long opening may take: 5 minutes by default. It reads back all that was written since the last opening.
     pub open_timeout: Duration,

@@ -7,14 +7,18 @@ use crate::{ErrorKind, StoreError};
 
 /// Empty as long as nothing failed.
 #[derive(Debug, Default)]
-pub(super) struct Poison(OnceLock<String>);
+pub(super) struct Poison(OnceLock<StoreError>);
 
 impl Poison {
     /// Refuses when something failed before.
     pub(super) fn check(&self) -> Result<(), StoreError> {
         match self.0.get() {
             None => Ok(()),
-            Some(reason) => Err(StoreError::Poisoned { reason: reason.clone() }),
+            // A reopening would not help, so nobody is told to try one.
+            Some(error @ (StoreError::CorruptStore { .. } | StoreError::CorruptLog { .. })) => {
+                Err(error.clone())
+            }
+            Some(error) => Err(StoreError::Poisoned { reason: error.cause() }),
         }
     }
 
@@ -27,8 +31,8 @@ impl Poison {
 
     /// Remembers any error; the first one stays.
     pub(super) fn set(&self, error: &StoreError) {
-        if self.0.set(error.to_string()).is_ok() {
-            tracing::error!(%error, "the store takes nothing more until it is reopened");
+        if self.0.set(error.clone()).is_ok() {
+            tracing::error!(reason = error.cause(), "the store takes nothing more until it is reopened");
         }
     }
 }

@@ -41,7 +41,7 @@ pub(super) fn restore(directory: &Path, store: StoreId) -> Result<(), StoreError
     };
     let (found, segments) = decode(&kept.into()).map_err(damaged)?;
     if found != store {
-        let (expected, found) = (store.to_string(), found.to_string());
+        let (expected, found) = (store.to_string(), format!("{found} (in {RESCUE})"));
         return Err(StoreError::Mixed { path: directory.to_owned(), expected, found });
     }
     let data = directory.join(DATA);

@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use sled::{IVec, Tree};
 
-use super::engine::backend;
+use super::answers::backend;
 use super::part::Key;
 use super::place::Place;
 use crate::StoreError;

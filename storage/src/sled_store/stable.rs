@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use sled::Db;
 
-use super::engine::backend;
+use super::answers::backend;
 use super::files::{BLOBS, DATA, io_error, sync_directory};
 use crate::{Durability, StoreError, boundary};
 

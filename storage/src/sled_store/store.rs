@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::ahead::Ahead;
 use super::blocks::{self, Cursors};
 use super::engine::Engine;
+use super::files::io_error;
 use super::mark::Seal;
 use super::options::SledOptions;
 use super::poison::Poison;
 use super::seek::Ends;
-use super::worker::Worker;
+use super::worker::{Worker, reads, writes};
 use super::writer::{Status, Writer};
 use crate::admission::Tail;
 use crate::log::{Extent, Log, StoredBlock};
@@ -69,17 +70,24 @@ pub(super) struct Counted {
 impl SledStore {
     /// Opens the store of a directory; creates one in a directory that is missing or empty.
     ///
+    /// A relative path is one of the working directory at this moment. A store of an older format becomes one of
+    /// today's, which older versions do not open any more.
+    ///
     /// # Errors
-    /// Nothing was changed: [`StoreError::Locked`] (another process or handle has it open), [`StoreError::NotAStore`]
-    /// (the directory holds something else), [`StoreError::NewerFormat`], [`StoreError::Missing`],
-    /// [`StoreError::Mixed`] and [`StoreError::CorruptStore`] (restore the files), [`StoreError::Misuse`] (the tier
-    /// `Volatile`, which is that of [`crate::MemoryStore`]). Otherwise: [`StoreError::Io`],
-    /// [`StoreError::Backend`] (sled refused, or panicked), [`StoreError::Hung`].
+    /// None of its records was changed: [`StoreError::Locked`] (another process or handle has it open),
+    /// [`StoreError::NotAStore`] (the directory holds something else), [`StoreError::NewerFormat`],
+    /// [`StoreError::Missing`], [`StoreError::Mixed`] and [`StoreError::CorruptStore`] (restore the files; whatever sled
+    /// refuses or panics over while it opens, unless a call of the system failed), [`StoreError::Misuse`] (the tier
+    /// `Volatile`, which is that of [`crate::MemoryStore`]). Otherwise: [`StoreError::Io`], [`StoreError::Backend`],
+    /// [`StoreError::Hung`].
     pub fn open(path: impl AsRef<Path>, options: &SledOptions) -> Result<Self, StoreError> {
-        let path = path.as_ref().to_owned();
+        let path = path.as_ref();
+        // From here on it does not matter what the process calls its working directory.
+        let path = std::path::absolute(path).map_err(io_error("find", path))?;
         let SledOptions { durability, call_timeout, open_timeout } = *options;
         if durability == Durability::Volatile {
-            let what = "a store in a directory was asked to be volatile".to_owned();
+            let what =
+                "a store in a directory was asked to be volatile, as only a `MemoryStore` is".to_owned();
             return Err(StoreError::Misuse { what });
         }
         let poison = Arc::new(Poison::default());
@@ -88,10 +96,10 @@ impl SledStore {
             move || Writer::open(&path, durability, poison)
         };
         let timeouts = (open_timeout, call_timeout);
-        let writer = Worker::start("relive-writer", "open", timeouts, Arc::clone(&poison), open)?;
+        let writer = Worker::start("relive-writer", reads("open"), timeouts, Arc::clone(&poison), open)?;
         let (store, status, engine) =
-            writer.call("open", |writer| Ok((writer.store(), writer.status(), writer.engine())))?;
-        let reader = Worker::start("relive-reader", "open", timeouts, Arc::clone(&poison), || {
+            writer.call(reads("open"), |writer| Ok((writer.store(), writer.status(), writer.engine())))?;
+        let reader = Worker::start("relive-reader", reads("open"), timeouts, Arc::clone(&poison), || {
             Ok(Reader { engine, cursors: Cursors::default(), ends: Ends::default() })
         })?;
         let acknowledged = status.get().acknowledged;
@@ -115,8 +123,9 @@ impl SledStore {
     /// not acknowledged by it.
     ///
     /// # Errors
-    /// [`StoreError::Poisoned`] when something failed before: then nothing was written. [`StoreError::Hung`] when the
-    /// backend did not end in time: its threads are left behind, and hold the lock as long as they run.
+    /// [`StoreError::Poisoned`], or the damage that was met, when something failed before: then nothing was written.
+    /// [`StoreError::Hung`] when the backend did not end in time: its threads are left behind, and hold the lock as long
+    /// as they run.
     pub fn close(mut self) -> Result<(), StoreError> {
         self.shut()
     }
@@ -136,7 +145,7 @@ impl SledStore {
         }
         let seal = self.counted.lock().unwrap_or_else(PoisonError::into_inner).seal;
         self.poison.check()?;
-        self.writer.call("close", move |writer| writer.close(seal))
+        self.writer.call(writes("close"), move |writer| writer.close(seal))
     }
 }
 
@@ -151,7 +160,8 @@ pub(super) struct Reader {
 impl Drop for SledStore {
     fn drop(&mut self) {
         if let Err(error) = self.shut() {
-            tracing::warn!(path = %self.path.display(), %error, "the store was not closed cleanly");
+            let (path, reason) = (self.path.display(), error.cause());
+            tracing::warn!(%path, reason, "the store was not closed cleanly");
         }
     }
 }
@@ -184,25 +194,25 @@ impl Log for SledStore {
         let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
         let acknowledged = self.status.get().acknowledged;
         let next = tail.admit(&block.header(), acknowledged, |first| {
-            self.writer.call("append", move |writer| writer.stored_end(first))
+            self.writer.call(reads("append"), move |writer| writer.stored_end(first))
         })?;
         // The sync that follows waits for it, and tells when it failed.
         let block = block.clone();
-        self.writer.post("append", move |writer| writer.append(&block));
+        self.writer.post(writes("append"), move |writer| writer.append(&block));
         tail.advance(next);
         Ok(())
     }
 
     fn sync(&self) -> Result<(), StoreError> {
         self.poison.check()?;
-        self.writer.call("sync", Writer::sync)
+        self.writer.call(writes("sync"), Writer::sync)
     }
 
     fn read(&self, from: Lsn) -> Result<Option<StoredBlock>, StoreError> {
         let mark = self.status.get();
         let from = from.max(mark.start);
         let begin = |from: Lsn| {
-            self.reader.begin("read", move |reader| {
+            self.reader.begin(reads("read"), move |reader| {
                 blocks::read_on(&reader.engine.log, from, mark.acknowledged, &mut reader.cursors)
             })
         };
@@ -210,7 +220,7 @@ impl Log for SledStore {
             return Ok(Some(StoredBlock { first: from, block: Ok(block) }));
         }
         let read = move |reader: &mut Reader| blocks::read(&reader.engine.log, from, &mut reader.cursors);
-        let stored = self.reader.call("read", read)?;
+        let stored = self.reader.call(reads("read"), read)?;
         if let Some(StoredBlock { first, block: Ok(block) }) = &stored
             && *first == from
         {
@@ -224,8 +234,8 @@ impl Log for SledStore {
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         // The log below is needed no more because of checkpoints: from now on they may not go missing.
         let seal = self.count(&mut counted)?;
-        let start = self.writer.call("cut", move |writer| writer.begin_cut(below, seal))?;
-        while self.writer.call("cut", Writer::cut_step)? {}
+        let start = self.writer.call(writes("cut"), move |writer| writer.begin_cut(below, seal))?;
+        while self.writer.call(writes("cut"), Writer::cut_step)? {}
         boundary!("cut.end");
         Ok(start)
     }
@@ -295,10 +305,10 @@ mod tests {
                     Step::Go(reader, part) => at[reader] = Lsn::new(next * part / 64),
                     Step::GoOn(reader, blocks) => {
                         // What was appended is not to come in between.
-                        store.writer.call("append", |_| Ok(())).unwrap();
+                        store.writer.call(writes("append"), |_| Ok(())).unwrap();
                         for _ in 0..blocks {
                             let from = at[reader].max(store.extent().unwrap().start);
-                            let stored = store.reader.call("read", move |reader| {
+                            let stored = store.reader.call(reads("read"), move |reader| {
                                 blocks::read(&reader.engine.log, from, &mut Cursors::default())
                             });
                             let stored = stored.unwrap();

@@ -11,6 +11,7 @@ use super::mark::Seal;
 use super::part::Key;
 use super::readback::Readback;
 use super::store::{Counted, Reader, SledStore};
+use super::worker::{reads, writes};
 use super::writer::Listed;
 use crate::admission::admit_checkpoints;
 use crate::checkpoint_store::{CheckpointStore, Generation};
@@ -29,7 +30,7 @@ impl CheckpointStore for SledStore {
             Some(cleared) => cleared,
             None => {
                 // A checkpoint whose writing was interrupted has a number above the highest.
-                while self.writer.call("put", move |writer| writer.clear_step(highest))? {}
+                while self.writer.call(writes("put"), move |writer| writer.clear_step(highest))? {}
                 highest
             }
         };
@@ -40,7 +41,7 @@ impl CheckpointStore for SledStore {
         )?;
         let headers: Vec<_> = checkpoints.iter().map(|checkpoint| checkpoint.header.clone()).collect();
         let Listed { seal, entries, doomed } =
-            self.writer.call("put", move |writer| writer.put_entries(headers, seal, cleared))?;
+            self.writer.call(writes("put"), move |writer| writer.put_entries(headers, seal, cleared))?;
         self.verify(entries, encoded)?;
         boundary!("checkpoint.verified");
         counted.seal = Some(seal);
@@ -54,7 +55,7 @@ impl CheckpointStore for SledStore {
         let mut failed = None;
         loop {
             let key = actor.clone();
-            let begun = self.reader.call("get", move |reader| begin(reader, &key, generation))?;
+            let begun = self.reader.call(reads("get"), move |reader| begin(reader, &key, generation))?;
             let Some(Begun { entry, number, read }) = begun else {
                 return Ok(None);
             };
@@ -109,8 +110,9 @@ impl SledStore {
         let mut census = Census::new(&mark.seal);
         // sled is opened on the writer's thread, and has memory to use again there. It takes longer to read a page than to
         // look at it, so the next one is read meanwhile.
-        let begin =
-            |after: Option<ActorId>| self.writer.begin("list", move |writer| writer.page(after.as_ref()));
+        let begin = |after: Option<ActorId>| {
+            self.writer.begin(reads("list"), move |writer| writer.page(after.as_ref()))
+        };
         let mut next = begin(None);
         loop {
             let page = next.wait()?;
@@ -134,7 +136,7 @@ impl SledStore {
                 budget.spend(value.len());
                 step.push((key, value));
             }
-            self.writer.call("put", move |writer| writer.put_step(step))?;
+            self.writer.call(writes("put"), move |writer| writer.put_step(step))?;
         }
         Ok(())
     }
@@ -142,7 +144,7 @@ impl SledStore {
     /// Removes checkpoints that do not count any more, some in each step. Their numbers descend.
     fn remove(&self, mut numbers: Vec<u64>) -> Result<(), StoreError> {
         while !numbers.is_empty() {
-            numbers = self.writer.call("put", move |writer| writer.remove_step(numbers))?;
+            numbers = self.writer.call(writes("put"), move |writer| writer.remove_step(numbers))?;
         }
         Ok(())
     }
@@ -152,7 +154,7 @@ impl SledStore {
         loop {
             match read {
                 Ok(reading) if reading.wants() => {
-                    read = self.reader.call("get", move |reader| read_step(reader, reading))?;
+                    read = self.reader.call(reads("get"), move |reader| read_step(reader, reading))?;
                 }
                 read => return Ok(read.map(Reading::finish)),
             }
@@ -164,7 +166,8 @@ impl SledStore {
     fn verify(&self, entries: Vec<Entry>, encoded: Vec<Bytes>) -> Result<(), StoreError> {
         let mut left = Readback::new(entries.into_iter().zip(encoded).collect());
         while left.wants() {
-            let read = self.reader.call("get", move |reader| left.step(&reader.engine, &mut reader.ends));
+            let read =
+                self.reader.call(reads("get"), move |reader| left.step(&reader.engine, &mut reader.ends));
             left = read.inspect_err(|error| self.poison.set(error))?;
         }
         Ok(())
@@ -239,7 +242,7 @@ mod tests {
         store.put(&[checkpoint(&id("alice"), 1, 900)]).unwrap();
         // Done on the reader's thread, so before the checkpoint is read back there; the writer's is not held up.
         let alice = id("alice");
-        store.reader.post("put", move |reader| {
+        store.reader.post(writes("put"), move |reader| {
             let listed = || catalog::get(&reader.engine.catalog, &alice);
             while listed()?.is_none_or(|entry| entry.newest.number.get() < 2) {
                 std::thread::yield_now();
@@ -261,7 +264,7 @@ mod tests {
     }
     /// What the tree holds of checkpoints, as numbers with parts.
     fn values(store: &SledStore) -> Vec<(u64, u16)> {
-        let found = store.reader.call("read", |reader| {
+        let found = store.reader.call(reads("read"), |reader| {
             let values = Values::from(&reader.engine.checkpoints, Bound::Unbounded);
             values.map(|found| found.map(|(place, _)| place.key().unwrap())).collect::<Result<Vec<_>, _>>()
         });
@@ -278,7 +281,7 @@ mod tests {
             let store = SledStore::open(root.path(), &options).unwrap();
             // Counts them, so that the reader is not needed before.
             store.list(&mut |_| Ok(())).unwrap();
-            store.reader.post("put", move |reader| {
+            store.reader.post(writes("put"), move |reader| {
                 let listed = || catalog::get(&reader.engine.catalog, &id("120"));
                 while listed()?.is_none() {
                     std::thread::yield_now();
@@ -357,8 +360,10 @@ mod tests {
         store.write_values(checkpoints::split(third.header.number, &encoded)).unwrap();
         let seal = store.counted().seal.unwrap();
         let (headers, cleared) = (vec![third.header], CheckpointNumber::new(0));
-        let listed =
-            store.writer.call("put", move |writer| writer.put_entries(headers, seal, cleared)).unwrap();
+        let listed = store
+            .writer
+            .call(writes("put"), move |writer| writer.put_entries(headers, seal, cleared))
+            .unwrap();
         store.counted().seal = Some(listed.seal);
         assert_eq!(values(&store)[0], (1, 0));
         drop(store);

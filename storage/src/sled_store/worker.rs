@@ -1,16 +1,37 @@
 //! A thread that makes the calls into sled, so that a panic there becomes an error, and a hang is left behind.
 //! Knows no sled; the store has one that writes and one that reads.
+//!
+//! A call has hung when it takes longer than its timeout of the time in which this process runs: while it is stopped, or
+//! the machine sleeps, nothing is wrong with the disk.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::answers;
 use super::poison::Poison;
-use crate::StoreError;
+use crate::{ErrorKind, StoreError};
 
 type Job<S> = Box<dyn FnOnce(&mut S) + Send>;
+
+/// What a job does, for whoever is told that it failed; and whether it may change what is stored.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Task {
+    action: &'static str,
+    writes: bool,
+}
+
+/// A job that changes nothing that counts.
+pub(super) const fn reads(action: &'static str) -> Task {
+    Task { action, writes: false }
+}
+
+/// A job that may change what is stored.
+pub(super) const fn writes(action: &'static str) -> Task {
+    Task { action, writes: true }
+}
 
 /// A thread with a state that only it touches.
 pub(super) struct Worker<S> {
@@ -26,7 +47,7 @@ impl<S: Send + 'static> Worker<S> {
     /// Starts the thread and has it make its state, within `first_timeout`.
     pub(super) fn start(
         name: &str,
-        action: &'static str,
+        task: Task,
         (first_timeout, timeout): (Duration, Duration),
         poison: Arc<Poison>,
         make: impl FnOnce() -> Result<S, StoreError> + Send + 'static,
@@ -35,8 +56,8 @@ impl<S: Send + 'static> Worker<S> {
         let (end, ended) = mpsc::channel();
         let (answer, answered) = mpsc::channel();
         let body = move || {
-            match guarded(action, make) {
-                Err(error) => drop(answer.send(Err(error))),
+            match guarded(task, make) {
+                Err(Failed { error, .. }) => drop(answer.send(Err(error))),
                 Ok(mut state) => {
                     // Nobody waits any more when this took too long: then the state is dropped at once.
                     if answer.send(Ok(())).is_ok() {
@@ -45,11 +66,11 @@ impl<S: Send + 'static> Worker<S> {
                         }
                     }
                     // Dropping sled writes, and may panic.
-                    if let Err(error) = guarded("close", move || {
+                    if let Err(Failed { error, .. }) = guarded(writes("close"), move || {
                         drop(state);
                         Ok(())
                     }) {
-                        tracing::warn!(%error, "closing failed");
+                        tracing::warn!(reason = error.cause(), "closing failed");
                     }
                 }
             }
@@ -58,7 +79,7 @@ impl<S: Send + 'static> Worker<S> {
         let spawned = thread::Builder::new().name(name.to_owned()).spawn(body);
         spawned
             .map_err(|error| StoreError::Backend { action: "start a thread", reason: error.to_string() })?;
-        wait(&answered, action, first_timeout)??;
+        wait(&answered, task.action, first_timeout)??;
         Ok(Self { jobs: Some(jobs), ended: Mutex::new(ended), poison, timeout })
     }
 
@@ -66,32 +87,32 @@ impl<S: Send + 'static> Worker<S> {
     /// panic and a timeout poison the store.
     pub(super) fn call<T: Send + 'static>(
         &self,
-        action: &'static str,
+        task: Task,
         work: impl FnOnce(&mut S) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.begin(action, work).wait()
+        self.begin(task, work).wait()
     }
 
     /// The same, for a caller that waits later.
     pub(super) fn begin<T: Send + 'static>(
         &self,
-        action: &'static str,
+        task: Task,
         work: impl FnOnce(&mut S) -> Result<T, StoreError> + Send + 'static,
     ) -> Pending<T> {
         let (answer, answered) = mpsc::channel();
-        self.queue(action, work, move |result| drop(answer.send(result)));
-        Pending { answered, action, after: self.timeout, poison: Arc::clone(&self.poison) }
+        self.queue(task, work, move |result| drop(answer.send(result)));
+        Pending { answered, action: task.action, after: self.timeout, poison: Arc::clone(&self.poison) }
     }
 
     /// Has the thread do `work` before the next call's, and does not wait. Any error poisons the store, so that no
     /// later job is done on top of it, and the next call can tell.
     pub(super) fn post(
         &self,
-        action: &'static str,
+        task: Task,
         work: impl FnOnce(&mut S) -> Result<(), StoreError> + Send + 'static,
     ) {
         let poison = Arc::clone(&self.poison);
-        self.queue(action, work, move |result| {
+        self.queue(task, work, move |result| {
             if let Err(error) = result {
                 poison.set(&error);
             }
@@ -100,18 +121,22 @@ impl<S: Send + 'static> Worker<S> {
 
     fn queue<T: 'static>(
         &self,
-        action: &'static str,
+        task: Task,
         work: impl FnOnce(&mut S) -> Result<T, StoreError> + Send + 'static,
         answer: impl FnOnce(Result<T, StoreError>) + Send + 'static,
     ) {
         let poison = Arc::clone(&self.poison);
         let job: Job<S> = Box::new(move |state| {
-            let result = guarded(action, AssertUnwindSafe(|| work(state)));
+            let result = guarded(task, AssertUnwindSafe(|| work(state)));
             // Noted here, before the next job in the queue can run on top of a failed one.
-            if let Err(error) = &result {
-                poison.note(error);
+            if let Err(Failed { error, panicked }) = &result {
+                match error.kind() {
+                    // Of a job that panicked nobody knows what it left, nor of a write that met damage.
+                    ErrorKind::Corrupt if *panicked || task.writes => poison.set(error),
+                    _ => poison.note(error),
+                }
             }
-            answer(result);
+            answer(result.map_err(|failed| failed.error));
         });
         // When the thread is gone the job comes back and is dropped, and whoever waits is told.
         if let Some(jobs) = &self.jobs {
@@ -123,9 +148,10 @@ impl<S: Send + 'static> Worker<S> {
     pub(super) fn stop(&mut self) -> Result<(), StoreError> {
         self.jobs = None;
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        match ended.recv_timeout(self.timeout) {
-            Ok(()) | Err(RecvTimeoutError::Disconnected) => Ok(()),
-            Err(RecvTimeoutError::Timeout) => Err(StoreError::Hung { action: "close", after: self.timeout }),
+        match wait(&ended, "close", self.timeout) {
+            Err(hung @ StoreError::Hung { .. }) => Err(hung),
+            // The end of the thread is what is waited for.
+            _ => Ok(()),
         }
     }
 }
@@ -149,46 +175,75 @@ impl<T> Pending<T> {
     }
 }
 
-fn guarded<T>(action: &'static str, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-        Err(StoreError::Backend { action, reason: format!("it panicked: {}", text.unwrap_or_default()) })
-    })
+/// How a job failed.
+struct Failed {
+    error: StoreError,
+    panicked: bool,
 }
 
-fn wait<T>(answered: &mpsc::Receiver<T>, action: &'static str, after: Duration) -> Result<T, StoreError> {
-    answered.recv_timeout(after).map_err(|error| match error {
-        RecvTimeoutError::Timeout => StoreError::Hung { action, after },
-        RecvTimeoutError::Disconnected => {
-            StoreError::Backend { action, reason: "its thread has ended".to_owned() }
+fn guarded<T>(task: Task, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, Failed> {
+    let (error, panicked) = match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(done)) => return Ok(done),
+        Ok(Err(error)) => (error, false),
+        Err(panic) => {
+            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+            (answers::panicked(task.action, &text.unwrap_or_default()), true)
         }
-    })
+    };
+    let error = if task.writes { error } else { answers::in_reading(error) };
+    Err(Failed { error, panicked })
 }
+
+/// Waits in slices, of which each counts for twice its length at most: of a longer one this process did not run for most.
+fn wait<T>(answered: &mpsc::Receiver<T>, action: &'static str, after: Duration) -> Result<T, StoreError> {
+    let slice = (after / SLICES).clamp(SLICE_MIN, SLICE_MAX);
+    let mut waited = Duration::ZERO;
+    loop {
+        let since = Instant::now();
+        match answered.recv_timeout(slice.min(after.saturating_sub(waited))) {
+            Ok(answer) => return Ok(answer),
+            Err(RecvTimeoutError::Timeout) => waited += since.elapsed().min(2 * slice),
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(StoreError::Backend { action, reason: "its thread has ended".to_owned() });
+            }
+        }
+        if waited >= after {
+            return Err(StoreError::Hung { action, after });
+        }
+    }
+}
+
+const SLICES: u32 = 50;
+const SLICE_MIN: Duration = Duration::from_millis(1);
+const SLICE_MAX: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+
     use super::*;
 
     fn worker(timeout: Duration) -> (Worker<u32>, Arc<Poison>) {
         let poison = Arc::new(Poison::default());
         let timeouts = (Duration::from_secs(30), timeout);
-        let worker = Worker::start("test", "open", timeouts, Arc::clone(&poison), || Ok(7));
+        let worker = Worker::start("test", reads("open"), timeouts, Arc::clone(&poison), || Ok(7));
         (worker.unwrap(), poison)
     }
 
     #[test]
     fn jobs_share_a_state_and_answer() {
         let (mut worker, poison) = worker(Duration::from_secs(30));
-        let add = worker.call("add", |state| {
+        let add = worker.call(writes("add"), |state| {
             *state += 1;
             Ok(())
         });
         add.unwrap();
-        assert_eq!(worker.call("read", |state| Ok(*state)).unwrap(), 8);
+        assert_eq!(worker.call(reads("read"), |state| Ok(*state)).unwrap(), 8);
         worker.stop().unwrap();
         poison.check().unwrap();
-        let after = worker.call("read", |state| Ok(*state));
+        let after = worker.call(reads("read"), |state| Ok(*state));
         assert!(matches!(after, Err(StoreError::Backend { .. })));
     }
 
@@ -196,7 +251,7 @@ mod tests {
     #[test]
     fn a_panic_is_an_error_and_poisons() {
         let (worker, poison) = worker(Duration::from_secs(30));
-        let error = worker.call::<()>("append", |_| panic!("duplicate segment")).unwrap_err();
+        let error = worker.call::<()>(writes("append"), |_| panic!("duplicate segment")).unwrap_err();
         assert!(error.to_string().contains("duplicate segment"), "{error}");
         assert!(matches!(poison.check(), Err(StoreError::Poisoned { .. })));
     }
@@ -205,13 +260,34 @@ mod tests {
     #[test]
     fn a_failure_that_nobody_waits_for_poisons_before_the_next_job() {
         let (worker, poison) = worker(Duration::from_secs(30));
-        worker.post("append", |_| {
+        worker.post(writes("append"), |_| {
             let what = "lost".to_owned();
             Err(StoreError::CorruptStore { what })
         });
         let seen = Arc::clone(&poison);
-        let next = worker.call("sync", move |_| seen.check());
-        assert!(matches!(next, Err(StoreError::Poisoned { .. })), "{next:?}");
+        let next = worker.call(writes("sync"), move |_| seen.check());
+        // Damage stays damage, so that nobody reopens in hope.
+        assert!(matches!(next, Err(StoreError::CorruptStore { .. })), "{next:?}");
+    }
+
+    /// What panics while it reads has read what it can't understand.
+    #[test]
+    fn a_panic_in_a_read_is_damage_and_poisons() {
+        let (worker, poison) = worker(Duration::from_secs(30));
+        let error = worker.call::<()>(reads("read"), |_| panic!("index out of bounds")).unwrap_err();
+        assert!(error.is_corrupt() && error.to_string().contains("index out of bounds"), "{error}");
+        assert!(matches!(poison.check(), Err(StoreError::CorruptStore { .. })));
+    }
+
+    /// Invariant: fail-stop.
+    #[test]
+    fn a_write_that_meets_damage_poisons_and_a_read_does_not() {
+        let damage = || StoreError::CorruptStore { what: "lost".to_owned() };
+        let (worker, poison) = worker(Duration::from_secs(30));
+        worker.call::<()>(reads("read"), move |_| Err(damage())).unwrap_err();
+        poison.check().unwrap();
+        worker.call::<()>(writes("sync"), move |_| Err(damage())).unwrap_err();
+        assert!(poison.check().is_err());
     }
 
     /// Invariant: fail-stop.
@@ -219,7 +295,7 @@ mod tests {
     fn a_hang_is_an_error_and_poisons() {
         let (mut worker, poison) = worker(Duration::from_millis(20));
         let (release, hang) = mpsc::channel::<()>();
-        let hung = worker.call("sync", move |_| {
+        let hung = worker.call(writes("sync"), move |_| {
             assert!(hang.recv().is_err(), "nothing is ever sent");
             Ok(())
         });
@@ -230,10 +306,70 @@ mod tests {
     }
 
     #[test]
+    fn a_hang_is_found_after_about_its_timeout() {
+        let timeout = Duration::from_millis(300);
+        let (worker, _) = worker(timeout);
+        let (release, hang) = mpsc::channel::<()>();
+        let since = Instant::now();
+        let hung = worker.call(writes("sync"), move |_| {
+            assert!(hang.recv().is_err(), "nothing is ever sent");
+            Ok(())
+        });
+        assert!(matches!(hung, Err(StoreError::Hung { .. })), "{hung:?}");
+        let after = since.elapsed();
+        assert!(after >= timeout / 2 && after < 10 * timeout, "{after:?}");
+        drop(release);
+    }
+
+    /// The symptom: a process was stopped for longer than the timeout in the middle of a call, and on going on took the
+    /// healthy disk for a dead one.
+    #[test]
+    fn time_in_which_the_process_is_stopped_does_not_count() {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["sled_store::worker::tests::stopped", "--exact", "--ignored", "--nocapture"])
+            .env(STOPPED, "1")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        assert!(lines.any(|line| line == "begun"), "it began a call");
+        let signal = |name: &str| {
+            let sent = Command::new("kill").args([name, &child.id().to_string()]).status();
+            assert!(sent.unwrap().success(), "{name}");
+        };
+        signal("-STOP");
+        thread::sleep(Duration::from_millis(2_500));
+        signal("-CONT");
+        let rest: Vec<_> = lines.collect();
+        assert!(child.wait().unwrap().success(), "{rest:?}");
+    }
+
+    #[test]
+    #[ignore = "run by the test above, in a process of its own"]
+    fn stopped() {
+        if std::env::var_os(STOPPED).is_none() {
+            return;
+        }
+        let (worker, _) = worker(Duration::from_secs(1));
+        println!();
+        let call = worker.call(writes("sync"), |_| {
+            println!("begun");
+            // It takes that much longer after it was stopped.
+            for _ in 0..40 {
+                thread::sleep(Duration::from_millis(10));
+            }
+            Ok(())
+        });
+        call.unwrap();
+    }
+
+    const STOPPED: &str = "RELIVE_STOPPED";
+
+    #[test]
     fn the_mistakes_of_a_caller_do_not_poison() {
         let (worker, poison) = worker(Duration::from_secs(30));
         let what = "a gap".to_owned();
-        let refused = worker.call::<()>("append", |_| Err(StoreError::Misuse { what }));
+        let refused = worker.call::<()>(writes("append"), |_| Err(StoreError::Misuse { what }));
         assert!(matches!(refused, Err(StoreError::Misuse { .. })));
         poison.check().unwrap();
     }

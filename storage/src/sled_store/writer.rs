@@ -11,7 +11,7 @@ use super::census;
 use super::checkpoints;
 use super::engine::Engine;
 use super::fenced::Fenced;
-use super::identity::{self, Found};
+use super::identity::{self, Found, Identity};
 use super::lock::Lock;
 use super::mark::{Mark, MarkFile, Seal};
 use super::part::Key;
@@ -76,8 +76,8 @@ impl Writer {
         let lock = Arc::new(Lock::acquire(directory)?);
         boundary!("open.locked");
         // Once more, because the one who had the lock until now may have created the store.
-        let store = match identity::survey(directory)? {
-            Found::Store(store) => store,
+        let identity = match identity::survey(directory)? {
+            Found::Store(identity) => identity,
             Found::Unfinished => {
                 tracing::warn!(path = %directory.display(), "removing an unfinished creation, and creating anew");
                 identity::clear(directory)?;
@@ -85,6 +85,7 @@ impl Writer {
             }
             Found::Empty | Found::Nothing => return Self::create(directory, tier, poison, &lock),
         };
+        let store = identity.store;
         identity::finish(directory)?;
         if lock.store()? != Some(store) {
             lock.remember(store)?;
@@ -93,10 +94,11 @@ impl Writer {
         let (mut mark_file, mark) = MarkFile::open(directory, store)?;
         boundary!("open.mark");
         let mut stable = Stable::open(directory, tier)?;
-        let engine = Engine::open(directory, store, tier, lock)?;
+        let (engine, inside) = Engine::open(directory, store, tier, lock)?;
         boundary!("open.data");
         // What was recovered may be in the page cache only; from here on things are built on it.
         stable.flush(&engine.db)?;
+        upgrade(directory, identity, inside, &engine, &mut stable)?;
         if tier == Durability::PowerLoss {
             // An older mark would call damage what a cut of a weaker tier removed.
             mark_file.write_both(&mark, true)?;
@@ -315,6 +317,30 @@ impl Writer {
         *self.status.lock() = mark;
         Ok(())
     }
+}
+
+/// Makes a store of an older format one of today's, before anything is written to it that only today's has. The side file
+/// says so first, because an older version reads it before it lets sled change anything. Every part of it is done by
+/// itself, so that an opening after a crash in between does the rest.
+fn upgrade(
+    directory: &Path,
+    beside: Identity,
+    inside: Identity,
+    engine: &Engine,
+    stable: &mut Stable,
+) -> Result<(), StoreError> {
+    if beside.is_older() {
+        let (path, from, to) = (directory.display(), beside.format, identity::FORMAT);
+        tracing::info!(%path, from, to, "the store gets a newer format, older versions will not open it");
+        identity::write(directory, beside.store)?;
+        boundary!("upgrade.beside");
+    }
+    if inside.is_older() {
+        engine.name(beside.store)?;
+        stable.flush(&engine.db)?;
+        boundary!("upgrade.inside");
+    }
+    Ok(())
 }
 
 /// A store that others can read, or write, is opened, but not without a word.

@@ -18,49 +18,145 @@ use relive_storage::{
 
 use crate::content::{copy, options, read_all};
 
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const CONTENT: &str = "content.txt";
+const STORE: &str = "relive.store";
 
 #[test]
 fn class_24_a_store_of_format_1_opens_with_all_that_is_in_it() {
-    let golden = golden(1);
+    opens_with_all_that_is_in_it(1);
+}
+
+#[test]
+fn class_24_a_store_of_format_2_opens_with_all_that_is_in_it() {
+    opens_with_all_that_is_in_it(2);
+}
+
+fn opens_with_all_that_is_in_it(format: u32) {
+    let golden = golden(format);
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("store");
     copy(&golden.join("store"), &path);
+    assert_eq!(format_of(&path), format);
     let expected = fs::read_to_string(golden.join(CONTENT)).unwrap();
     for what in KINDS {
         assert!(expected.contains(what), "nothing in it is a {what}");
     }
     let store = SledStore::open(&path, &options()).unwrap();
     assert_eq!(describe(&store).unwrap(), expected);
+    let with_replies = scan_frames(&store).iter().filter(|frame| frame.digests_with_replies).count();
+    assert_eq!(with_replies > 0, format == 1, "{with_replies} frames have digests with replies");
     // It goes on from there.
     let next = scan(&store, &mut |_, _| Ok(())).unwrap().next.get();
     append(&store, &history(next, 5, 3)).unwrap();
     store.put(&[checkpoint(&actor("alice"), 90, 1000)]).unwrap();
     let written = describe(&store).unwrap();
+    assert_eq!(scan_frames(&store).iter().filter(|frame| frame.digests_with_replies).count(), with_replies);
     store.close().unwrap();
     assert_eq!(describe(&SledStore::open(&path, &options()).unwrap()).unwrap(), written);
+    assert_eq!((format_of(&path), format_inside(&path)), (FORMAT, FORMAT));
+}
+
+/// An opening that ends at any point of the upgrade leaves a store that the next one opens, and upgrades.
+#[test]
+fn class_24_an_upgrade_that_was_cut_off_is_done_by_the_next_opening() {
+    let golden = golden(1);
+    let expected = fs::read_to_string(golden.join(CONTENT)).unwrap();
+    let root = tempfile::tempdir().unwrap();
+    let upgraded = root.path().join("upgraded");
+    copy(&golden.join("store"), &upgraded);
+    SledStore::open(&upgraded, &options()).unwrap().close().unwrap();
+    let new = fs::read(upgraded.join(STORE)).unwrap();
+    let old = fs::read(golden.join("store").join(STORE)).unwrap();
+    assert_ne!(new, old);
+    // The file that is to replace the old one is written in part, or as a whole; it is renamed; sled knows, too. The last
+    // one is none that our order leaves: of the two, only sled knows.
+    type Files<'a> = (&'a Path, &'a [(&'a str, &'a [u8])]);
+    let old_files = golden.join("store");
+    let points: [Files<'_>; 5] = [
+        (&old_files, &[("relive.store.new", &new[..9])]),
+        (&old_files, &[("relive.store.new", &new)]),
+        (&old_files, &[(STORE, &new)]),
+        (&upgraded, &[]),
+        (&upgraded, &[(STORE, &old)]),
+    ];
+    for (nth, (from, changed)) in points.into_iter().enumerate() {
+        let path = root.path().join(format!("point {nth}"));
+        copy(from, &path);
+        for (name, content) in changed {
+            fs::write(path.join(name), content).unwrap();
+        }
+        let store = SledStore::open(&path, &options()).unwrap_or_else(|error| panic!("point {nth}: {error}"));
+        assert_eq!(describe(&store).unwrap(), expected, "point {nth}");
+        store.close().unwrap();
+        assert_eq!((format_of(&path), format_inside(&path)), (FORMAT, FORMAT), "point {nth}");
+    }
+}
+
+/// A store that can't be opened is not upgraded: the version that wrote it may be the one that it is restored for.
+#[test]
+fn class_24_a_damaged_store_of_format_1_keeps_its_format() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("store");
+    copy(&golden(1).join("store"), &path);
+    let data = fs::read(path.join("db")).unwrap();
+    fs::write(path.join("db"), &data[..data.len() / 2]).unwrap();
+    for name in ["conf", "relive.mark"] {
+        let whole = fs::read(path.join(name)).unwrap();
+        fs::write(path.join(name), vec![7; whole.len()]).unwrap();
+        let error = SledStore::open(&path, &options()).unwrap_err();
+        assert!(error.is_corrupt(), "{name}: {error}");
+        assert_eq!(format_of(&path), 1);
+        fs::write(path.join(name), whole).unwrap();
+    }
+}
+
+/// What the file says that makes the directory a store.
+fn format_of(path: &Path) -> u32 {
+    format_in(&fs::read(path.join(STORE)).unwrap())
+}
+
+/// What sled says.
+fn format_inside(path: &Path) -> u32 {
+    let db = sled::Config::new().path(path).segment_size(1 << 20).open().unwrap();
+    format_in(&db.get(STORE).unwrap().unwrap())
+}
+
+fn format_in(bytes: &[u8]) -> u32 {
+    u32::from_le_bytes(bytes[4..8].try_into().unwrap())
+}
+
+fn scan_frames(store: &SledStore) -> Vec<Frame> {
+    let mut frames = Vec::new();
+    let scanned = scan(store, &mut |_, frame| {
+        frames.push(frame);
+        Ok(())
+    });
+    scanned.unwrap();
+    frames
 }
 
 #[test]
 fn class_24_a_store_of_the_next_format_is_refused_and_not_touched() {
-    let places: [(&str, &[usize], usize); 2] = [("relive.store", &[0], 24), ("relive.mark", &[0, 4096], 128)];
-    for (file, slots, length) in places {
+    // The mark has a version of its own.
+    let places: [(&str, u32, &[usize], usize); 2] =
+        [(STORE, FORMAT, &[0], 24), ("relive.mark", 1, &[0, 4096], 128)];
+    for (file, version, slots, length) in places {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("store");
         copy(&golden(FORMAT).join("store"), &path);
         let mut bytes = fs::read(path.join(file)).unwrap();
         for at in slots {
-            let version = &mut bytes[at + 4..at + 8];
-            assert_eq!(version, FORMAT.to_le_bytes());
-            version.copy_from_slice(&(FORMAT + 1).to_le_bytes());
+            let found = &mut bytes[at + 4..at + 8];
+            assert_eq!(found, version.to_le_bytes());
+            found.copy_from_slice(&(version + 1).to_le_bytes());
             let crc = crc32fast::hash(&bytes[*at..at + length]);
             bytes[at + length..at + length + 4].copy_from_slice(&crc.to_le_bytes());
         }
         fs::write(path.join(file), &bytes).unwrap();
         let before = files(&path);
         let error = read_all(&path).unwrap_err();
-        let is_newer = matches!(error, StoreError::NewerFormat { found, supported, .. } if (found, supported) == (FORMAT + 1, FORMAT));
+        let is_newer = matches!(error, StoreError::NewerFormat { found, supported, .. } if (found, supported) == (version + 1, version));
         assert!(is_newer, "{file}: {error}");
         assert_eq!(files(&path), before, "{file}");
     }
@@ -266,7 +362,9 @@ fn describe(store: &dyn Store) -> Result<String, StoreError> {
 
 fn describe_frame(text: &mut String, frame: &Frame) {
     let actor = frame.actor.as_ref().map_or("no actor", ActorId::as_str);
-    line(text, format_args!(" frame of {actor}, since {}, handled {}", frame.since, frame.handled));
+    // Of the first format all have them with replies.
+    let digests = if frame.digests_with_replies { "" } else { ", digests without replies" };
+    line(text, format_args!(" frame of {actor}, since {}, handled {}{digests}", frame.since, frame.handled));
     for EffectDigest { rsn, digest } in &frame.digests {
         line(text, format_args!("  digest of {rsn}: {digest:016x}"));
     }

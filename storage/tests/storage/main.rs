@@ -8,10 +8,12 @@
 
 mod conformance;
 mod content;
+mod flips;
 mod golden;
 mod killing;
 mod opening;
 mod power;
+mod processes;
 mod scanning;
 mod simulated;
 mod space;

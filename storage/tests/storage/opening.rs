@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use relive_storage::conformance::{block, checkpoint, id};
 use relive_storage::{CheckpointStore, Durability, Log, Lsn, SledStore, StoreError};
@@ -57,7 +58,7 @@ fn a_second_handle_is_told_who_has_the_store() {
     let first = open(&path).unwrap();
     match open(&path).unwrap_err() {
         StoreError::Locked { holder, .. } => {
-            assert!(holder.contains(&std::process::id().to_string()), "{holder}");
+            assert_eq!(holder, format!("this process ({}), under another handle", std::process::id()));
         }
         other => panic!("{other}"),
     }
@@ -71,11 +72,47 @@ fn another_process_is_told_who_has_the_store() {
     // The lock of a process is its open file, so a lock taken here with the number of another looks like that one's.
     let lock = fs::OpenOptions::new().read(true).write(true).open(path.join("relive.lock")).unwrap();
     lock.try_lock().unwrap();
-    fs::write(path.join("relive.lock"), "process 4242\n").unwrap();
+    // The first process is there on every system.
+    fs::write(path.join("relive.lock"), "process 1\n").unwrap();
     match open(&path).unwrap_err() {
-        StoreError::Locked { holder, .. } => assert_eq!(holder, "process 4242"),
+        StoreError::Locked { holder, .. } => assert_eq!(holder, "process 1"),
         other => panic!("{other}"),
     }
+}
+
+/// The symptom: a child that had inherited the lock was told of as "this process, under another handle", of which there
+/// was none.
+#[test]
+fn a_lock_that_was_handed_on_is_told_from_one_that_is_held_here() {
+    let (_root, path) = small();
+    let file = path.join("relive.lock");
+    let here = std::process::id();
+    let gone = ended_process();
+    for (noted, number) in [(here, here.to_string()), (gone, gone.to_string())] {
+        let lock = fs::OpenOptions::new().read(true).write(true).open(&file).unwrap();
+        lock.try_lock().unwrap();
+        fs::write(&file, format!("process {noted:10}\n")).unwrap();
+        // The lock goes with the open file, which is the child's alone from here on.
+        let mut child = Command::new("sleep").arg("60").stdin(lock).spawn().unwrap();
+        let error = open(&path).unwrap_err();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        match &error {
+            StoreError::Locked { holder, .. } => {
+                assert!(holder.contains("was given the lock") && holder.contains(&number), "{holder}");
+                assert!(!holder.contains("another handle"), "{holder}");
+            }
+            other => panic!("{other}"),
+        }
+        open(&path).unwrap().close().unwrap();
+    }
+}
+
+/// The number of a process that is over.
+fn ended_process() -> u32 {
+    let mut child = Command::new("true").spawn().unwrap();
+    child.wait().unwrap();
+    child.id()
 }
 
 #[test]
@@ -123,7 +160,7 @@ fn a_newer_format_is_refused() {
     bytes[4] = 9;
     fs::write(&file, bytes).unwrap();
     match refused(&path) {
-        StoreError::NewerFormat { found: 9, supported: 1, .. } => {}
+        StoreError::NewerFormat { found: 9, supported: 2, .. } => {}
         other => panic!("{other}"),
     }
 }
@@ -216,16 +253,36 @@ fn an_unfinished_creation_is_made_anew() {
 
 /// The symptom: killed while sled opened, the store could never be opened again.
 #[test]
-fn half_written_snapshots_are_moved_aside() {
+fn half_written_snapshots_are_removed() {
     let (_root, path) = small();
     let expected = read_all(&path).unwrap();
     let name = "snap.FFFFFFFFFFFFFFFF.generating";
-    for round in 0..2 {
+    for _ in 0..2 {
         fs::write(path.join(name), "half").unwrap();
         assert!(read_all(&path).unwrap() == expected);
-        assert!(!path.join(name).exists());
-        let aside = path.join("relive.aside").join(format!("{name}.{round}"));
-        assert_eq!(fs::read(aside).unwrap(), b"half");
+        assert!(!path.join(name).exists() && !path.join("relive.aside").exists());
+    }
+}
+
+/// Earlier versions moved them there, and nobody ever removed one.
+#[test]
+fn what_earlier_versions_moved_aside_is_removed() {
+    let (_root, path) = small();
+    let aside = path.join("relive.aside");
+    for foreign in [true, false] {
+        let _ = fs::create_dir(&aside);
+        for round in 0..40 {
+            fs::write(aside.join(format!("snap.00000000000{round:05}.generating.{round}")), "half").unwrap();
+        }
+        if foreign {
+            fs::write(aside.join("notes"), "mine").unwrap();
+        }
+        open(&path).unwrap().close().unwrap();
+        assert_eq!(aside.exists(), foreign);
+        if foreign {
+            assert_eq!(files(&aside).len(), 1, "what is not ours stays");
+            fs::remove_file(aside.join("notes")).unwrap();
+        }
     }
 }
 

@@ -82,7 +82,7 @@ impl Run {
 
     async fn shut_down(&mut self) -> Result<(), End> {
         match self.runtime.take() {
-            Some(runtime) => runtime.shutdown().await.map_err(|error| self.ended(&error)),
+            Some(runtime) => runtime.shutdown().await.map(drop).map_err(|error| self.ended(&error)),
             None => Ok(()),
         }
     }

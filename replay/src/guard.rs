@@ -1,0 +1,112 @@
+//! Calls into users' code that may panic: their panics become values, also those of what they drop. Knows nothing of
+//! actors.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// Calls, and gives the text of the panic if there was one. What the call leaves half changed is for the caller to throw
+/// away.
+///
+/// # Errors
+/// The text that the panic carried.
+pub fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| {
+        let text = panic_message(&*panic);
+        // What a panic carries is a user's value too, and may panic when it is dropped; what that carries is leaked.
+        if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+            std::mem::forget(second);
+        }
+        text
+    })
+}
+
+/// Drops a value whose `Drop` is a user's. A panic there costs nothing but a warning.
+pub fn drop_guarded<T>(what: &'static str, value: T) {
+    if let Err(panic) = guarded(|| drop(value)) {
+        tracing::warn!(what, panic, "it panicked while it was dropped");
+    }
+}
+
+/// The text that a panic carries.
+#[must_use]
+pub fn panic_message(panic: &(dyn Any + Send)) -> String {
+    if let Some(text) = panic.downcast_ref::<&str>() {
+        (*text).to_owned()
+    } else if let Some(text) = panic.downcast_ref::<String>() {
+        text.clone()
+    } else {
+        "a panic without a message".to_owned()
+    }
+}
+
+/// A value that is dropped under guard, wherever that happens.
+pub(crate) struct Dropped<T> {
+    what: &'static str,
+    value: Option<T>,
+}
+
+impl<T> Dropped<T> {
+    pub(crate) fn new(what: &'static str, value: T) -> Self {
+        Self { what, value: Some(value) }
+    }
+
+    pub(crate) fn get(&self) -> &T {
+        self.value.as_ref().expect("it is there until it is dropped")
+    }
+
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        self.value.as_mut().expect("it is there until it is dropped")
+    }
+}
+
+impl<T> Drop for Dropped<T> {
+    fn drop(&mut self) {
+        if let Some(value) = self.value.take() {
+            drop_guarded(self.what, value);
+        }
+    }
+}
+
+/// A future whose panics are values, while it is polled and when it is dropped.
+pub(crate) struct GuardedFuture<'a, T>(Dropped<Pin<Box<dyn Future<Output = T> + Send + 'a>>>);
+
+impl<'a, T> GuardedFuture<'a, T> {
+    pub(crate) fn new(what: &'static str, future: Pin<Box<dyn Future<Output = T> + Send + 'a>>) -> Self {
+        Self(Dropped::new(what, future))
+    }
+
+    pub(crate) fn poll(&mut self, task: &mut Context<'_>) -> Result<Poll<T>, String> {
+        let future = self.0.get_mut();
+        guarded(|| future.as_mut().poll(task))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Panics when it is dropped, again and again.
+    struct Bomb(u32);
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            if self.0 > 0 {
+                std::panic::panic_any(Bomb(self.0 - 1));
+            }
+        }
+    }
+
+    /// Class 30: a payload that panics while it is dropped is a panic like any other.
+    #[test]
+    fn class_30_payloads_that_panic_do_not_unwind() {
+        for depth in 0..4 {
+            let panic = guarded(|| std::panic::panic_any(Bomb(depth))).unwrap_err();
+            assert_eq!(panic, "a panic without a message");
+            drop_guarded("a bomb", Bomb(depth));
+            drop(Dropped::new("a bomb", Bomb(depth)));
+        }
+        assert_eq!(guarded(|| 5), Ok(5));
+    }
+}

@@ -1,0 +1,34 @@
+//! Which actor's handler runs on this thread, so that a call that would wait for that very actor is told at once. Knows an
+//! address, no actor.
+
+use std::cell::Cell;
+
+thread_local! {
+    static HANDLING: Cell<usize> = const { Cell::new(0) };
+}
+
+/// A handler runs on this thread, until this is dropped. Its actor is known by the address of what the runtime has of it.
+pub(crate) struct Handling {
+    before: usize,
+}
+
+impl Handling {
+    pub(crate) fn enter<T>(actor: &T) -> Self {
+        Self { before: HANDLING.replace(address(actor)) }
+    }
+
+    /// Whether a handler of the actor runs on this thread.
+    pub(crate) fn is_of<T>(actor: &T) -> bool {
+        HANDLING.get() == address(actor)
+    }
+}
+
+fn address<T>(actor: &T) -> usize {
+    std::ptr::from_ref(actor).addr()
+}
+
+impl Drop for Handling {
+    fn drop(&mut self) {
+        HANDLING.set(self.before);
+    }
+}

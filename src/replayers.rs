@@ -1,0 +1,137 @@
+//! Threads on which actors are restored, with a stack as large as any on which their handlers may have run: what went well
+//! live must not overflow while it is replayed. Knows jobs, no actors.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use relive_replay::guard::guarded;
+use tokio::sync::oneshot;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Threads that restore actors. They are started when there is something to do, and end with the runtime.
+pub(crate) struct Replayers {
+    shared: Arc<Shared>,
+    stack_bytes: usize,
+    threads_max: usize,
+}
+
+#[derive(Default)]
+struct Shared {
+    queue: Mutex<Queue>,
+    work: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: std::collections::VecDeque<Job>,
+    threads: usize,
+    idle: usize,
+    over: bool,
+}
+
+impl Replayers {
+    /// Up to so many threads, with so many bytes of stack each.
+    pub(crate) fn new(threads_max: usize, stack_bytes: usize) -> Self {
+        Self { shared: Arc::default(), stack_bytes, threads_max }
+    }
+
+    /// Runs a job on one of the threads.
+    ///
+    /// # Errors
+    /// The text of its panic.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, String> {
+        let (done, outcome) = oneshot::channel();
+        let tokio = tokio::runtime::Handle::try_current().ok();
+        self.queue(Box::new(move || {
+            // Users' code may expect to run in a tokio, as live.
+            let _context = tokio.as_ref().map(tokio::runtime::Handle::enter);
+            drop(done.send(guarded(job)));
+        }));
+        outcome.await.unwrap_or_else(|_| Err("its thread could not be started".to_owned()))
+    }
+
+    /// A thread with a stack of that size.
+    pub(crate) fn thread(&self, name: &str) -> std::thread::Builder {
+        std::thread::Builder::new().name(name.to_owned()).stack_size(self.stack_bytes)
+    }
+
+    fn queue(&self, job: Job) {
+        let mut queue = self.shared.queue();
+        queue.jobs.push_back(job);
+        if queue.idle >= queue.jobs.len() || queue.threads >= self.threads_max {
+            self.shared.work.notify_one();
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        match self.thread("relive-replay").spawn(move || shared.work()) {
+            Ok(_) => queue.threads += 1,
+            // Another one gets to it, unless there is none.
+            Err(_) if queue.threads > 0 => self.shared.work.notify_one(),
+            Err(error) => {
+                tracing::error!(%error, "no thread could be started to restore actors");
+                queue.jobs.pop_back();
+            }
+        }
+    }
+}
+
+impl Drop for Replayers {
+    fn drop(&mut self) {
+        self.shared.queue().over = true;
+        self.shared.work.notify_all();
+    }
+}
+
+impl Shared {
+    fn work(&self) {
+        let mut queue = self.queue();
+        loop {
+            if let Some(job) = queue.jobs.pop_front() {
+                drop(queue);
+                job();
+                queue = self.queue();
+            } else if queue.over {
+                return;
+            } else {
+                queue.idle += 1;
+                queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                queue.idle -= 1;
+            }
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn jobs_are_done_and_panics_are_told() {
+        let replayers = Replayers::new(2, 1 << 20);
+        for number in 0..20 {
+            assert_eq!(replayers.run(move || number + 1).await, Ok(number + 1));
+        }
+        let panic: Result<(), String> = replayers.run(|| panic!("told to")).await;
+        assert_eq!(panic, Err("told to".to_owned()));
+        assert_eq!(replayers.run(|| 5).await, Ok(5));
+    }
+
+    fn deep(levels: usize) -> usize {
+        let room = std::hint::black_box([levels; 512]);
+        if levels == 0 { 0 } else { deep(levels - 1) + std::hint::black_box(room)[7].min(1) }
+    }
+
+    /// Class 27: what went well on a large stack does not overflow here.
+    #[tokio::test]
+    async fn class_27_they_have_the_stack_that_they_are_given() {
+        let replayers = Replayers::new(1, 64 << 20);
+        assert_eq!(replayers.run(|| deep(4000)).await, Ok(4000));
+    }
+}

@@ -1,0 +1,110 @@
+//! What it means when sled refuses a call or panics: that its data are damaged, or that the system failed. Knows sled's
+//! errors by their type and, where sled hands them on as text, by their words.
+//!
+//! sled finds damage as an error of its own, as an I/O error that no system has given, or by a panic. A failed call of the
+//! system keeps its number in all three, so whatever has none was found in the data. That holds for what only reads; a
+//! panic in the middle of a write says too little.
+
+use crate::StoreError;
+
+/// Makes an error of sled one of ours.
+pub(super) fn backend(action: &'static str) -> impl Fn(sled::Error) -> StoreError {
+    move |error| match error {
+        sled::Error::Corruption { at, .. } => {
+            let place = at.map_or_else(String::new, |at| format!(", at {at:?} of its file"));
+            damaged(action, &format!("it is not what was written{place}"))
+        }
+        sled::Error::Io(error) if !is_of_the_system(&format!("{error:?}")) => {
+            damaged(action, &error.to_string())
+        }
+        error => StoreError::Backend { action, reason: error.to_string() },
+    }
+}
+
+/// What a panic of sled means, by its words.
+pub(super) fn panicked(action: &'static str, text: &str) -> StoreError {
+    let reason = format!("it panicked: {text}");
+    let text = text.to_lowercase();
+    if text.contains("corrupt") && !is_of_the_system(&text) {
+        return damaged(action, &reason);
+    }
+    StoreError::Backend { action, reason }
+}
+
+/// What an error means in a call that only reads: damage, unless it comes of the system.
+pub(super) fn in_reading(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Backend { action, reason } if !is_of_the_system(&reason) => damaged(action, &reason),
+        error => error,
+    }
+}
+
+fn damaged(action: &str, reason: &str) -> StoreError {
+    StoreError::CorruptStore { what: format!("sled could not {action} what its data should hold ({reason})") }
+}
+
+/// Whether sled's words tell of a call that the system refused, or of a thread that it does not have.
+fn is_of_the_system(text: &str) -> bool {
+    let text = text.to_lowercase();
+    let without = ["io thread unexpectedly panicked", "failed to spawn"];
+    let numbers = ["os { code: ", "os error "].iter().flat_map(|before| text.split(before).skip(1));
+    let mut numbers = numbers.map(|rest| {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        rest[..digits].parse().unwrap_or(0)
+    });
+    without.iter().any(|words| text.contains(words))
+        || numbers.any(|number: i32| !OF_DAMAGE.contains(&number))
+}
+
+/// What the system answers to a read at a place that no file has, and to the name of a file that is not there: both come of
+/// what sled has read before.
+const OF_DAMAGE: [i32; 2] = [EINVAL, ENOENT];
+const EINVAL: i32 = 22;
+const ENOENT: i32 = 2;
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+
+    use super::*;
+
+    fn read(error: sled::Error) -> StoreError {
+        in_reading(backend("read")(error))
+    }
+
+    #[test]
+    fn what_the_system_refused_is_no_damage() {
+        // Input/output error, no space, too many open files; as they come, and as sled copies them.
+        for number in [5, 28, 24] {
+            let error = sled::Error::Io(Error::from_raw_os_error(number));
+            assert!(!read(error.clone()).is_corrupt(), "{number}");
+            assert!(!read(error.clone().clone()).is_corrupt(), "{number}");
+            assert!(!in_reading(panicked("read", &format!("called unwrap on {error:?}"))).is_corrupt());
+            assert!(!in_reading(panicked("read", &format!("corrupt? {error}"))).is_corrupt());
+        }
+        let broken = sled::Error::ReportableBug("IO thread unexpectedly panicked. please report".to_owned());
+        assert!(!read(broken).is_corrupt());
+    }
+
+    #[test]
+    fn what_sled_found_is_damage() {
+        for kind in [ErrorKind::Other, ErrorKind::InvalidData, ErrorKind::UnexpectedEof] {
+            let error = || sled::Error::Io(Error::new(kind, "encountered torn segment"));
+            assert!(backend("append")(error()).is_corrupt(), "{kind}");
+            assert!(read(error().clone()).is_corrupt(), "{kind}");
+        }
+        for number in OF_DAMAGE {
+            assert!(read(sled::Error::Io(Error::from_raw_os_error(number))).is_corrupt(), "{number}");
+        }
+        assert!(backend("append")(sled::Error::Corruption { at: None, bt: () }).is_corrupt());
+        assert!(read(sled::Error::ReportableBug("failed to retrieve META page".to_owned())).is_corrupt());
+        assert!(read(sled::Error::CollectionNotFound(b"log".into())).is_corrupt());
+    }
+
+    #[test]
+    fn a_panic_in_a_write_is_damage_only_when_it_says_so() {
+        assert!(!panicked("append", "index out of bounds").is_corrupt());
+        assert!(panicked("append", "called unwrap on Corruption { at: None }").is_corrupt());
+        assert!(in_reading(panicked("read", "index out of bounds")).is_corrupt());
+    }
+}

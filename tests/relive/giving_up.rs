@@ -1,0 +1,191 @@
+//! Class 29: side effects that are begun and given up, as other libraries' combinators do it. What goes well live must
+//! replay, so that they are found out live, by name, before anything is released.
+
+use std::future::{Future, pending, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use relive::{Actor, Context, Durability, Handle, Message, Refused, Runtime};
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, Default)]
+struct Impatient {
+    handled: Vec<How>,
+}
+
+impl Actor for Impatient {
+    const KIND: &'static str = "impatient";
+    fn create(_key: &str) -> Self {
+        Self::default()
+    }
+}
+
+/// The ways in which a handler gives up what it has begun.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
+enum How {
+    Timeout,
+    Select,
+    PolledOnce,
+    Leaked,
+    LeakedAndAnother,
+    CaughtPanic,
+    /// Awaits it to its end, under a limit that is not reached.
+    Patient,
+    /// Makes it, and drops it before it was begun.
+    NeverBegun,
+    /// A limit inside of what is done.
+    Inside,
+}
+
+const GIVING_UP: [How; 6] =
+    [How::Timeout, How::Select, How::PolledOnce, How::Leaked, How::LeakedAndAnother, How::CaughtPanic];
+
+#[derive(Serialize, Deserialize)]
+struct Try(How);
+
+impl Message for Try {
+    const NAME: &'static str = "try";
+    type Reply = ();
+}
+
+#[derive(Serialize, Deserialize)]
+struct Handled {}
+
+impl Message for Handled {
+    const NAME: &'static str = "handled";
+    type Reply = Vec<How>;
+}
+
+#[derive(Serialize, Deserialize)]
+struct Count {}
+
+impl Message for Count {
+    const NAME: &'static str = "count";
+    type Reply = ();
+}
+
+/// How often a handler did something outside after it had given up something else.
+static DONE_AFTERWARDS: AtomicU64 = AtomicU64::new(0);
+
+async fn poll_once<T>(future: Pin<&mut impl Future<Output = T>>) -> bool {
+    let mut future = Some(future);
+    poll_fn(move |task| {
+        Poll::Ready(future.take().is_some_and(|mut future| future.as_mut().poll(task).is_ready()))
+    })
+    .await
+}
+
+/// Panics where the handler would; what comes of it is caught, as by a combinator.
+async fn caught<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    poll_fn(|task| {
+        let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| future.as_mut().poll(task)));
+        match polled {
+            Ok(polled) => polled.map(Some),
+            Err(_) => Poll::Ready(None),
+        }
+    })
+    .await
+}
+
+impl Handle<Try> for Impatient {
+    async fn handle(&mut self, Try(how): Try, cx: &mut Context<'_>) {
+        let slow = || async { pending::<u64>().await };
+        let soon = Duration::from_millis(5);
+        match how {
+            How::Timeout => {
+                let outcome = tokio::time::timeout(soon, cx.side_effect("slow", slow)).await;
+                assert!(outcome.is_err());
+            }
+            How::Select => tokio::select! {
+                _ = cx.side_effect("slow", slow) => {}
+                () = tokio::time::sleep(soon) => {}
+            },
+            How::PolledOnce => {
+                assert!(!poll_once(pin!(cx.side_effect("slow", slow))).await);
+            }
+            How::Leaked | How::LeakedAndAnother => {
+                let mut effect = Box::pin(cx.side_effect("slow", slow));
+                assert!(!poll_once(effect.as_mut()).await);
+                std::mem::forget(effect);
+                if how == How::LeakedAndAnother {
+                    cx.side_effect("another", || async { DONE_AFTERWARDS.fetch_add(1, Ordering::Relaxed) })
+                        .await;
+                }
+            }
+            How::CaughtPanic => {
+                let effect = cx.side_effect("slow", || async { panic!("it is not caught by the runtime") });
+                assert_eq!(caught::<()>(effect).await, None);
+            }
+            How::Patient => {
+                let quick = cx.side_effect("quick", || async { 5 });
+                assert_eq!(tokio::time::timeout(Duration::from_secs(60), quick).await, Ok(5));
+            }
+            How::NeverBegun => drop(cx.side_effect("slow", slow)),
+            How::Inside => {
+                let limited = || async move { tokio::time::timeout(soon, pending::<()>()).await.is_err() };
+                assert!(cx.side_effect("limited", limited).await);
+            }
+        }
+        // Of all this nothing is to be seen.
+        self.handled.push(how);
+        cx.send::<Self, _>("other", Count {}).unwrap();
+        if GIVING_UP.contains(&how) {
+            cx.side_effect("afterwards", || async { DONE_AFTERWARDS.fetch_add(1, Ordering::Relaxed) }).await;
+        }
+    }
+}
+
+impl Handle<Handled> for Impatient {
+    async fn handle(&mut self, _message: Handled, _cx: &mut Context<'_>) -> Vec<How> {
+        self.handled.clone()
+    }
+}
+
+impl Handle<Count> for Impatient {
+    async fn handle(&mut self, _message: Count, _cx: &mut Context<'_>) {
+        self.handled.push(How::Patient);
+    }
+}
+
+async fn open(path: &std::path::Path) -> Runtime {
+    let builder = Runtime::builder()
+        .actor::<Impatient>(|actor| actor.handles::<Try>().handles::<Handled>().handles::<Count>());
+    builder.durability(Durability::ProcessCrash).open(path).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn class_29_a_side_effect_that_is_given_up_is_found_out_live() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("store");
+    let mut runtime = open(&path).await;
+    let mut quarantined = Vec::new();
+    for how in GIVING_UP {
+        let error = runtime.actor::<Impatient>("a").unwrap().ask(Try(how)).await.unwrap_err();
+        let Some(Refused::Quarantined(entry)) = error.reason() else { panic!("{how:?}: {error}") };
+        assert!(entry.reason.contains("gave it up before it was done"), "{how:?}: {}", entry.reason);
+        let named = entry.reason.contains("\"slow\"") || matches!(how, How::Leaked | How::LeakedAndAnother);
+        assert!(named, "{how:?}: {}", entry.reason);
+        quarantined.push(entry.rsn);
+    }
+    assert_eq!(DONE_AFTERWARDS.load(Ordering::Relaxed), 0, "it is stopped at once");
+    let good = [How::Patient, How::NeverBegun, How::Inside];
+    for how in good {
+        runtime.actor::<Impatient>("a").unwrap().ask(Try(how)).await.unwrap();
+    }
+    while runtime.actor::<Impatient>("other").unwrap().ask(Handled {}).await.unwrap().len() < good.len() {}
+    // What went well replays, with unchanged code, as often as it is opened.
+    for _ in 0..3 {
+        runtime.crash().await;
+        runtime = open(&path).await;
+        assert!(runtime.recovery().failed.is_empty(), "{:?}", runtime.recovery().failed);
+        assert_eq!(runtime.actor::<Impatient>("a").unwrap().ask(Handled {}).await.unwrap(), good);
+        let other = runtime.actor::<Impatient>("other").unwrap().ask(Handled {}).await.unwrap();
+        assert_eq!(other.len(), good.len(), "nothing of what was given up was released");
+        let left_out: Vec<_> = runtime.quarantined().iter().map(|entry| entry.rsn).collect();
+        assert_eq!(left_out, quarantined);
+    }
+    runtime.shutdown().await.unwrap();
+}
