@@ -16,7 +16,7 @@ use crate::core::{Core, Kinds};
 use crate::error::OpenError;
 use crate::maintenance::maintain;
 use crate::needs::Needs;
-use crate::recovery::Recovery;
+use crate::recovery::{Recovery, ReplayNote};
 use crate::replayers::Replayers;
 use crate::report::{Progress, RecoveryProgress, RecoveryReport};
 use crate::retained::Kept;
@@ -295,12 +295,13 @@ async fn recover(
         torn_tail: scanned.torn.clone(),
         took: Duration::ZERO,
     };
-    let (store_id, tried, kinds) = (extent.store, last_tried.clone(), core.kinds.clone());
+    let (store_id, tried, kinds) = (extent.store, last_tried, core.kinds.clone());
     let (needs, replaying) = (Arc::clone(&core.needs), Arc::clone(core));
     let recovered = blocking(&core.replayers, move || {
-        let (store, last_tried, progress) = (&*store, tried.as_ref(), &*progress);
+        let (store, last_tried, progress) = (&*store, &*tried, &*progress);
         let (scanned, kinds, needs) = (&scanned, &kinds, &needs);
         let replayers = &replaying.replayers;
+        let note = |notes: &[ReplayNote]| note_replays(&replaying, notes);
         let recovery = Recovery {
             store,
             store_id,
@@ -309,6 +310,7 @@ async fn recover(
             kinds,
             needs,
             replayers,
+            note: &note,
             with_care: unsettled,
             last_tried,
         };
@@ -318,7 +320,7 @@ async fn recover(
     });
     let recovered = recovered.await?;
     core.counters.replayed(recovered.replayed);
-    if suspect && recovered.unhandled.is_empty() {
+    if (suspect || recovered.worked) && recovered.unhandled.is_empty() {
         // Before anything goes on, so that the log is the same whoever is faster.
         stable(core, tell_settled(core, report.epoch)).await?;
     }
@@ -326,9 +328,28 @@ async fn recover(
     report.replayed = recovered.replayed;
     report.failed = recovered.failed;
     if !recovered.unhandled.is_empty() {
+        let last_tried = recovered.last_tried;
         core.tokio.spawn(get_through(core.turn_begins(), recovered.unhandled, last_tried, report.epoch));
     }
     Ok(report)
+}
+
+/// Tells the log that actors are about to be replayed, or that they have been: should one of them end the process, the next
+/// opening knows. Blocking.
+fn note_replays(core: &Core, notes: &[ReplayNote]) -> Result<(), OpenError> {
+    let mut writer = FrameWriter::new();
+    let noted = {
+        let mut appending = core.committer.begin_append();
+        let notes = notes.iter().map(|ReplayNote { actor, from, handled, .. }| {
+            writer.put_attempt(*from);
+            appending.put(writer.finish(Some(actor), *handled, *handled, &[]))
+        });
+        notes.last()
+    };
+    match noted {
+        Some(appended) => core.tokio.block_on(stable(core, appended.map(|appended| appended.end))),
+        None => Ok(()),
+    }
 }
 
 /// Logs that a new incarnation begins, before it does anything.

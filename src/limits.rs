@@ -72,3 +72,6 @@ pub(crate) const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Of how many passive actors of each kind an opening reads the checkpoint as a state.
 pub(crate) const PASSIVE_CHECKED_MAX: usize = 256;
+
+/// How many actors are restored after one note in the log, when the process before ended while it restored some.
+pub(crate) const NOTED_TOGETHER_MAX: usize = 64;

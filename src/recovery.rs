@@ -15,12 +15,13 @@ use crate::active::Active;
 use crate::core::Kinds;
 use crate::envelope::Debtor;
 use crate::error::{ActorFailure, FailureCause, OpenError};
+use crate::limits::NOTED_TOGETHER_MAX;
 use crate::needs::Needs;
 use crate::pins::Pins;
 use crate::replayers::Replayers;
 use crate::report::{Progress, RecoveryProgress, tell};
 use crate::slot::Slot;
-use crate::survey::FoundActor;
+use crate::survey::{FoundActor, Tried};
 use crate::suspects::{Care, Suspects, Watched};
 
 /// What recovery made of a store.
@@ -30,6 +31,10 @@ pub(crate) struct Recovered {
     pub(crate) failed: Vec<Arc<ActorFailure>>,
     /// The actors that still have something to handle.
     pub(crate) unhandled: Vec<(Arc<Slot>, Watched)>,
+    /// Something was replayed.
+    pub(crate) worked: bool,
+    /// The actor that was tried when the process before ended, if it was one alone and is to be tried first.
+    pub(crate) last_tried: Option<ActorId>,
 }
 
 /// What actors are restored from.
@@ -41,10 +46,13 @@ pub(crate) struct Recovery<'a> {
     pub(crate) kinds: &'a Kinds,
     pub(crate) needs: &'a Arc<Needs>,
     pub(crate) replayers: &'a Replayers,
-    /// Nothing that may have ended the process is run here: it is left to be tried with care.
+    /// Tells the log which actors are about to be replayed, or have been.
+    pub(crate) note: &'a (dyn Fn(&[ReplayNote]) -> Result<(), OpenError> + Sync),
+    /// Deliveries that may have ended the process are not run here: they are left to be tried with care. And what was handled
+    /// is replayed with a note in the log.
     pub(crate) with_care: bool,
-    /// The actor that was tried when the process ended.
-    pub(crate) last_tried: Option<&'a ActorId>,
+    /// What was tried when the process ended.
+    pub(crate) last_tried: &'a [Tried],
 }
 
 enum Outcome {
@@ -54,7 +62,7 @@ enum Outcome {
 }
 
 impl Recovery<'_> {
-    /// Restores the actors found, on as many threads as there are processors; on one when the tokio runtime has one.
+    /// Restores the actors found, and puts them into memory.
     pub(crate) fn restore_all(&self, found: HashMap<ActorId, FoundActor>) -> Result<Recovered, OpenError> {
         // What is owed goes out in this order, and the store is called in it when there is one thread: so two openings
         // of the same store do the same.
@@ -67,12 +75,89 @@ impl Recovery<'_> {
             slot.change_pins(|pins| *pins = Pins::recovered(found.older, found.newer));
             slots.push(Arc::clone(&slot));
             if found.owes || found.tape.remaining() > 0 {
-                work.push(Mutex::new(Some((slot, found))));
+                work.push((slot, found));
             }
         }
-        let next = AtomicUsize::new(0);
+        let worked = !work.is_empty();
+        let (mut done, work) = self.leave_alone(work);
+        let replayed = self.restore_in_groups(work, &mut done)?;
+        let (failed, unhandled) = self.install(done)?;
+        boundary!("recovery.restored");
+        let last_tried = self.tried_alone().cloned();
+        Ok(Recovered { slots, replayed, failed, unhandled, worked, last_tried })
+    }
+
+    /// The one actor that was trying what it had ahead when the process ended.
+    fn tried_alone(&self) -> Option<&ActorId> {
+        match self.last_tried {
+            [Tried { actor, replay: false }] if self.with_care => Some(actor),
+            _ => None,
+        }
+    }
+
+    /// An actor in whose replay, by itself, the process ended is left alone this time. The others are served, and the next
+    /// opening replays it again.
+    fn leave_alone(&self, work: Vec<Work>) -> (Vec<Done>, Vec<Work>) {
+        let ended = |(slot, _): &Work| match self.last_tried {
+            [Tried { actor, replay: true }] => self.with_care && *actor == slot.id,
+            _ => false,
+        };
+        let (alone, work): (Vec<_>, Vec<_>) = work.into_iter().partition(ended);
+        let alone = alone.into_iter().map(|(slot, found)| {
+            let halt = Halt::ReplayEnded { actor: slot.id.clone(), rsn: found.tape.certain() };
+            (slot, Ok(Outcome::Failed(FailureCause::Replay, halt)))
+        });
+        (alone.collect(), work)
+    }
+
+    /// Restores actors. With care in groups, with a note in the log ahead of each: those that were tried when the process ended
+    /// come last, one by one. Gives how many deliveries were replayed.
+    fn restore_in_groups(&self, work: Vec<Work>, done: &mut Vec<Done>) -> Result<u64, OpenError> {
+        let of = work.len();
         let deliveries = AtomicU64::new(0);
-        let done = Mutex::new(Vec::with_capacity(work.len()));
+        if !self.with_care {
+            self.restore_group(work, of, &deliveries, done)?;
+            return Ok(deliveries.into_inner());
+        }
+        let tried = |(slot, _): &Work| self.last_tried.iter().any(|tried| tried.actor == slot.id);
+        let (last, first): (Vec<_>, Vec<_>) = work.into_iter().partition(tried);
+        let size = if first.len() <= NOTED_TOGETHER_MAX { 1 } else { NOTED_TOGETHER_MAX };
+        let (mut first, mut last) = (first.into_iter(), last.into_iter());
+        loop {
+            let mut group: Vec<Work> = first.by_ref().take(size).collect();
+            if group.is_empty() {
+                group.extend(last.next());
+            }
+            if group.is_empty() {
+                return Ok(deliveries.into_inner());
+            }
+            let handled = group.iter().filter(|(_, found)| found.tape.certain() > found.floor);
+            let notes = handled.map(|(slot, found)| ReplayNote {
+                actor: slot.id.clone(),
+                from: found.floor.next(),
+                handled: Rsn::NONE,
+                over: found.tape.certain(),
+            });
+            let mut notes: Vec<_> = notes.collect();
+            (self.note)(&notes)?;
+            self.restore_group(group, of, &deliveries, done)?;
+            notes.iter_mut().for_each(|note| note.handled = note.over);
+            (self.note)(&notes)?;
+        }
+    }
+
+    /// Restores some actors, on as many threads as there are processors; on one when the tokio runtime has one.
+    fn restore_group(
+        &self,
+        work: Vec<Work>,
+        of: usize,
+        deliveries: &AtomicU64,
+        all_done: &mut Vec<Done>,
+    ) -> Result<(), OpenError> {
+        let work: Vec<_> = work.into_iter().map(|item| Mutex::new(Some(item))).collect();
+        let next = AtomicUsize::new(0);
+        let before = all_done.len();
+        let done = Mutex::new(std::mem::take(all_done));
         let tokio = tokio::runtime::Handle::try_current().ok();
         let threads = threads(tokio.as_ref()).min(work.len());
         std::thread::scope(|scope| {
@@ -91,29 +176,24 @@ impl Recovery<'_> {
                         let total = deliveries.fetch_add(replayed, Ordering::Relaxed) + replayed;
                         let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
                         done.push((slot, outcome));
-                        let (actors, of) = (done.len(), work.len());
+                        let actors = done.len();
                         drop(done);
                         tell(self.progress, RecoveryProgress::Replaying { actors, of, deliveries: total });
                     }
                 };
-                // What one thread does not get to another does; without any, this one does it.
+                // What one thread does not get to another does.
                 let started = self.replayers.thread("relive-replay").spawn_scoped(scope, work_on);
                 if let Err(error) = started {
                     tracing::error!(%error, "a thread that restores actors could not be started");
                 }
             }
         });
-        let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-        if done.len() < work.len() {
-            return Err(StoreError::Backend {
-                action: "start a thread",
-                reason: "no actor could be restored".to_owned(),
-            }
-            .into());
+        *all_done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if all_done.len() < before + work.len() {
+            let reason = "no thread that restores actors could be started".to_owned();
+            return Err(StoreError::Backend { action: "start a thread", reason }.into());
         }
-        let (failed, unhandled) = self.install(done)?;
-        boundary!("recovery.restored");
-        Ok(Recovered { slots, replayed: deliveries.into_inner(), failed, unhandled })
+        Ok(())
     }
 
     /// Reads the checkpoints of passive actors as their states, so that one that this code can't read is told now and not
@@ -291,8 +371,7 @@ impl Recovery<'_> {
             }
         };
         restored.values().for_each(|(_, active)| add(&active.instance, None));
-        let last_tried = self.last_tried.filter(|_| self.with_care);
-        let Some(last_tried) = last_tried.filter(|last| restored.contains_key(*last)) else {
+        let Some(last_tried) = self.tried_alone().filter(|last| restored.contains_key(*last)) else {
             return Ok(heard);
         };
         let mut passive = Vec::new();
@@ -312,12 +391,20 @@ impl Recovery<'_> {
     }
 
     fn care_for(&self, actor: &ActorId) -> Care {
-        match self.last_tried {
+        match self.tried_alone() {
             _ if !self.with_care => Care::None,
             Some(last) if last == actor => Care::Delivery,
             _ => Care::Actor,
         }
     }
+}
+
+/// An actor that is about to be replayed from a delivery on, or, when it is known up to where it is handled, has been.
+pub(crate) struct ReplayNote {
+    pub(crate) actor: ActorId,
+    pub(crate) from: Rsn,
+    pub(crate) handled: Rsn,
+    over: Rsn,
 }
 
 /// How many threads restore actors.
@@ -333,6 +420,9 @@ type Restored = BTreeMap<ActorId, (Arc<Slot>, Active)>;
 
 /// The actors that failed, and those that still have something to handle.
 type Installed = (Vec<Arc<ActorFailure>>, Vec<(Arc<Slot>, Watched)>);
+
+/// An actor that is to be restored.
+type Work = (Arc<Slot>, FoundActor);
 
 /// An actor with what became of it.
 type Done = (Arc<Slot>, Result<Outcome, OpenError>);

@@ -40,8 +40,15 @@ pub(crate) struct Survey {
     pub(crate) suspect: bool,
     /// The last opening did not get through what it found: its process ended before.
     pub(crate) unsettled: bool,
-    /// The actor that was tried when it ended, as far as the log tells.
-    pub(crate) last_tried: Option<ActorId>,
+    /// What was tried when it ended, as far as the log tells.
+    pub(crate) last_tried: Vec<Tried>,
+}
+
+/// An actor that was about to be tried.
+pub(crate) struct Tried {
+    pub(crate) actor: ActorId,
+    /// What it had handled was to be replayed; else it was to handle what it had ahead.
+    pub(crate) replay: bool,
 }
 
 /// Reads a store.
@@ -94,7 +101,9 @@ struct LastOpening {
     /// Counts openings in this log.
     number: u64,
     settled: bool,
-    last_tried: Option<ActorId>,
+    /// Those that were tried together last, and the block that says so.
+    last_tried: Vec<Tried>,
+    tried_in: Lsn,
 }
 
 impl LastOpening {
@@ -230,9 +239,9 @@ impl FoundActor {
         added.map_err(OpenError::Records)
     }
 
-    /// Whether there are such deliveries that the last opening found and left.
+    /// Whether the last opening had something of it to replay or to try, which the newest checkpoint does not contain.
     fn left_by(&self, last: &LastOpening) -> bool {
-        last.number > 0 && self.tape.certain() < self.found_by(last.number)
+        last.number > 0 && self.floor < self.found_by(last.number)
     }
 
     /// The last delivery that an opening had found.
@@ -292,7 +301,7 @@ impl Found<'_> {
         head: &FrameHead,
         mut records: Vec<Positioned>,
     ) -> Result<Vec<Positioned>, OpenError> {
-        self.note_try(actor, head.handled, &records)?;
+        self.note_try(actor, block, head.handled, &records)?;
         let opening = self.last_opening.number;
         if !self.actors.contains_key(actor)
             && let Some(number) = self.covered.find(actor)
@@ -310,20 +319,42 @@ impl Found<'_> {
     }
 
     /// Notes that the actor was tried, when the records of its frame say so.
-    fn note_try(&mut self, actor: &str, handled: Rsn, records: &[Positioned]) -> Result<(), OpenError> {
+    fn note_try(
+        &mut self,
+        actor: &str,
+        block: Lsn,
+        handled: Rsn,
+        records: &[Positioned],
+    ) -> Result<(), OpenError> {
         // A frame that knows the delivery as handled tells of a try that is over.
-        let tried = |record: &Record| matches!(record, Record::Attempt(rsn) if *rsn > handled);
-        if !records.iter().any(|positioned| tried(&positioned.record)) {
+        let tried = records.iter().find_map(|positioned| match positioned.record {
+            Record::Attempt(rsn) => Some(rsn),
+            _ => None,
+        });
+        let Some(rsn) = tried else { return Ok(()) };
+        let id = self.id(actor)?;
+        let last = &mut self.last_opening;
+        if rsn <= handled {
+            last.last_tried.retain(|tried| tried.actor != id);
             return Ok(());
         }
-        let id = self.id(actor)?;
-        let before = self.last_opening.last_tried.replace(id);
-        // Actors are tried one after the other: who was tried before did not end the process.
-        if let Some(before) = before.filter(|before| before.as_str() != actor)
-            && let Some(survivor) = self.actors.get_mut(&before)
-        {
-            survivor.tape.survived();
+        // Those of one block are tried together, and blocks one after the other: who was tried before did not end the
+        // process.
+        if last.tried_in != block {
+            last.tried_in = block;
+            for before in last.last_tried.drain(..).filter(|before| before.actor != id) {
+                if let Some(survivor) = self.actors.get_mut(&before.actor) {
+                    survivor.tape.survived();
+                }
+            }
         }
+        // The note of a replay knows of nothing that is handled, and begins where the checkpoint ends.
+        let replay = handled == Rsn::NONE
+            && self
+                .actors
+                .get(&id)
+                .is_some_and(|found| rsn == found.floor.next() && rsn <= found.tape.certain());
+        last.last_tried.push(Tried { actor: id, replay });
         Ok(())
     }
 

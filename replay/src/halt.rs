@@ -94,6 +94,15 @@ pub enum Halt {
         /// what it sent.
         may_be_known: bool,
     },
+    /// The process ended while what the actor had handled was replayed; so it is left alone in this opening, and the next
+    /// one replays it again.
+    #[error("the process before this one ended while what {actor} had handled up to {rsn} was replayed")]
+    ReplayEnded {
+        /// Which actor.
+        actor: ActorId,
+        /// Up to where.
+        rsn: Rsn,
+    },
     /// The handler asked for an outcome that the tape no longer has: the original run ended here.
     #[error("the recorded determinants of {actor} end in the middle of {rsn}")]
     EndOfTape {
@@ -170,6 +179,7 @@ impl Halt {
             Self::ForeignAwait { rsn, .. }
             | Self::GivenUp { rsn, .. }
             | Self::Checkpoint { rsn, .. }
+            | Self::ReplayEnded { rsn, .. }
             | Self::Panicked { rsn, .. }
             | Self::ProcessEnded { rsn, .. }
             | Self::EndOfTape { rsn, .. }

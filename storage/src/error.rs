@@ -216,7 +216,7 @@ impl StoreError {
             Self::Poisoned { reason } => reason.clone(),
             other => {
                 let text = other.to_string();
-                text.split_once("; ").map_or_else(|| text.clone(), |(cause, _)| cause.to_owned())
+                text.rsplit_once("; ").map_or_else(|| text.clone(), |(cause, _)| cause.to_owned())
             }
         }
     }

@@ -19,7 +19,10 @@ fn all() -> Vec<(StoreError, [&'static str; 3])> {
     let acknowledged = "what was acknowledged is there";
     let because = "because of it";
     vec![
-        (StoreError::Io { action, path: path.clone(), reason: source }, ["sync /data/store/db", acknowledged, again]),
+        (
+            StoreError::Io { action, path: path.clone(), reason: source },
+            ["sync /data/store/db", acknowledged, again],
+        ),
         (StoreError::Backend { action, reason: reason.clone() }, ["sync: sled said no", acknowledged, again]),
         (StoreError::Poisoned { reason }, ["before (sled said no)", acknowledged, again]),
         (

@@ -191,6 +191,8 @@ impl Handle<Carry> for Fragile {
                     std::thread::park();
                 }
             }
+            // Other code than the one that handled it first.
+            "abort later" if std::env::var(ABORTS).is_ok() => std::process::abort(),
             "abort in a side effect" => cx.side_effect("break", || async { std::process::abort() }).await,
             _ => {}
         }
@@ -212,6 +214,8 @@ fn overflow(depth: u64) -> u64 {
 }
 
 const CHILD: &str = "RELIVE_POISON_CHILD";
+const ABORTS: &str = "RELIVE_POISON_ABORTS";
+const EXITS: &str = "RELIVE_POISON_EXITS";
 /// By this its parent knows that a child hangs.
 const LOOPING: &str = "it never ends";
 const ACTORS: u64 = 6;
@@ -245,19 +249,30 @@ fn child() {
         }
         for actor in 0..ACTORS {
             let actor = runtime.actor::<Fragile>(&actor.to_string()).unwrap();
-            println!("handled {:?}", actor.ask(Handled {}).await.unwrap());
+            match actor.ask(Handled {}).await {
+                Ok(handled) => println!("handled {handled:?}"),
+                Err(error) => println!("refused {error}"),
+            }
         }
         for entry in runtime.quarantined() {
             println!("quarantined {} {} {}", entry.actor, entry.tries, entry.reason);
         }
-        runtime.shutdown().await.unwrap();
         println!("done");
+        if std::env::var(EXITS).is_ok() {
+            std::process::exit(0);
+        }
+        runtime.shutdown().await.unwrap();
     });
 }
 
 fn run_child(path: &Path, how: &str, first: bool) -> (bool, String) {
+    run_child_with(path, how, first, &[])
+}
+
+fn run_child_with(path: &Path, how: &str, first: bool, variables: &[&str]) -> (bool, String) {
     let mut child = Command::new(std::env::current_exe().unwrap());
     child.args(["poison::child", "--exact", "--nocapture"]).env(CHILD, path).env("RELIVE_POISON_HOW", how);
+    child.envs(variables.iter().map(|variable| (variable, "1")));
     if first {
         child.env("RELIVE_POISON_FIRST", "1");
     }
@@ -313,4 +328,47 @@ fn class_12_a_delivery_that_ends_the_process_is_left_out() {
         assert!(survived && output.contains("with care false"), "{how}: {output}");
         assert!(output.contains("quarantined fragile/3 3"), "{how}: {output}");
     }
+}
+
+/// Class 27: what was certainly handled ends the process when other code replays it. Its actor is found and left alone, the
+/// others are served, nothing goes into quarantine, and the code that can replay it finds everything as it was.
+#[test]
+fn class_27_a_replay_that_ends_the_process_stops_its_actor_alone() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("data");
+    let (survived, first) = run_child_with(&path, "abort later", true, &[EXITS]);
+    assert!(survived && first.matches("handled [").count() == 6, "{first}");
+    let (survived, before) = run_child_with(&path, "abort later", false, &[EXITS]);
+    assert!(survived, "{before}");
+    for round in 0..2 {
+        let mut ends = 0;
+        let last = loop {
+            let (survived, output) = run_child_with(&path, "abort later", false, &[ABORTS, EXITS]);
+            if survived {
+                break output;
+            }
+            ends += 1;
+            assert!(ends <= 3, "round {round}: it goes on after {ends} ends: {output}");
+        };
+        println!("round {round}: {ends} ends\n{last}");
+        assert!(ends > 0, "round {round}: {last}");
+        assert_eq!(last.matches("handled [").count(), 5, "{last}");
+        let refused: Vec<_> = last.lines().filter(|line| line.contains("refused ")).collect();
+        assert_eq!(refused.len(), 1, "{last}");
+        assert!(
+            refused[0].contains("fragile/3 is stopped, the replay of what it had handled failed"),
+            "{last}"
+        );
+        assert!(refused[0].contains("had handled up to"), "{last}");
+        assert!(!last.contains("quarantined"), "{last}");
+    }
+    let lines = |output: &str| -> Vec<String> {
+        output.lines().filter(|line| line.contains("handled [")).map(str::to_owned).collect()
+    };
+    let (survived, after) = run_child(&path, "abort later", false);
+    assert!(survived, "{after}");
+    assert_eq!(lines(&after), lines(&before));
+    let (survived, after) = run_child_with(&path, "abort later", false, &[ABORTS]);
+    assert!(survived, "a shutdown has left nothing to replay: {after}");
+    assert_eq!(lines(&after), lines(&before));
 }

@@ -79,8 +79,8 @@ pub(super) const GUARDS: &[Guard] = &[
         name: "a handler that awaits something foreign",
         edits: &[Edit {
             file: "replay/src/step.rs",
-            find: "_ => Poll::Ready(End::Foreign),",
-            replace: "_ => { let _ = End::Foreign; Poll::Pending }",
+            find: "        Ok(Poll::Pending) => Poll::Ready(End::Foreign),",
+            replace: "        Ok(Poll::Pending) => { let _ = End::Foreign; Poll::Pending }",
         }],
         test: PROMISES.filter("restarts::"),
     },

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::guard::{Guard, Test};
 use super::workshop::{Outcome, Workshop};
-use super::{replay_guards, runtime_guards, storage_guards};
+use super::{replay_guards, runtime_guards, storage_guards, surroundings_guards};
 
 /// What is to be done.
 #[derive(Clone, Debug)]
@@ -25,7 +25,8 @@ pub struct Teeth {
 /// # Errors
 /// When the sources can't be copied.
 pub fn run(teeth: &Teeth, told: &(dyn Fn(&str) + Sync)) -> std::io::Result<(String, bool)> {
-    let upper: Vec<_> = replay_guards::GUARDS.iter().chain(runtime_guards::GUARDS).collect();
+    let upper = replay_guards::GUARDS.iter().chain(runtime_guards::GUARDS).chain(surroundings_guards::GUARDS);
+    let upper: Vec<_> = upper.collect();
     let lanes = [storage_guards::GUARDS.iter().collect(), upper];
     let began = Instant::now();
     let results = std::thread::scope(|scope| {

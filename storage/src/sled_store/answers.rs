@@ -12,7 +12,7 @@ pub(super) fn backend(action: &'static str) -> impl Fn(sled::Error) -> StoreErro
     move |error| match error {
         sled::Error::Corruption { at, .. } => {
             let place = at.map_or_else(String::new, |at| format!(", at {at:?} of its file"));
-            damaged(action, &format!("it is not what was written{place}"))
+            damaged(action, &format!("corruption{place}"))
         }
         sled::Error::Io(error) if !is_of_the_system(&format!("{error:?}")) => {
             damaged(action, &error.to_string())
@@ -40,13 +40,15 @@ pub(super) fn in_reading(error: StoreError) -> StoreError {
 }
 
 fn damaged(action: &str, reason: &str) -> StoreError {
-    StoreError::CorruptStore { what: format!("sled could not {action} what its data should hold ({reason})") }
+    StoreError::CorruptStore {
+        what: format!("sled could not {action}: its data are not as it left them ({reason})"),
+    }
 }
 
-/// Whether sled's words tell of a call that the system refused, or of a thread that it does not have.
+/// Whether sled's words tell of a call that the system refused or did in part, or of a thread that there is not.
 fn is_of_the_system(text: &str) -> bool {
     let text = text.to_lowercase();
-    let without = ["io thread unexpectedly panicked", "failed to spawn"];
+    let without = ["io thread unexpectedly panicked", "failed to spawn", "failed to write whole buffer"];
     let numbers = ["os { code: ", "os error "].iter().flat_map(|before| text.split(before).skip(1));
     let mut numbers = numbers.map(|rest| {
         let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
@@ -82,6 +84,8 @@ mod tests {
             assert!(!in_reading(panicked("read", &format!("called unwrap on {error:?}"))).is_corrupt());
             assert!(!in_reading(panicked("read", &format!("corrupt? {error}"))).is_corrupt());
         }
+        let part = sled::Error::Io(Error::new(ErrorKind::WriteZero, "failed to write whole buffer"));
+        assert!(!read(part.clone()).is_corrupt());
         let broken = sled::Error::ReportableBug("IO thread unexpectedly panicked. please report".to_owned());
         assert!(!read(broken).is_corrupt());
     }

@@ -123,7 +123,7 @@ fn open_sled(directory: &Path) -> Result<Db, StoreError> {
                 }
                 std::thread::sleep(LINGER / 50);
             }
-            Err(error) => return Err(backend("open")(error)),
+            Err(error) => return Err(backend("open its data")(error)),
         }
     }
 }
