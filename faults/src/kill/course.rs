@@ -20,6 +20,12 @@ pub trait Course {
         Vec::new()
     }
 
+    /// After how many records an actor is checkpointed, instead of after so many.
+    fn checkpoint_records(&self, random: &mut Random, drawn: u64) -> u64 {
+        let _ = random;
+        drawn
+    }
+
     /// Draws what the next worker is told; gives whether it is to end well.
     fn draw(&mut self, random: &mut Random, witness: &Witness) -> (Vec<String>, bool) {
         let _ = witness;

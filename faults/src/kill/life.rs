@@ -97,10 +97,12 @@ impl<'c> Life<'c> {
         }
         let drawn = if setup.seed.is_multiple_of(4) { NEVER_CUT } else { *random.pick(&LOG_BYTES) };
         let log_bytes = setup.log_bytes.unwrap_or(drawn);
+        let checkpoint_records = 10 + random.below(40);
+        let checkpoint_records = course.checkpoint_records(&mut random, checkpoint_records);
         Ok(Self {
             plan: Plan::new(setup.seed),
             log_bytes,
-            checkpoint_records: 10 + random.below(40),
+            checkpoint_records,
             setup,
             course,
             random,

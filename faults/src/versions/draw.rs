@@ -23,11 +23,11 @@ pub fn draw(random: &mut Random, past: Past) -> Version {
         return version;
     }
     for _ in 0..1 + random.below(2) {
-        match random.below(6) {
+        match random.below(7) {
             0 | 1 => version.panics = panics(random, past),
-            2 => version.differs = differs(random, past),
-            3 => version.sets_twice = true,
-            4 => version.drops = true,
+            2 | 3 => version.differs = differs(random, past),
+            4 => version.sets_twice = true,
+            5 => version.drops = true,
             _ => version.gives_up = true,
         }
     }
