@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use relive_replay::actor::assert_listed;
 use relive_replay::payload::{decode, with_encoded};
 use relive_replay::{Actor, Handle, Message};
 use relive_storage::Name;
@@ -266,6 +267,7 @@ fn encoded<A: Actor, M: Message, T>(
     message: &M,
     look: impl FnOnce(Name, &[u8]) -> T,
 ) -> Result<T, Refused> {
+    const { assert_listed::<A, M>() };
     let name = actor.check_handled(M::NAME)?;
     let looked = with_encoded(message, |payload| {
         if payload.len() > PAYLOAD_BYTES_MAX {

@@ -54,6 +54,33 @@ pub trait Actor: Serialize + DeserializeOwned + Send + 'static {
     /// with state of another version does not open.
     const VERSION: u32 = 1;
 
+    /// The names of the messages that the actor handles. Give them, and a handler that is not registered is found before the
+    /// first message: one that is not listed when the code that sends it is compiled, one that is listed when the runtime is
+    /// opened. Without them it is found when it is sent ([`SendError::Unhandled`](crate::SendError::Unhandled) and its like).
+    ///
+    /// # Examples
+    /// A message that is not listed does not compile where it is registered or sent:
+    /// ```compile_fail
+    /// # use relive_replay::{Actor, Context, Handle, KindBuilder, Message};
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize)] struct Add(u64);
+    /// # impl Message for Add { const NAME: &'static str = "add"; type Reply = (); }
+    /// # #[derive(Serialize, Deserialize)] struct Get;
+    /// # impl Message for Get { const NAME: &'static str = "get"; type Reply = u64; }
+    /// # #[derive(Serialize, Deserialize)] struct Counter(u64);
+    /// # impl Handle<Add> for Counter { async fn handle(&mut self, _: Add, _: &mut Context<'_>) {} }
+    /// # impl Handle<Get> for Counter { async fn handle(&mut self, _: Get, _: &mut Context<'_>) -> u64 { self.0 } }
+    /// impl Actor for Counter {
+    ///     const KIND: &'static str = "counter";
+    ///     const MESSAGES: &'static [&'static str] = &[Add::NAME];
+    ///     fn create(_key: &str) -> Self {
+    ///         Counter(0)
+    ///     }
+    /// }
+    /// let kind = KindBuilder::<Counter>::new().handles::<Add>().handles::<Get>().build();
+    /// ```
+    const MESSAGES: &'static [&'static str] = &[];
+
     /// The state of an actor that never received anything. Must be a function of the key alone.
     fn create(key: &str) -> Self;
 }
@@ -66,4 +93,29 @@ pub trait Message: Serialize + DeserializeOwned + Send + 'static {
 
     /// What `ask` answers with.
     type Reply: Serialize + DeserializeOwned + Send + 'static;
+}
+
+/// Fails to compile when an actor lists its messages, and this one is not among them.
+pub const fn assert_listed<A: Actor, M: Message>() {
+    let mut listed = A::MESSAGES.is_empty();
+    let mut at = 0;
+    while at < A::MESSAGES.len() {
+        listed |= is_same(A::MESSAGES[at].as_bytes(), M::NAME.as_bytes());
+        at += 1;
+    }
+    assert!(listed, "the actor has a handler for this message, but does not list it in `Actor::MESSAGES`");
+}
+
+const fn is_same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let mut at = 0;
+    while at < a.len() {
+        if a[at] != b[at] {
+            return false;
+        }
+        at += 1;
+    }
+    true
 }

@@ -14,6 +14,7 @@ use relive_storage::{ActorId, Name, NameError, Rsn, StoreId, Timestamp, check_na
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::actor::assert_listed;
 use crate::channels::Channels;
 use crate::effects::Draw;
 use crate::payload::{CodecError, decode, encode_shared};
@@ -149,6 +150,7 @@ impl Context<'_> {
         A: Handle<M>,
         M: Message,
     {
+        const { assert_listed::<A, M>() };
         let to = ActorId::new(A::KIND, key)?;
         match self.peers.map(|peers| peers.taker(A::KIND, M::NAME)) {
             Some(Taker::NoKind) => return Err(SendError::UnknownKind { kind: A::KIND }),

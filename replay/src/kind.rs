@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use relive_storage::{NameError, check_name};
 
+use crate::actor::assert_listed;
 use crate::guard::Dropped;
 use crate::payload::{CodecError, decode, encode_in_pieces, encode_shared};
 use crate::peers::Peers;
@@ -82,6 +83,16 @@ pub enum KindError {
     /// A name is not a valid one.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// A message that the actor lists has no registered handler.
+    #[error(
+        "the actor kind {kind:?} lists the message {message:?} in `MESSAGES`, but registers no handler for it: add `handles`"
+    )]
+    NotRegistered {
+        /// The actor kind.
+        kind: &'static str,
+        /// The message type.
+        message: &'static str,
+    },
     /// Two message types of one actor have the same name, so that their records could not be told apart.
     #[error("two message types of the actor kind {kind:?} have the name {message:?}: rename one")]
     Twice {
@@ -106,6 +117,7 @@ impl<A: Actor> KindBuilder<A> {
     where
         A: Handle<M>,
     {
+        const { assert_listed::<A, M>() };
         if let Err(error) = check_name("message type", M::NAME) {
             self.error.get_or_insert(error.into());
         }
@@ -120,7 +132,9 @@ impl<A: Actor> KindBuilder<A> {
     /// # Errors
     /// [`KindError`] for the first rule broken.
     pub fn build(self) -> Result<Arc<dyn Kind>, KindError> {
-        match self.error {
+        let missing = A::MESSAGES.iter().find(|message| !self.calls.contains_key(**message));
+        let missing = missing.map(|message| KindError::NotRegistered { kind: A::KIND, message });
+        match self.error.or(missing) {
             Some(error) => Err(error),
             None => Ok(Arc::new(TypedKind { calls: Arc::new(self.calls), peers: OnceLock::new() })),
         }

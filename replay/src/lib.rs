@@ -20,24 +20,34 @@
 //! | [`mod@step`] | the one function that applies a delivery |
 //! | [`engine`] | checkpoint and tape to state |
 //! | [`halt`] | why an actor stopped, divergence among the reasons |
-//! | [`payload`] | MessagePack with limits |
+//! | [`payload`] | MessagePack with limits, and values that are read back |
+//! | `encoder`, `track`, `depth` | the limits and the shape, while a value is walked; the limits in bytes |
+//! | `fingerprint`, `shapes`, `mix` | whether a value came back as it was, and which need not be tried again |
 
 pub mod actor;
 mod channels;
 pub mod checkpoint_body;
+#[cfg(test)]
+mod codec_tests;
 pub mod context;
+mod depth;
 pub mod determinants;
 pub mod effects;
+mod encoder;
 pub mod engine;
+mod fingerprint;
 pub mod guard;
 pub mod halt;
 pub mod instance;
 pub mod kind;
+mod mix;
 pub mod payload;
 mod peers;
 pub mod quarantine;
+mod shapes;
 pub mod step;
 pub mod tape;
+mod track;
 
 pub use actor::{Actor, Message};
 pub use context::{Context, Handle, SendError};

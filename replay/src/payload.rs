@@ -1,15 +1,19 @@
 //! MessagePack with limits: messages, replies, outcomes and states to bytes and back. Structs keep their field names,
-//! so that they can grow and be read by tools.
+//! so that they can grow and be read by tools. Whoever makes bytes the only copy of a value has them read back first,
+//! since MessagePack can't hold every value that `serde` can tell it of.
 
 use std::cell::Cell;
 use std::io::Write;
 
 use bytes::Bytes;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// How deep values may be nested in a payload; deeper ones are refused, so that no bytes exhaust the stack.
-pub const NESTING_DEPTH_MAX: usize = 64;
+use crate::track::Shape;
+use crate::{depth, encoder, fingerprint};
+
+pub use crate::depth::NESTING_DEPTH_MAX;
+pub use crate::shapes::Shapes;
 
 /// The most room that a thread keeps for the next value it encodes.
 const SPARE_BYTES_MAX: usize = 64 << 10;
@@ -37,8 +41,7 @@ pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CodecError> {
 /// As [`encode`].
 pub fn encode_in_pieces<T: Serialize + ?Sized>(value: &T, pause: &dyn Fn()) -> Result<Vec<u8>, CodecError> {
     let mut bytes = Vec::with_capacity(64);
-    encode_to(value, &mut InPieces { bytes: &mut bytes, pause })?;
-    check_depth(&bytes)?;
+    write(value, &mut InPieces { bytes: &mut bytes, pause })?;
     Ok(bytes)
 }
 
@@ -72,13 +75,80 @@ pub fn with_encoded<T: Serialize + ?Sized, R>(
     value: &T,
     look: impl FnOnce(&[u8]) -> R,
 ) -> Result<R, CodecError> {
+    with_spare(|bytes| {
+        write(value, bytes)?;
+        Ok(look(bytes))
+    })
+}
+
+/// As [`with_encoded`], for bytes that become the only copy of the value: decodes them and compares, unless a value of
+/// the same shape has come back whole before. In debug builds it always does.
+///
+/// Whether it is checked depends on what was encoded before, so this is not for what a replay repeats: see
+/// [`encode_verified`].
+///
+/// # Errors
+/// As [`encode`], and as [`verify`]; then `look` is not called.
+pub fn encode_checked<T: Serialize + DeserializeOwned, R>(
+    value: &T,
+    shapes: &Shapes,
+    look: impl FnOnce(&[u8]) -> R,
+) -> Result<R, CodecError> {
+    with_spare(|bytes| {
+        let shape = write(value, bytes)?;
+        if cfg!(debug_assertions) || shapes.wants(shape) {
+            verify(value, bytes)?;
+            shapes.remember(shape);
+        }
+        Ok(look(bytes))
+    })
+}
+
+/// As [`encode_checked`], for what is to come out the same each time: always decodes the bytes and compares.
+///
+/// # Errors
+/// As [`encode`], and as [`verify`]; then `look` is not called.
+pub fn encode_verified<T: Serialize + DeserializeOwned, R>(
+    value: &T,
+    look: impl FnOnce(&[u8]) -> R,
+) -> Result<R, CodecError> {
+    with_spare(|bytes| {
+        write(value, bytes)?;
+        verify(value, bytes)?;
+        Ok(look(bytes))
+    })
+}
+
+/// Checks that the bytes of a value come back as this value, as far as its `Serialize` tells.
+///
+/// # Errors
+/// [`CodecError`] when they don't decode, or come back as another value.
+pub fn verify<T: Serialize + DeserializeOwned>(value: &T, bytes: &[u8]) -> Result<(), CodecError> {
+    verified_decode(value, bytes).map(drop)
+}
+
+/// As [`verify`], and gives the value that came back.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verified_decode<T: Serialize + DeserializeOwned>(value: &T, bytes: &[u8]) -> Result<T, CodecError> {
+    let back: T = decode(bytes).map_err(|error| {
+        CodecError(format!("it encodes, but does not decode: {error}; see docs/codec.md"))
+    })?;
+    if fingerprint::of(value).map_err(CodecError)? != fingerprint::of(&back).map_err(CodecError)? {
+        return Err(CodecError("it comes back as another value; see docs/codec.md".to_owned()));
+    }
+    Ok(back)
+}
+
+/// Lends the buffer that the thread keeps. It is lost when `fill` panics, or takes another one meanwhile.
+fn with_spare<R>(fill: impl FnOnce(&mut Vec<u8>) -> Result<R, CodecError>) -> Result<R, CodecError> {
     thread_local! {
         static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
     }
     let mut bytes = SPARE.take();
     bytes.clear();
-    let encoded = encode_to(value, &mut bytes).and_then(|()| check_depth(&bytes));
-    let outcome = encoded.map(|()| look(&bytes));
+    let outcome = fill(&mut bytes);
     if bytes.capacity() <= SPARE_BYTES_MAX {
         SPARE.set(bytes);
     }
@@ -93,35 +163,33 @@ pub fn encode_shared<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, CodecErr
     with_encoded(value, Bytes::copy_from_slice)
 }
 
-fn encode_to<T: Serialize + ?Sized>(value: &T, writer: &mut impl Write) -> Result<(), CodecError> {
-    let mut serializer = rmp_serde::Serializer::new(writer).with_struct_map();
-    value.serialize(&mut serializer).map_err(|error| CodecError(error.to_string()))
+fn write<T: Serialize + ?Sized>(value: &T, writer: &mut impl Write) -> Result<Shape, CodecError> {
+    encoder::write(value, writer).map_err(CodecError)
 }
 
 /// Decodes untrusted bytes.
 ///
 /// # Errors
-/// [`CodecError`] for bytes that are no value of this type, or nested too deeply.
+/// [`CodecError`] for bytes that are no value of this type, that go on after it, or are nested too deeply.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     check_depth(bytes)?;
-    T::deserialize(&mut deserializer(bytes)).map_err(|error| CodecError(error.to_string()))
+    let mut messagepack = rmp_serde::Deserializer::from_read_ref(bytes);
+    // Its own limit counts the level that is one too many, and no variants.
+    messagepack.set_max_depth(NESTING_DEPTH_MAX + 1);
+    let value = T::deserialize(&mut messagepack).map_err(|error| CodecError(error.to_string()))?;
+    // It doesn't tell how far it came, but the next marker is missing only at the end.
+    match bool::deserialize(&mut messagepack) {
+        Err(rmp_serde::decode::Error::InvalidMarkerRead(_)) => Ok(value),
+        _ => Err(CodecError("the bytes go on after the value".to_owned())),
+    }
 }
 
-/// The codec counts the depth of arrays and maps of any kind, but not of enums when it knows that one comes, and its
-/// encoder counts none: so the bytes are walked once without a type. Each level takes a byte, so short ones need no
-/// walk.
+/// Refuses deep bytes before anything is made of them. Each level takes a byte, so short ones need no walk.
 fn check_depth(bytes: &[u8]) -> Result<(), CodecError> {
     if bytes.len() > NESTING_DEPTH_MAX {
-        let walked = IgnoredAny::deserialize(&mut deserializer(bytes));
-        walked.map_err(|error| CodecError(error.to_string()))?;
+        depth::check(bytes).map_err(CodecError)?;
     }
     Ok(())
-}
-
-fn deserializer(bytes: &[u8]) -> rmp_serde::Deserializer<rmp_serde::decode::ReadRefReader<'_, [u8]>> {
-    let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
-    deserializer.set_max_depth(NESTING_DEPTH_MAX);
-    deserializer
 }
 
 #[cfg(test)]
@@ -154,6 +222,76 @@ mod tests {
         let level: &[u8] = &[0x81, 0xa4, b'L', b'i', b'n', b'k'];
         assert!(decode::<Chain>(&level.repeat(100_000)).is_err());
         assert!(encode(&(0..100).fold(Chain::End, |inner, _| Chain::Link(Box::new(inner)))).is_err());
+    }
+
+    /// Typed decoding alone would let it pass.
+    #[test]
+    fn bytes_are_refused_at_the_limit_before_they_are_decoded() {
+        let levels =
+            |count| [[0x81, 0xa4, b'L', b'i', b'n', b'k'].repeat(count), b"\xa3End".to_vec()].concat();
+        assert!(decode::<Chain>(&levels(NESTING_DEPTH_MAX)).is_ok());
+        assert_eq!(decode::<Chain>(&levels(NESTING_DEPTH_MAX + 1)).unwrap_err().0, depth::too_deep());
+    }
+
+    #[derive(Serialize, Deserialize, Debug)]
+    struct Skipping {
+        #[serde(skip_serializing_if = "Option::is_none", with = "as_is")]
+        note: Option<u8>,
+    }
+
+    mod as_is {
+        use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+        pub(super) fn serialize<S: Serializer>(note: &Option<u8>, serializer: S) -> Result<S::Ok, S::Error> {
+            note.serialize(serializer)
+        }
+
+        pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Option<u8>, D::Error> {
+            Option::deserialize(deserializer)
+        }
+    }
+
+    #[test]
+    fn a_value_that_does_not_come_back_is_refused_again_and_again() {
+        let shapes = Shapes::new();
+        for _ in 0..3 {
+            assert!(encode_checked(&Skipping { note: Some(1) }, &shapes, <[u8]>::len).is_ok());
+            let refused = encode_checked(&Skipping { note: None }, &shapes, <[u8]>::len).unwrap_err();
+            assert!(
+                refused.0.starts_with("it encodes, but does not decode: missing field `note`"),
+                "{refused}"
+            );
+            let changed = encode_checked(&Some(()), &shapes, <[u8]>::len).unwrap_err();
+            assert!(changed.0.starts_with("it comes back as another value"), "{changed}");
+        }
+        assert!(encode_verified(&Some(()), <[u8]>::len).is_err());
+        assert_eq!(verified_decode(&7_u8, &[7]), Ok(7));
+        assert!(verify(&7_u8, &[8]).is_err());
+    }
+
+    /// A type whose first value is fine.
+    #[test]
+    fn a_shape_that_was_seen_tells_nothing_of_another() {
+        let shapes = Shapes::new();
+        assert!(encode_checked(&vec![None::<()>], &shapes, |_| ()).is_ok());
+        assert!(encode_checked(&vec![None, Some(())], &shapes, |_| ()).is_err());
+        assert!(encode_checked(&vec![None::<()>; 9], &shapes, |_| ()).is_ok());
+    }
+
+    /// A part of a value whose code panics leaves the next encoding as it was.
+    #[test]
+    fn a_panic_costs_a_buffer_only() {
+        struct Bad;
+        impl Serialize for Bad {
+            fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+                panic!("as it is meant to")
+            }
+        }
+        let panicked = std::panic::catch_unwind(|| with_encoded(&(1, Bad), |_| ()));
+        assert!(panicked.is_err());
+        assert_eq!(with_encoded(&7_u8, <[u8]>::to_vec), Ok(vec![7]));
     }
 
     #[test]

@@ -181,3 +181,40 @@ async fn a_checkpoint_that_is_ahead_of_the_log_is_damage() {
         other => panic!("{other}"),
     }
 }
+
+/// A message that an actor lists, and for which nobody registers a handler, is found when the runtime is opened.
+#[tokio::test]
+async fn a_listed_message_without_a_handler_keeps_the_runtime_from_opening() {
+    use relive::{Actor, Context, Handle, Message};
+    use serde::{Deserialize, Serialize};
+
+    #[derive(Serialize, Deserialize)]
+    struct Careful;
+    #[derive(Serialize, Deserialize)]
+    struct Forgotten;
+    impl Message for Forgotten {
+        const NAME: &'static str = "forgotten";
+        type Reply = ();
+    }
+    impl Actor for Careful {
+        const KIND: &'static str = "careful";
+        const MESSAGES: &'static [&'static str] = &[Forgotten::NAME];
+        fn create(_key: &str) -> Self {
+            Self
+        }
+    }
+    impl Handle<Forgotten> for Careful {
+        async fn handle(&mut self, _message: Forgotten, _cx: &mut Context<'_>) {}
+    }
+    let open = |registered: bool| {
+        let builder = relive::Runtime::builder()
+            .actor::<Careful>(|actor| if registered { actor.handles::<Forgotten>() } else { actor });
+        builder.open_on(Arc::new(MemoryStore::new()))
+    };
+    let error = open(false).await.unwrap_err();
+    assert!(error.to_string().contains("\"careful\" lists the message \"forgotten\""), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Input);
+    let runtime = open(true).await.unwrap();
+    runtime.actor::<Careful>("a").unwrap().ask(Forgotten).await.unwrap();
+    runtime.shutdown().await.unwrap();
+}

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use relive_replay::payload::{decode, encode};
+use relive_replay::payload::{decode, encode, verified_decode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -63,7 +63,7 @@ fn check_all(bytes: &[u8]) {
 fn check<T: Serialize + DeserializeOwned>(bytes: &[u8]) {
     let Ok(value) = decode::<T>(bytes) else { return };
     let written = encode(&value).expect("what was decoded encodes");
-    let again: T = decode(&written).expect("what was encoded decodes");
+    let again = verified_decode(&value, &written).expect("what was encoded comes back");
     assert_eq!(encode(&again).expect("it encodes again"), written, "a value changed on its way");
 }
 

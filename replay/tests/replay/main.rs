@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test says by panicking that something is wrong")]
 
 mod contradictions;
+mod cost;
+mod deep;
 mod recorder;
 mod restoring;
+mod shapes;
 mod till;

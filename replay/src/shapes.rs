@@ -1,0 +1,155 @@
+//! Which shapes of values of one type have come back whole. Knows shapes as hashes only; how they come about is in
+//! `track`.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::track::Shape;
+
+/// How many shapes of a type are remembered.
+const SLOTS: usize = 256;
+
+/// How many slots a shape may stand in.
+const PROBES: usize = 16;
+
+/// When there is no slot left for a shape, one in so many of its kind is checked.
+const CHECKED_OF_THE_REST: u64 = 16;
+
+/// The shapes of one type that were seen to survive being encoded and decoded; for
+/// [`encode_checked`](crate::payload::encode_checked).
+///
+/// May be shared by threads, which never wait for each other. It takes 2 KiB and never more: a type that has more shapes
+/// than fit is checked by samples from then on.
+pub struct Shapes {
+    /// Hashes of shapes; 0 is a free slot. None is ever given free again.
+    seen: [AtomicU64; SLOTS],
+    /// The widths of integers that were seen, each as a bit in both.
+    widths: [AtomicU64; 2],
+    /// How many values came whose shape has no slot.
+    without_slot: AtomicU64,
+}
+
+impl Shapes {
+    /// Of a type of which nothing was seen.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            seen: [const { AtomicU64::new(0) }; SLOTS],
+            widths: [const { AtomicU64::new(0) }; 2],
+            without_slot: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether a value of this shape is to be checked.
+    #[inline]
+    pub(crate) fn wants(&self, shape: Shape) -> bool {
+        let mut widths = self.widths.iter().zip(shape.widths);
+        if widths.any(|(seen, new)| new & !seen.load(Ordering::Relaxed) != 0) {
+            return true;
+        }
+        for slot in self.slots(shape.calls) {
+            match slot.load(Ordering::Relaxed) {
+                0 => return true,
+                seen if seen == key(shape.calls) => return false,
+                _ => {}
+            }
+        }
+        self.without_slot.fetch_add(1, Ordering::Relaxed).is_multiple_of(CHECKED_OF_THE_REST)
+    }
+
+    /// A value of this shape came back whole.
+    pub(crate) fn remember(&self, shape: Shape) {
+        for (seen, new) in self.widths.iter().zip(shape.widths) {
+            seen.fetch_or(new, Ordering::Relaxed);
+        }
+        let key = key(shape.calls);
+        for slot in self.slots(shape.calls) {
+            match slot.compare_exchange(0, key, Ordering::Relaxed, Ordering::Relaxed) {
+                Err(other) if other != key => {}
+                _ => return,
+            }
+        }
+    }
+
+    fn slots(&self, calls: u64) -> impl Iterator<Item = &AtomicU64> {
+        // A byte says where in as many slots as it has values.
+        let first = usize::from(calls.to_le_bytes()[7]);
+        self.seen.iter().cycle().skip(first).take(PROBES)
+    }
+}
+
+fn key(calls: u64) -> u64 {
+    calls.max(1)
+}
+
+impl Default for Shapes {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::fmt::Debug for Shapes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let seen = self.seen.iter().filter(|slot| slot.load(Ordering::Relaxed) != 0).count();
+        f.debug_struct("Shapes").field("seen", &seen).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mix::finish;
+
+    fn shape(number: u64) -> Shape {
+        Shape { calls: finish(number + 1), widths: [0; 2] }
+    }
+
+    #[test]
+    fn a_shape_is_wanted_until_it_is_remembered() {
+        let shapes = Shapes::new();
+        for number in 0..64 {
+            assert!(shapes.wants(shape(number)) && shapes.wants(shape(number)));
+            shapes.remember(shape(number));
+            assert!(!shapes.wants(shape(number)));
+        }
+        assert!((0..64).all(|number| !shapes.wants(shape(number))));
+        let other = Shape { widths: [1, 2], ..shape(3) };
+        assert!(shapes.wants(other));
+        shapes.remember(other);
+        assert!(!shapes.wants(other) && !shapes.wants(shape(3)));
+        assert!(shapes.wants(Shape { widths: [1, 4], ..shape(3) }));
+    }
+
+    #[test]
+    fn when_full_one_in_some_is_wanted() {
+        let shapes = Shapes::new();
+        (0..100_000).for_each(|number| shapes.remember(shape(number)));
+        let wanted = (200_000..216_000).filter(|number| shapes.wants(shape(*number))).count();
+        assert_eq!(wanted, 1000);
+    }
+
+    #[test]
+    fn threads_may_share_them() {
+        let shapes = Shapes::new();
+        std::thread::scope(|scope| {
+            for thread in 0..8 {
+                let shapes = &shapes;
+                scope.spawn(move || {
+                    for number in 0..1000 {
+                        let shape = shape((number * 7 + thread) % 100);
+                        if shapes.wants(shape) {
+                            shapes.remember(shape);
+                        }
+                        assert!(!shapes.wants(shape), "what is remembered stays so");
+                    }
+                });
+            }
+        });
+        // A race for a slot never makes two of one shape.
+        let mut kept: Vec<u64> = shapes.seen.iter().map(|slot| slot.load(Ordering::Relaxed)).collect();
+        kept.retain(|key| *key != 0);
+        kept.sort_unstable();
+        let before = kept.len();
+        kept.dedup();
+        assert_eq!((before, kept.len()), (100, 100));
+    }
+}
