@@ -53,10 +53,14 @@ fn serve(ledger: &mut Ledger, stream: UnixStream) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     stream.by_ref().take(LINE_BYTES_MAX).read_line(&mut line)?;
     let Some(request) = line.strip_suffix('\n') else { return Ok(()) };
-    let parsed = request.split_once(' ').and_then(|(key, payload)| Some((key, payload.parse().ok()?)));
+    let words: Vec<&str> = request.split(' ').collect();
+    let parsed = match words[..] {
+        [key, payload, what] => payload.parse().ok().map(|payload| (key, payload, what)),
+        _ => None,
+    };
     let invalid = || io::Error::new(io::ErrorKind::InvalidData, format!("not an effect: {request:?}"));
-    let (key, payload) = parsed.ok_or_else(invalid)?;
-    let answer = ledger.take(key, payload)?;
+    let (key, payload, what) = parsed.ok_or_else(invalid)?;
+    let answer = ledger.take(key, payload, what)?;
     stream.get_mut().write_all(format!("{answer}\n").as_bytes())
 }
 

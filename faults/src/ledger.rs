@@ -3,20 +3,17 @@
 //!
 //! | line of the file | meaning |
 //! | --- | --- |
-//! | `new KEY PAYLOAD ANSWER` | an effect came for the first time |
+//! | `new KEY PAYLOAD ANSWER WHAT` | an effect came for the first time; what it is, whatever its key |
 //! | `again KEY` | it came again with the same payload: an effect happens *at least* once |
 //! | `conflict KEY PAYLOAD` | it came again with another payload: a violation |
 
-use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
+pub use crate::workload::Effects;
 use crate::workload::plan::fold;
 use crate::workload::{Effect, EffectKey};
-
-/// What came, by idempotency key.
-pub type Effects = BTreeMap<EffectKey, Effect>;
 
 /// The ledger, for the one process that writes it.
 #[derive(Debug)]
@@ -39,10 +36,10 @@ impl Ledger {
     ///
     /// # Errors
     /// The key is none, or the file can't be written.
-    pub fn take(&mut self, key: &str, payload: u64) -> io::Result<u64> {
+    pub fn take(&mut self, key: &str, payload: u64, what: &str) -> io::Result<u64> {
         let parsed = EffectKey::parse(key).ok_or_else(|| malformed(key))?;
         let line = match self.effects.get(&parsed) {
-            None => format!("new {key} {payload} {}\n", fold(payload, self.effects.len() as u64)),
+            None => format!("new {key} {payload} {} {what}\n", fold(payload, self.effects.len() as u64)),
             Some(effect) if effect.payload == payload => format!("again {key}\n"),
             Some(_) => format!("conflict {key} {payload}\n"),
         };
@@ -76,7 +73,8 @@ fn apply(effects: &mut Effects, line: &str) -> io::Result<()> {
     let number = |at: usize| words.get(at).and_then(|word| word.parse().ok()).ok_or_else(|| malformed(line));
     if words[0] == "new" {
         let (payload, answer) = (number(2)?, number(3)?);
-        effects.insert(key, Effect { payload, answer, times: 1, ..Effect::default() });
+        let what = words.get(4).ok_or_else(|| malformed(line))?.to_string();
+        effects.insert(key, Effect { payload, answer, what, times: 1, ..Effect::default() });
         return Ok(());
     }
     let effect = effects.get_mut(&key).ok_or_else(|| malformed(line))?;
@@ -105,17 +103,17 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("effects");
         let mut ledger = Ledger::open(&path).unwrap();
-        let first = ledger.take("ab/account/1/7/0", 10).unwrap();
-        let other = ledger.take("ab/account/1/7/1", 10).unwrap();
+        let first = ledger.take("ab/account/1/7/0", 10, "what-0").unwrap();
+        let other = ledger.take("ab/account/1/7/1", 10, "what-1").unwrap();
         assert_ne!(first, other);
-        assert_eq!(ledger.take("ab/account/1/7/0", 10).unwrap(), first);
-        assert_eq!(ledger.take("ab/account/1/7/0", 11).unwrap(), first);
-        assert!(ledger.take("7", 11).is_err());
+        assert_eq!(ledger.take("ab/account/1/7/0", 10, "what-0").unwrap(), first);
+        assert_eq!(ledger.take("ab/account/1/7/0", 11, "what-0").unwrap(), first);
+        assert!(ledger.take("7", 11, "what").is_err());
         let effects = read(&path).unwrap();
         assert_eq!(effects, ledger.effects);
         let effect = &effects[&EffectKey::parse("ab/account/1/7/0").unwrap()];
         assert_eq!((effect.payload, effect.times, effect.conflict), (10, 3, Some(11)));
         let mut again = Ledger::open(&path).unwrap();
-        assert_eq!(again.take("ab/account/1/7/1", 10).unwrap(), other);
+        assert_eq!(again.take("ab/account/1/7/1", 10, "what-1").unwrap(), other);
     }
 }

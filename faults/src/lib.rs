@@ -6,11 +6,12 @@
 //! | [`calls`] | calls to the system that fail |
 //! | [`damage`] | files that are flipped, cut, deleted, exchanged, overwritten |
 //! | [`workload`] | what the process under test does, what it must have become, and the judge between the two |
-//! | [`worker`] | the process under test: it lives, tells what it was promised, and dies |
+//! | [`worker`], `till`, `tries` | the process under test: it lives, sends, tells what it was promised, and dies |
 //! | [`failpoint`] | dying at an exact boundary |
 //! | [`process`] | a child process that is watched |
 //! | [`effects`], [`ledger`] | where side effects go: the process, and the file that it keeps |
 //! | [`kill`] | the supervisor that kills workers and judges what comes back |
+//! | [`versions`] | the same, with workers of which each has another version of the handlers |
 //! | [`power`] | what a loss of power may leave, of recorded workers |
 //! | [`preload`] | the library that records calls, and lets them fail |
 //! | [`random`] | choices drawn from a seed |
@@ -27,5 +28,8 @@ pub mod preload;
 pub mod process;
 pub mod random;
 pub mod teeth;
+mod till;
+mod tries;
+pub mod versions;
 pub mod worker;
 pub mod workload;

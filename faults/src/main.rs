@@ -8,6 +8,7 @@ use relive_faults::calls::{self, CallsArguments};
 use relive_faults::effects::{self, EffectsArguments};
 use relive_faults::kill::{self, KillArguments};
 use relive_faults::power::{self, PowerLossArguments};
+use relive_faults::versions::{self, VersionsArguments};
 use relive_faults::worker::{self, VerifyArguments, WorkerArguments};
 
 mod damage_command;
@@ -26,6 +27,7 @@ enum Command {
     Verify(VerifyArguments),
     Effects(EffectsArguments),
     Kill(KillArguments),
+    Versions(VersionsArguments),
     PowerLoss(PowerLossArguments),
     Calls(CallsArguments),
     /// Damages the files of stores, and holds what opens against what was stored.
@@ -43,6 +45,7 @@ fn main() -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
         Command::Verify(arguments) => worker::verify(&arguments)?,
         Command::Effects(arguments) => effects::run(&arguments)?,
         Command::Kill(arguments) => return kill(&arguments),
+        Command::Versions(arguments) => return versions(&arguments),
         Command::PowerLoss(arguments) => return power_loss(&arguments),
         Command::Calls(arguments) => return calls(&arguments),
         Command::Damage(arguments) => return arguments.run(),
@@ -71,4 +74,11 @@ fn kill(arguments: &KillArguments) -> Result<ExitCode, Box<dyn Error + Send + Sy
     let table = kill::run(arguments, &std::env::current_exe()?)?;
     println!("{table}");
     Ok(if table.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[expect(clippy::print_stdout, reason = "this is what the command is for")]
+fn versions(arguments: &VersionsArguments) -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
+    let table = versions::run(arguments, &std::env::current_exe()?)?;
+    println!("{table}");
+    Ok(if table.kills.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -2,20 +2,21 @@
 //! any time, so each line leaves it whole, by one write, before anything that follows from it.
 //! The lines are those of [`crate::workload::line`].
 
-use std::collections::VecDeque;
-use std::io::Write;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Parser;
-use relive::{
-    ActorRef, CheckpointPolicy, Durability, Producer, ProducerReceipt, Receipted, RestartPolicy, Runtime, Ssn,
-};
+use relive::{CheckpointPolicy, Durability, RestartPolicy, Runtime};
 
 use crate::failpoint::Boundaries;
-use crate::workload::actors::{Account, Peek, Post, builder};
+use crate::till::{Till, say};
+use crate::tries::Tries;
+use crate::workload::actors::builder;
 use crate::workload::outside::{self, Outside};
-use crate::workload::plan::{ACCOUNTS, PRODUCER, Plan, account_of, share};
-use crate::workload::{Line, from_start, survey};
+use crate::workload::part::{left_out, part, reason};
+use crate::workload::plan::ACCOUNTS;
+use crate::workload::survey::survey;
+use crate::workload::{Line, Version, from_start, version};
 
 /// A durability tier that is on a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -65,6 +66,13 @@ pub struct StoreArguments {
     /// How often a delivery is tried in which the process has ended, before it is left out.
     #[arg(long, default_value_t = RestartPolicy::default().tries)]
     pub tries: u32,
+    /// How many milliseconds an actor waits before it tries a delivery again; the runtime's own default when it is not
+    /// given.
+    #[arg(long)]
+    pub backoff: Option<u64>,
+    /// Take actors for trials into the survey.
+    #[arg(long)]
+    pub trials: bool,
     /// After how many milliseconds a call to the store is given up as hung.
     #[arg(long, default_value_t = 30_000)]
     pub store_timeout: u64,
@@ -87,16 +95,16 @@ pub struct WorkerArguments {
     store: StoreArguments,
     /// What the messages are drawn from.
     #[arg(long, default_value_t = 1)]
-    seed: u64,
+    pub(crate) seed: u64,
     /// The number of the first message to send. Those before it are known to have arrived.
     #[arg(long, default_value_t = 1)]
-    from: u64,
+    pub(crate) from: u64,
     /// How many messages to send; 0 for as long as it lives.
     #[arg(long, default_value_t = 0)]
     limit: u64,
     /// How many messages are on their way at once.
     #[arg(long, default_value_t = 32)]
-    window: usize,
+    pub(crate) window: usize,
     /// Ask an account after each so many messages; 0 for never.
     #[arg(long, default_value_t = 16)]
     ask_every: u64,
@@ -109,9 +117,19 @@ pub struct WorkerArguments {
     /// Die at a boundary, as `commit.written:3`.
     #[arg(long)]
     kill_at: Option<crate::failpoint::KillAt>,
+    /// The version of the handlers, as JSON: the good one when it is not given. With another one actors may stop, and the
+    /// survey is of those that go on.
+    #[arg(long, value_parser = version::parse)]
+    version: Option<Version>,
+    /// The states of actors panic when they are dropped; nothing else differs.
+    #[arg(long)]
+    states_panic: bool,
+    /// The number of the first trial; none are sent when it is not given.
+    #[arg(long)]
+    trials_from: Option<u64>,
     /// Make a mistake that must be noticed.
     #[arg(long)]
-    sabotage: Option<Sabotage>,
+    pub(crate) sabotage: Option<Sabotage>,
 }
 
 impl std::fmt::Display for Sabotage {
@@ -131,6 +149,8 @@ pub fn run(arguments: &WorkerArguments) -> Result<(), String> {
     let boundaries = watch_boundaries(arguments);
     let unkeyed = arguments.sabotage == Some(Sabotage::UnkeyedEffect);
     outside::set(Outside { ledger: arguments.store.effects.clone(), unkeyed });
+    let version = arguments.version.clone().unwrap_or_default();
+    version::set(Version { drops: version.drops || arguments.states_panic, ..version });
     let outcome = on_tokio(work(arguments));
     if let Some(boundaries) = boundaries.filter(|_| arguments.count_boundaries) {
         let counts = serde_json::to_string(&boundaries.counts()).map_err(|error| error.to_string())?;
@@ -162,9 +182,10 @@ pub struct VerifyArguments {
 /// What was refused.
 pub fn verify(arguments: &VerifyArguments) -> Result<(), String> {
     outside::set(Outside { ledger: arguments.store.effects.clone(), unkeyed: false });
+    version::set(Version::default());
     on_tokio(async {
         let runtime = open(&arguments.store).await?;
-        let found = survey(&runtime).await?;
+        let found = survey(&runtime, arguments.store.trials).await?;
         say(&Line::Survey(Box::new(found.clone())));
         runtime.shutdown().await.map_err(|error| error.to_string())?;
         if arguments.replay_from_start {
@@ -193,10 +214,15 @@ fn on_tokio(work: impl Future<Output = Result<(), String>>) -> Result<(), String
 }
 
 async fn open(arguments: &StoreArguments) -> Result<Runtime, String> {
+    let mut restarts = RestartPolicy::default().tries(arguments.tries);
+    if let Some(backoff) = arguments.backoff.map(Duration::from_millis) {
+        restarts = restarts.backoff(backoff);
+        restarts.backoff_max = backoff;
+    }
     let opening = builder()
         .durability(arguments.tier.into())
         .checkpoints(CheckpointPolicy::default().records(arguments.checkpoint_records))
-        .restarts(RestartPolicy::default().tries(arguments.tries))
+        .restarts(restarts)
         .log_bytes(arguments.log_bytes)
         .store_timeout(std::time::Duration::from_millis(arguments.store_timeout))
         .open(&arguments.store);
@@ -208,97 +234,46 @@ async fn work(arguments: &WorkerArguments) -> Result<(), String> {
     let runtime = open(&arguments.store).await?;
     let report = runtime.recovery();
     say(&Line::Opened { epoch: report.epoch.get(), replayed: report.replayed });
-    if !arguments.no_survey {
-        say(&Line::Survey(Box::new(survey(&runtime).await?)));
+    let may_stop = arguments.version.as_ref().is_some_and(|version| !version.is_good());
+    if may_stop {
+        let failed = runtime.failed_actors();
+        failed.iter().for_each(|failure| {
+            say(&Line::Stopped { actor: failure.actor.to_string(), why: reason(failure) });
+        });
     }
-    let mut till = Till::new(arguments, &runtime)?;
+    if arguments.trials_from.is_some() {
+        say(&Line::LeftOut(left_out(&runtime)));
+    }
+    look(arguments, &runtime, may_stop).await?;
+    let mut tries = Tries::new(arguments.trials_from, may_stop);
+    tries.discharge(&runtime).await?;
+    let mut till = Till::new(arguments, &runtime, may_stop)?;
     let end = if arguments.limit == 0 { u64::MAX } else { arguments.from + arguments.limit };
     for number in arguments.from..end {
         till.send(number).await?;
         if arguments.ask_every > 0 && number % arguments.ask_every == 0 {
             till.ask(number / arguments.ask_every % ACCOUNTS).await?;
         }
+        if number % TRY_EVERY == 0 {
+            tries.next(&runtime).await?;
+        }
     }
     till.finish().await?;
+    if may_stop {
+        look(arguments, &runtime, may_stop).await?;
+    }
     runtime.shutdown().await.map(drop).map_err(|error| format!("shutdown: {error}"))
 }
 
-/// Sends the numbered messages, with some of them on their way at once.
-struct Till {
-    plan: Plan,
-    window: usize,
-    ack_early: bool,
-    producer: Producer,
-    accounts: Vec<ActorRef<Account>>,
-    receipts: VecDeque<(u64, ProducerReceipt)>,
+/// Tells what came back.
+async fn look(arguments: &WorkerArguments, runtime: &Runtime, may_stop: bool) -> Result<(), String> {
+    match may_stop {
+        _ if arguments.no_survey => {}
+        false => say(&Line::Survey(Box::new(survey(runtime, arguments.store.trials).await?))),
+        true => say(&Line::Part(Box::new(part(runtime, arguments.store.trials).await?))),
+    }
+    Ok(())
 }
 
-impl Till {
-    fn new(arguments: &WorkerArguments, runtime: &Runtime) -> Result<Self, String> {
-        let mut producer = runtime.producer(PRODUCER).map_err(|error| error.to_string())?;
-        let mut accounts = Vec::new();
-        for key in 0..ACCOUNTS {
-            let account = runtime.actor::<Account>(&key.to_string()).map_err(|error| error.to_string())?;
-            producer.resume(&account, Ssn::new(share(key, arguments.from.saturating_sub(1))));
-            accounts.push(account);
-        }
-        Ok(Self {
-            plan: Plan::new(arguments.seed),
-            window: arguments.window.max(1),
-            ack_early: arguments.sabotage == Some(Sabotage::AckEarly),
-            producer,
-            accounts,
-            receipts: VecDeque::new(),
-        })
-    }
-
-    async fn send(&mut self, number: u64) -> Result<(), String> {
-        let post = Post { number, steps: self.plan.steps(number), filler: self.plan.filler(number) };
-        let account = &self.accounts[usize::try_from(account_of(number)).unwrap_or_default()];
-        say(&Line::Send(number));
-        let receipt = self.producer.tell(account, post).await;
-        let receipt = receipt.map_err(|error| format!("send {number}: {}", error.reason))?;
-        if self.ack_early {
-            say(&Line::Ack { number, duplicate: false });
-        }
-        self.receipts.push_back((number, receipt));
-        while self.receipts.len() >= self.window {
-            self.receive().await?;
-        }
-        Ok(())
-    }
-
-    /// Waits for the oldest receipt, so that acknowledgements are told in the order sent.
-    async fn receive(&mut self) -> Result<(), String> {
-        let Some((number, receipt)) = self.receipts.pop_front() else { return Ok(()) };
-        let receipted = receipt.durable().await.map_err(|error| format!("receipt {number}: {error}"))?;
-        if !self.ack_early {
-            say(&Line::Ack { number, duplicate: receipted == Receipted::Duplicate });
-        }
-        Ok(())
-    }
-
-    async fn ask(&mut self, account: u64) -> Result<(), String> {
-        let account = &self.accounts[usize::try_from(account).unwrap_or_default()];
-        let (rsn, chain) =
-            account.ask(Peek {}).await.map_err(|error| format!("ask {}: {error}", account.id()))?;
-        say(&Line::Answer { actor: account.id().to_string(), rsn, chain });
-        Ok(())
-    }
-
-    async fn finish(&mut self) -> Result<(), String> {
-        while !self.receipts.is_empty() {
-            self.receive().await?;
-        }
-        Ok(())
-    }
-}
-
-/// Prints a line with one write. A process that nobody listens to any more has nothing left to do.
-fn say(line: &Line) {
-    let mut out = std::io::stdout().lock();
-    let whole = format!("{line}\n");
-    if out.write_all(whole.as_bytes()).and_then(|()| out.flush()).is_err() {
-        std::process::exit(1);
-    }
-}
+/// After how many messages there is a trial.
+const TRY_EVERY: u64 = 6;

@@ -33,6 +33,8 @@ pub enum Phase {
     SomeTimeAfterStart,
     /// A system call.
     SystemCall,
+    /// Nothing.
+    Nothing,
 }
 
 impl Phase {
@@ -53,6 +55,7 @@ impl Phase {
             Self::AfterAcknowledgements => "after k acknowledgements",
             Self::SomeTimeAfterStart => "at a random moment",
             Self::SystemCall => "at a system call (strace)",
+            Self::Nothing => "not killed",
         }
     }
 
@@ -77,6 +80,8 @@ pub enum Death {
         /// Which of its occurrences in a thread.
         occurrence: u64,
     },
+    /// Not at all: it shuts down.
+    Never,
 }
 
 /// A death, and what it is to hit.
@@ -90,6 +95,13 @@ pub struct Fault {
     pub limit: u64,
 }
 
+impl Fault {
+    /// A worker that sends a drawn number of messages and shuts down.
+    pub fn none(random: &mut Random) -> Self {
+        Self { phase: Phase::Nothing, death: Death::Never, limit: 1 + random.below(120) }
+    }
+}
+
 impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}, ", self.phase.name())?;
@@ -98,6 +110,7 @@ impl std::fmt::Display for Fault {
             Death::AfterAcknowledgements(count) => write!(f, "{count} of them"),
             Death::AfterMicroseconds(time) => write!(f, "{time} us after the opening began"),
             Death::AtSystemCall { call, occurrence } => write!(f, "{call} number {occurrence}"),
+            Death::Never => f.write_str("it shut down"),
         }
     }
 }

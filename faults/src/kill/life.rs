@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use super::course::Course;
 use super::fault::{Conditions, Death, Fault, Phase, draw};
 use super::table::Table;
 use crate::ledger;
@@ -32,13 +33,16 @@ pub struct Setup {
     pub tries: u32,
     /// Whether `strace` may be used.
     pub strace: bool,
+    /// How many milliseconds an actor waits before it tries a delivery again.
+    pub backoff: Option<u64>,
     /// A mistake that the workers are to make.
     pub sabotage: Option<Sabotage>,
 }
 
 /// A store that lives through the deaths of its workers.
-pub struct Life {
+pub struct Life<'c> {
     setup: Setup,
+    course: &'c mut dyn Course,
     random: Random,
     plan: Plan,
     witness: Witness,
@@ -52,7 +56,7 @@ pub struct Life {
     /// What the last worker died in.
     before: Option<Phase>,
     /// How it was to die.
-    fault: Option<Fault>,
+    fault: String,
     log_bytes: u64,
     checkpoint_records: u64,
 }
@@ -75,12 +79,13 @@ fn broken(what: impl Into<String>) -> Broken {
     Broken { what: what.into(), errors: String::new() }
 }
 
-impl Life {
+impl<'c> Life<'c> {
     /// Begins the life of a store: starts its ledger of effects.
     ///
     /// # Errors
     /// The ledger did not start.
-    pub fn begin(setup: Setup) -> Result<Self, Broken> {
+    pub fn begin(setup: Setup, course: &'c mut dyn Course) -> Result<Self, Broken> {
+        course.store();
         let mut random = Random::new(setup.seed);
         let mut command = Command::new(&setup.program);
         command.arg("effects").arg("--socket").arg(setup.directory.join("socket"));
@@ -92,11 +97,14 @@ impl Life {
         }
         let drawn = if setup.seed.is_multiple_of(4) { NEVER_CUT } else { *random.pick(&LOG_BYTES) };
         let log_bytes = setup.log_bytes.unwrap_or(drawn);
+        let checkpoint_records = 10 + random.below(40);
+        let checkpoint_records = course.checkpoint_records(&mut random, checkpoint_records);
         Ok(Self {
             plan: Plan::new(setup.seed),
             log_bytes,
-            checkpoint_records: 10 + random.below(40),
+            checkpoint_records,
             setup,
+            course,
             random,
             witness: Witness { effects: Some(Default::default()), ..Witness::default() },
             effects,
@@ -104,14 +112,14 @@ impl Life {
             recovered: vec![0; usize::try_from(ACCOUNTS).unwrap_or_default()],
             sent: false,
             before: None,
-            fault: None,
+            fault: "nothing".to_owned(),
         })
     }
 
     /// How the last worker was to die.
     #[must_use]
     pub fn last_fault(&self) -> String {
-        self.fault.as_ref().map_or_else(|| "nothing".to_owned(), ToString::to_string)
+        self.fault.clone()
     }
 
     /// Starts a worker, which says what came back of the ones before, and lets it die; of a drawn fault when none is
@@ -123,23 +131,29 @@ impl Life {
         let (tier, strace) = (self.setup.tier, self.setup.strace);
         let fresh = !self.setup.directory.join("store/relive.store").exists();
         let conditions = Conditions { tier, fresh, before: self.before, strace };
-        let fault = fault.unwrap_or_else(|| draw(&mut self.random, conditions));
+        let drawn = draw(&mut self.random, conditions);
+        let (told, ends_well) = self.course.draw(&mut self.random, &self.witness);
+        let drawn = if ends_well { Fault::none(&mut self.random) } else { drawn };
+        let fault = fault.unwrap_or(drawn);
         if self.random.one_in(6) && !fresh {
             self.leave_a_half_written_snapshot()?;
             table.leftovers += 1;
         }
+        self.fault.push_str(&self.course.present());
         self.mark_effects()?;
         let mut command = self.worker(&fault);
-        let acknowledged = self.witness.acknowledged;
+        command.args(told);
+        let acknowledged = self.witness.acknowledged_in_all();
         let mut process = Process::start(&mut command)?;
         let ended = self.listen(&mut process, &fault, table);
-        table.acknowledged += self.witness.acknowledged - acknowledged;
+        table.acknowledged += self.witness.acknowledged_in_all() - acknowledged;
         if ended.is_err() {
             process.kill();
         }
         let (status, errors) = process.end()?;
         let closed = ended.map_err(|Broken { what, .. }| Broken { what, errors: errors.clone() })?;
         self.witness.epoch = self.epoch;
+        self.course.ended(closed && status.success());
         match status.signal() {
             Some(9) => {
                 *table.kills.entry(fault.phase).or_default() += 1;
@@ -151,7 +165,7 @@ impl Life {
             }
             _ => return Err(Broken { what: format!("the worker ended by itself: {status}"), errors }),
         }
-        self.fault = Some(fault);
+        self.fault = format!("{fault}{}", self.course.present());
         Ok(())
     }
 
@@ -206,6 +220,7 @@ impl Life {
         while let Some(line) = process.line(doing)? {
             let line: Line = line.parse().map_err(broken)?;
             self.witness.hear(&line).map_err(broken)?;
+            self.course.hear(&line, &self.witness).map_err(broken)?;
             doing = "working";
             match line {
                 Line::Opening => {
@@ -228,6 +243,11 @@ impl Life {
                     doing = "answering what came back";
                 }
                 Line::Survey(survey) => self.came_back(&survey, table)?,
+                Line::Part(part) => {
+                    self.read_effects()?;
+                    self.course.part_came_back(&self.plan, &mut self.witness, &part).map_err(broken)?;
+                    doing = "working, or ending";
+                }
                 Line::Send(_) => self.sent = true,
                 Line::Ack { .. } => {
                     acknowledged += 1;
@@ -239,7 +259,7 @@ impl Life {
                     return Err(broken(format!("the worker was refused something: {error}")));
                 }
                 Line::Closed => closed = true,
-                Line::Answer { .. } | Line::Boundaries(_) | Line::Replayed { .. } => {}
+                _ => {}
             }
         }
         Ok(closed)
@@ -249,11 +269,12 @@ impl Life {
     fn came_back(&mut self, survey: &Survey, table: &mut Table) -> Result<(), Broken> {
         self.read_effects()?;
         let outcome = judge(&self.plan, &self.witness, survey)?;
+        self.course.came_back(survey, &self.witness).map_err(broken)?;
         table.judged(&outcome);
         table.tails_cut += u64::from(survey.torn_tail.is_some());
         for ((account, before), key) in survey.accounts.iter().zip(&mut self.recovered).zip(0..) {
             let found = account.posted.count;
-            let known = share(key, self.witness.acknowledged).max(*before);
+            let known = self.witness.acknowledged_of(key).max(*before);
             table.unknown_came_back += found.saturating_sub(known);
             if self.sent {
                 table.unknown_did_not += share(key, self.witness.issued) - found;
@@ -297,7 +318,8 @@ impl Life {
             }
             _ => Command::new(&self.setup.program),
         };
-        command.arg("worker");
+        // Handlers may be told to panic, and often.
+        command.arg("worker").env("RUST_BACKTRACE", "0");
         self.with_store(&mut command);
         // What was acknowledged may be sent again; it must be known as received.
         let back = if self.random.one_in(3) { self.random.below(40) } else { 0 };
@@ -323,6 +345,10 @@ impl Life {
         command.args(["--tier", &self.setup.tier.to_string()]);
         command.args(["--log-bytes", &self.log_bytes.to_string(), "--tries", &self.setup.tries.to_string()]);
         command.args(["--checkpoint-records", &self.checkpoint_records.to_string()]);
+        if let Some(backoff) = self.setup.backoff {
+            command.args(["--backoff", &backoff.to_string()]);
+        }
+        command.args(self.course.store_arguments());
     }
 
     /// What is left of a snapshot of sled when its writing was interrupted.

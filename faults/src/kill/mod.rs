@@ -1,6 +1,7 @@
 //! Kills workers by the thousand, at drawn moments and at every boundary, and holds what comes back against what was
 //! promised. Lives on itself, as does the ledger of effects.
 
+pub mod course;
 pub mod fault;
 pub mod life;
 pub mod table;
@@ -11,6 +12,7 @@ use std::process::Command;
 use clap::Parser;
 use relive::storage::frame::split_mix;
 
+use self::course::{Course, Kills};
 use self::fault::Fault;
 use self::life::{Broken, Life, Setup};
 use self::table::{Found, Table};
@@ -58,6 +60,22 @@ pub struct KillArguments {
 /// # Errors
 /// The supervisor itself can't go on: what was found is in the table.
 pub fn run(arguments: &KillArguments, program: &Path) -> std::io::Result<Table> {
+    let repeat = |store, cycle| repeat(arguments, store, cycle);
+    run_course(arguments, program, None, &repeat, &mut Kills)
+}
+
+/// Runs all cycles of a campaign that adds something to them; `repeat` gives the command that repeats what was found in a
+/// store up to a cycle.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_course(
+    arguments: &KillArguments,
+    program: &Path,
+    backoff: Option<u64>,
+    repeat: &dyn Fn(u64, u64) -> String,
+    course: &mut dyn Course,
+) -> std::io::Result<Table> {
     let mut builder = tempfile::Builder::new();
     let temporary = builder.prefix("relive-kill-");
     let temporary = match &arguments.directory {
@@ -82,16 +100,17 @@ pub fn run(arguments: &KillArguments, program: &Path) -> std::io::Result<Table> 
             // Little, so that the log is cut while the worker lives.
             log_bytes: arguments.each_boundary.then_some(16 << 10),
             tries: arguments.tries,
+            backoff,
             strace,
             sabotage: arguments.sabotage,
         };
         table.stores += 1;
         let began_at = table.cycles;
-        match live(setup, cycles, &faults, &mut table) {
+        match live(setup, cycles, &faults, &mut *course, &mut table) {
             Ok(()) => std::fs::remove_dir_all(&directory)?,
             Err((after, Broken { what, errors })) => {
                 let cycle = table.cycles - began_at;
-                let repeat = repeat(arguments, store, cycle);
+                let repeat = repeat(store, cycle);
                 let found = Found { store, cycle, after, what, repeat, kept: directory, errors };
                 table.violations.push(found);
             }
@@ -105,8 +124,14 @@ pub fn run(arguments: &KillArguments, program: &Path) -> std::io::Result<Table> 
 }
 
 /// The life of one store; what was found in it comes with how the worker before was to die.
-fn live(setup: Setup, cycles: u64, faults: &[Fault], table: &mut Table) -> Result<(), (String, Broken)> {
-    let mut life = Life::begin(setup).map_err(|broken| ("nothing".to_owned(), broken))?;
+fn live(
+    setup: Setup,
+    cycles: u64,
+    faults: &[Fault],
+    course: &mut dyn Course,
+    table: &mut Table,
+) -> Result<(), (String, Broken)> {
+    let mut life = Life::begin(setup, course).map_err(|broken| ("nothing".to_owned(), broken))?;
     let mut faults = faults.iter();
     for _ in 0..cycles {
         table.cycles += 1;

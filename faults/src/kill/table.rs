@@ -79,19 +79,28 @@ impl Table {
     }
 }
 
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { store, cycle, after, what, repeat, kept, errors } = self;
+        writeln!(
+            f,
+            "VIOLATION in store {store}, cycle {cycle}, after: {after}\n  {what}\n  repeat: {repeat}"
+        )?;
+        writeln!(f, "  kept: {}", kept.display())?;
+        errors.lines().try_for_each(|line| writeln!(f, "  | {line}"))
+    }
+}
+
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for violation in &self.violations {
-            let Found { store, cycle, after, what, repeat, kept, errors } = violation;
-            writeln!(
-                f,
-                "VIOLATION in store {store}, cycle {cycle}, after: {after}\n  {what}\n  repeat: {repeat}"
-            )?;
-            writeln!(f, "  kept: {}", kept.display())?;
-            for line in errors.lines() {
-                writeln!(f, "  | {line}")?;
-            }
-        }
+        self.violations.iter().try_for_each(|found| found.fmt(f))?;
+        self.rows(f)
+    }
+}
+
+impl Table {
+    /// Writes the counts.
+    pub(crate) fn rows(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut row = |name: &str, count: u64| writeln!(f, "| {name:<44} | {count:>9} |");
         row("cycles", self.cycles)?;
         row("stores", self.stores)?;

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::journal::{Entry, Journal, What};
 use super::outside::perform;
-use super::plan::{Steps, audit_of, content, fold};
+use super::plan::{AUDITS, Steps, audit_of, content, fold};
+use super::trial::{Trial, register_trial};
+use super::version::{self, Bomb, Difference, Of};
 
 /// What an actor has of one account.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +42,8 @@ pub struct Account {
     pub confirmed: Tally,
     /// Its life.
     pub journal: Journal,
+    #[serde(skip)]
+    bomb: Bomb,
 }
 
 /// Takes what accounts, or audits, tell of accounts.
@@ -49,6 +53,8 @@ pub struct Audit {
     pub tallies: BTreeMap<u64, Tally>,
     /// Its life.
     pub journal: Journal,
+    #[serde(skip)]
+    bomb: Bomb,
 }
 
 /// Takes what audits pass on.
@@ -58,6 +64,8 @@ pub struct Summary {
     pub tallies: BTreeMap<u64, Tally>,
     /// Its life.
     pub journal: Journal,
+    #[serde(skip)]
+    bomb: Bomb,
 }
 
 impl Actor for Account {
@@ -65,7 +73,8 @@ impl Actor for Account {
 
     fn create(key: &str) -> Self {
         let account = key.parse().unwrap_or(u64::MAX);
-        Self { account, posted: Tally::default(), confirmed: Tally::default(), journal: Journal::default() }
+        let (posted, confirmed) = (Tally::default(), Tally::default());
+        Self { account, posted, confirmed, journal: Journal::default(), bomb: Bomb::default() }
     }
 }
 
@@ -153,22 +162,34 @@ message!(ShowSummary, "show-summary", Summary);
 
 impl Handle<Post> for Account {
     async fn handle(&mut self, message: Post, cx: &mut Context<'_>) {
-        let Post { number, steps, filler } = message;
+        let Post { number, mut steps, filler } = message;
+        version::begin(Of::Account, number);
+        self.bomb.arm();
         let rsn = cx.rsn().get();
         let content = content(number, steps, &filler);
+        let difference = version::difference(number);
+        let mut audit = audit_of(self.account);
+        match difference {
+            Some(Difference::OtherAudit) => audit = (audit + 1) % AUDITS,
+            Some(Difference::Silent) => steps.tell = false,
+            Some(Difference::MoreEffects) => steps.effects += 1,
+            Some(Difference::NoEffects) => steps.effects = 0,
+            Some(Difference::State) | None => {}
+        }
         let mut entry = Entry::new(What::Posted, self.account, number, content);
         entry.random = steps.random.then(|| cx.random());
         entry.now = steps.now.then(|| cx.now().as_micros());
-        for _ in 0..steps.effects {
+        for index in 0..steps.effects {
             let (key, payload) = (cx.idempotency_key(), entry.payload(self.journal.chain, rsn));
-            let answer = cx.side_effect("outside", || perform(key, payload)).await;
+            let what = format!("account/{}#{number}.{index}", self.account);
+            let answer = cx.side_effect("outside", || perform(key, payload, what)).await;
             entry.answers.push(answer);
         }
-        self.posted.add(number, content);
+        self.posted.add(number - u64::from(difference == Some(Difference::State)), content);
         self.journal.add(rsn, entry);
         if steps.tell {
             let noted = Noted { account: self.account, number, content, steps };
-            cx.send::<Audit, _>(&audit_of(self.account).to_string(), noted).expect("it is small");
+            cx.send::<Audit, _>(&audit.to_string(), noted).expect("it is small");
         }
     }
 }
@@ -176,6 +197,7 @@ impl Handle<Post> for Account {
 impl Handle<Confirm> for Account {
     async fn handle(&mut self, message: Confirm, cx: &mut Context<'_>) {
         let Confirm { number, content } = message;
+        self.bomb.arm();
         self.confirmed.add(number, content);
         self.journal.add(cx.rsn().get(), Entry::new(What::Confirmed, self.account, number, content));
     }
@@ -184,6 +206,8 @@ impl Handle<Confirm> for Account {
 impl Handle<Noted> for Audit {
     async fn handle(&mut self, message: Noted, cx: &mut Context<'_>) {
         let Noted { account, number, content, steps } = message;
+        version::begin(Of::Audit, number);
+        self.bomb.arm();
         self.tallies.entry(account).or_default().add(number, content);
         let mut entry = Entry::new(What::Noted, account, number, content);
         entry.random = steps.random.then(|| cx.random());
@@ -197,6 +221,8 @@ impl Handle<Noted> for Audit {
 impl Handle<Noted> for Summary {
     async fn handle(&mut self, message: Noted, cx: &mut Context<'_>) {
         let Noted { account, number, content, steps } = message;
+        version::begin(Of::Summary, number);
+        self.bomb.arm();
         self.tallies.entry(account).or_default().add(number, content);
         self.journal.add(cx.rsn().get(), Entry::new(What::Passed, account, number, content));
         if steps.confirm {
@@ -228,7 +254,7 @@ answers! { Account, ShowAccount; Audit, ShowAudit; Summary, ShowSummary; }
 /// Registers the actors of the workload.
 pub fn builder() -> Builder {
     let builder = Runtime::builder().actor::<Account>(register_account);
-    builder.actor::<Audit>(register_audit).actor::<Summary>(register_summary)
+    builder.actor::<Audit>(register_audit).actor::<Summary>(register_summary).actor::<Trial>(register_trial)
 }
 
 /// Registers what an account handles.

@@ -11,6 +11,7 @@ use relive::{ActorId, Durability};
 
 use super::actors::{Account, Audit, Summary, register_account, register_audit, register_summary};
 use super::survey::Survey;
+use super::trial::{Trial, register_trial};
 
 /// Replays all actors of a closed store, and compares each with what it was found to be. Gives how many deliveries were
 /// replayed.
@@ -65,6 +66,7 @@ fn kind_of(actor: &ActorId) -> Result<Arc<dyn Kind>, String> {
         "account" => register_account(KindBuilder::new()).build(),
         "audit" => register_audit(KindBuilder::new()).build(),
         "summary" => register_summary(KindBuilder::new()).build(),
+        "trial" => register_trial(KindBuilder::new()).build(),
         other => return Err(format!("{other} is no kind of the workload")),
     };
     kind.map_err(|error| error.to_string())
@@ -75,6 +77,7 @@ fn is_as_found(actor: &ActorId, instance: &Instance, found: &Survey) -> bool {
     match actor.kind() {
         "account" => same(instance.state::<Account>(), found.accounts.get(key)),
         "audit" => same(instance.state::<Audit>(), found.audits.get(key)),
+        "trial" => same(instance.state::<Trial>(), found.trials.get(actor.key())),
         _ => same(instance.state::<Summary>(), Some(&found.summary)),
     }
 }

@@ -14,7 +14,8 @@ use super::model::Model;
 use super::outside::answer_without_ledger;
 use super::plan::{ACCOUNTS, Plan, share};
 use super::survey::Survey;
-use super::witness::{EffectKey, Witness};
+use super::trial::is_trial;
+use super::witness::{EffectKey, Effects, Witness};
 
 /// What came back, when nothing is wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -116,6 +117,16 @@ pub enum Violation {
         /// The effect.
         key: EffectKey,
     },
+    /// One effect of one message came under two keys.
+    #[error("effects once: {what} came under {first} and under {second}")]
+    EffectUnderTwoKeys {
+        /// Which effect of which message.
+        what: String,
+        /// What it came under first.
+        first: EffectKey,
+        /// What else it came under.
+        second: EffectKey,
+    },
     /// An effect is not what the life of its actor says.
     #[error("effects once: {key} has {what} {found:016x}, by the life of its actor it is {expected:016x}")]
     EffectDiffers {
@@ -179,7 +190,7 @@ fn prefix(witness: &Witness, survey: &Survey, outcome: &mut Outcome) -> Result<(
     let mut accounts = survey.accounts.iter();
     for account in 0..ACCOUNTS {
         let recovered = accounts.next().map_or(0, |account| account.posted.count);
-        let (acknowledged, issued) = (share(account, witness.acknowledged), share(account, witness.issued));
+        let (acknowledged, issued) = (witness.acknowledged_of(account), share(account, witness.issued));
         if recovered < acknowledged {
             return Err(Violation::Lost { account, acknowledged, recovered });
         }
@@ -213,7 +224,7 @@ fn tallies(plan: &Plan, survey: &Survey) -> Result<(), Violation> {
 }
 
 /// Computes the life of an actor again, as far as it is kept.
-fn life(actor: &str, journal: &Journal) -> Result<(), Violation> {
+pub(crate) fn life(actor: &str, journal: &Journal) -> Result<(), Violation> {
     let wrong = |rsn, what: String| Err(Violation::Life { actor: actor.to_owned(), rsn, what });
     let kept = journal.kept.len() as u64;
     if kept != journal.rsn.min(KEPT as u64) {
@@ -234,7 +245,13 @@ fn life(actor: &str, journal: &Journal) -> Result<(), Violation> {
     }
 }
 
-fn seen(actor: &str, journal: &Journal, witness: &Witness, outcome: &mut Outcome) -> Result<(), Violation> {
+/// Holds the life of an actor against what was seen of it.
+pub(crate) fn seen(
+    actor: &str,
+    journal: &Journal,
+    witness: &Witness,
+    outcome: &mut Outcome,
+) -> Result<(), Violation> {
     let actor = actor.to_owned();
     let first = journal.first_kept();
     for ((_, rsn), shown) in witness.seen.range((actor.clone(), 0)..=(actor.clone(), u64::MAX)) {
@@ -256,13 +273,27 @@ fn seen(actor: &str, journal: &Journal, witness: &Witness, outcome: &mut Outcome
     Ok(())
 }
 
-fn effects(plan: &Plan, witness: &Witness, survey: &Survey, outcome: &mut Outcome) -> Result<(), Violation> {
-    for (key, effect) in witness.effects.iter().flatten().filter(|(key, _)| key.store == survey.store) {
+/// Holds the ledger against itself: each effect came under one key, with one payload.
+///
+/// # Errors
+/// [`Violation`]
+pub fn ledger(effects: &Effects, store: &str) -> Result<(), Violation> {
+    let mut keys: BTreeMap<&str, &EffectKey> = BTreeMap::new();
+    for (key, effect) in effects.iter().filter(|(key, _)| key.store == store) {
         if let Some(second) = effect.conflict {
             let first = effect.payload;
             return Err(Violation::EffectTwice { key: key.clone(), first, second });
         }
+        if let Some(first) = keys.insert(&effect.what, key) {
+            let (what, first, second) = (effect.what.clone(), first.clone(), key.clone());
+            return Err(Violation::EffectUnderTwoKeys { what, first, second });
+        }
     }
+    Ok(())
+}
+
+fn effects(plan: &Plan, witness: &Witness, survey: &Survey, outcome: &mut Outcome) -> Result<(), Violation> {
+    witness.effects.iter().try_for_each(|effects| ledger(effects, &survey.store))?;
     for (account, key) in survey.accounts.iter().zip(0..) {
         let actor = format!("account/{key}");
         for (rsn, before, entry) in account.journal.entries() {
@@ -285,7 +316,8 @@ fn effects(plan: &Plan, witness: &Witness, survey: &Survey, outcome: &mut Outcom
             }
         }
     }
-    for (key, effect) in witness.effects.iter().flatten().filter(|(key, _)| key.store == survey.store) {
+    let of_the_workload = |key: &EffectKey| key.store == survey.store && !is_trial(&key.actor);
+    for (key, effect) in witness.effects.iter().flatten().filter(|(key, _)| of_the_workload(key)) {
         let life = survey.journals().find(|(actor, _)| *actor == key.actor).map(|(_, journal)| journal);
         let recovered = life.map_or(0, |journal| journal.rsn);
         if effect.before_opening && key.rsn > recovered {

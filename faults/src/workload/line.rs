@@ -8,6 +8,13 @@
 //! | `send N` | message N is about to be sent |
 //! | `ack N fresh`, `ack N duplicate` | its receipt is durable |
 //! | `answer ACTOR RSN DIGEST` | an actor's answer, the digest in hexadecimal digits |
+//! | `part JSON` | what came back of the actors that go on |
+//! | `left-out JSON` | what is in quarantine right after the opening |
+//! | `stopped ACTOR WHY` | an actor says that it has stopped |
+//! | `try N` | trial N is about to be sent |
+//! | `tried N handled ANSWER`, `tried N left-out` | what came of it; without this line nothing is known |
+//! | `discharge N retry`, `discharge N drop` | trial N is about to be taken out of quarantine |
+//! | `discharged N` | it is |
 //! | `boundaries JSON` | how often each boundary was reached, when that was asked for |
 //! | `replayed N` | the actors were replayed from the very start of the log, by N deliveries, to the state that they have |
 //! | `failed ERROR` | something was refused; the process ends |
@@ -16,7 +23,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::part::Part;
 use super::survey::Survey;
+use super::trial::LeftOut;
 
 /// What the process under test says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +59,35 @@ pub enum Line {
         /// The digest of its life.
         chain: u64,
     },
+    /// What came back of the actors that go on.
+    Part(Box<Part>),
+    /// What is in quarantine right after the opening.
+    LeftOut(Vec<LeftOut>),
+    /// An actor says that it has stopped.
+    Stopped {
+        /// Which.
+        actor: String,
+        /// Why.
+        why: String,
+    },
+    /// A trial is about to be sent.
+    Try(u64),
+    /// What came of a trial.
+    Tried {
+        /// Which.
+        number: u64,
+        /// What the outside answered; `None` when it is in quarantine.
+        answer: Option<u64>,
+    },
+    /// A trial is about to be taken out of quarantine.
+    Discharge {
+        /// Which.
+        number: u64,
+        /// Whether to be tried again.
+        retry: bool,
+    },
+    /// It was taken out.
+    Discharged(u64),
     /// How often each boundary was reached, as JSON.
     Boundaries(String),
     /// The actors were replayed from the very start of the log, and came to the state that they have.
@@ -68,20 +106,30 @@ impl fmt::Display for Line {
         match self {
             Self::Opening => f.write_str("opening"),
             Self::Opened { epoch, replayed } => write!(f, "opened {epoch} {replayed}"),
-            Self::Survey(survey) => {
-                let json = serde_json::to_string(survey).map_err(|_| fmt::Error)?;
-                write!(f, "survey {json}")
-            }
+            Self::Survey(survey) => write!(f, "survey {}", json(&**survey)?),
             Self::Send(number) => write!(f, "send {number}"),
             Self::Ack { number, duplicate: false } => write!(f, "ack {number} fresh"),
             Self::Ack { number, duplicate: true } => write!(f, "ack {number} duplicate"),
             Self::Answer { actor, rsn, chain } => write!(f, "answer {actor} {rsn} {chain:016x}"),
+            Self::Part(part) => write!(f, "part {}", json(&**part)?),
+            Self::LeftOut(entries) => write!(f, "left-out {}", json(entries)?),
+            Self::Stopped { actor, why } => write!(f, "stopped {actor} {}", why.replace('\n', " ")),
+            Self::Try(number) => write!(f, "try {number}"),
+            Self::Tried { number, answer: Some(answer) } => write!(f, "tried {number} handled {answer}"),
+            Self::Tried { number, answer: None } => write!(f, "tried {number} left-out"),
+            Self::Discharge { number, retry: true } => write!(f, "discharge {number} retry"),
+            Self::Discharge { number, retry: false } => write!(f, "discharge {number} drop"),
+            Self::Discharged(number) => write!(f, "discharged {number}"),
             Self::Boundaries(json) => write!(f, "boundaries {json}"),
             Self::Replayed { deliveries } => write!(f, "replayed {deliveries}"),
             Self::Failed(error) => write!(f, "failed {}", error.replace('\n', " ")),
             Self::Closed => f.write_str("closed"),
         }
     }
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String, fmt::Error> {
+    serde_json::to_string(value).map_err(|_| fmt::Error)
 }
 
 impl FromStr for Line {
@@ -117,6 +165,26 @@ fn parse(word: &str, rest: &str) -> Option<Line> {
             let (actor, rsn) = (words.next()?.to_owned(), words.next()?.parse().ok()?);
             Line::Answer { actor, rsn, chain: u64::from_str_radix(words.next()?, 16).ok()? }
         }
+        "part" => Line::Part(serde_json::from_str(rest).ok()?),
+        "left-out" => Line::LeftOut(serde_json::from_str(rest).ok()?),
+        "stopped" => {
+            let (actor, why) = rest.split_once(' ')?;
+            Line::Stopped { actor: actor.to_owned(), why: why.to_owned() }
+        }
+        "try" => Line::Try(rest.parse().ok()?),
+        "tried" => {
+            let number = words.next()?.parse().ok()?;
+            match words.next()? {
+                "handled" => Line::Tried { number, answer: Some(words.next()?.parse().ok()?) },
+                "left-out" => Line::Tried { number, answer: None },
+                _ => return None,
+            }
+        }
+        "discharge" => {
+            let (number, what) = (words.next()?.parse().ok()?, words.next()?);
+            Line::Discharge { number, retry: what == "retry" }
+        }
+        "discharged" => Line::Discharged(rest.parse().ok()?),
         "boundaries" => Line::Boundaries(rest.to_owned()),
         "replayed" => Line::Replayed { deliveries: rest.parse().ok()? },
         "failed" => Line::Failed(rest.to_owned()),
@@ -140,6 +208,15 @@ mod tests {
             Line::Ack { number: 7, duplicate: false },
             Line::Ack { number: 8, duplicate: true },
             Line::Answer { actor: "account/3".to_owned(), rsn: 12, chain: u64::MAX },
+            Line::Part(Box::default()),
+            Line::LeftOut(vec![LeftOut::default()]),
+            Line::Stopped { actor: "account/3".to_owned(), why: "diverged at 3".to_owned() },
+            Line::Try(3),
+            Line::Tried { number: 3, answer: Some(7) },
+            Line::Tried { number: 3, answer: None },
+            Line::Discharge { number: 3, retry: true },
+            Line::Discharge { number: 3, retry: false },
+            Line::Discharged(3),
             Line::Boundaries("{}".to_owned()),
             Line::Failed("open Retry: it is locked".to_owned()),
             Line::Replayed { deliveries: 12 },

@@ -4,7 +4,7 @@
 //! fault can be judged by it.
 //!
 //! The way of a message: `till` (a producer) -> one of the accounts -> one of the audits -> the summary -> back to the
-//! account.
+//! account. Beside it trials, which a [`Version`] of the handlers may fail.
 
 pub mod actors;
 pub mod from_start;
@@ -13,13 +13,18 @@ pub mod judge;
 pub mod line;
 pub mod model;
 pub mod outside;
+pub mod part;
 pub mod plan;
 pub mod survey;
+pub mod trial;
+pub mod version;
 pub mod witness;
 
 pub use judge::{Outcome, Violation, judge};
 pub use line::Line;
 pub use outside::Outside;
+pub use part::{Part, part};
 pub use plan::Plan;
 pub use survey::{Survey, survey};
-pub use witness::{Effect, EffectKey, Witness};
+pub use version::Version;
+pub use witness::{Effect, EffectKey, Effects, Witness};

@@ -27,13 +27,13 @@ pub fn set(outside: Outside) {
     *OUTSIDE.write().unwrap_or_else(PoisonError::into_inner) = outside;
 }
 
-/// Does something outside, and gives the answer. Waits for ever when the ledger can't be reached: an answer that was not
+/// Does something outside, and gives the answer; `what` says without spaces what it is, whatever its key. Waits for ever when the ledger can't be reached: an answer that was not
 /// given must not become one.
-pub(super) async fn perform(key: String, payload: u64) -> u64 {
+pub(super) async fn perform(key: String, payload: u64, what: String) -> u64 {
     let Outside { ledger, unkeyed } = OUTSIDE.read().unwrap_or_else(PoisonError::into_inner).clone();
     let payload = if unkeyed { fold(payload, u64::from(std::process::id())) } else { payload };
     let Some(socket) = ledger else { return answer_without_ledger(&key, payload) };
-    let answer = match ask(&socket, &key, payload).await {
+    let answer = match ask(&socket, &key, payload, &what).await {
         Ok(answer) => answer,
         Err(error) => {
             tracing::error!(%error, key, "the ledger of effects did not answer");
@@ -50,9 +50,9 @@ pub fn answer_without_ledger(key: &str, payload: u64) -> u64 {
     fold_bytes(payload, key.as_bytes())
 }
 
-async fn ask(socket: &std::path::Path, key: &str, payload: u64) -> io::Result<u64> {
+async fn ask(socket: &std::path::Path, key: &str, payload: u64, what: &str) -> io::Result<u64> {
     let mut stream = BufReader::new(UnixStream::connect(socket).await?);
-    stream.write_all(format!("{key} {payload}\n").as_bytes()).await?;
+    stream.write_all(format!("{key} {payload} {what}\n").as_bytes()).await?;
     let mut line = String::new();
     stream.read_line(&mut line).await?;
     let other = |_| io::Error::new(io::ErrorKind::InvalidData, format!("it answered {line:?}"));

@@ -1,12 +1,15 @@
 //! What came back: everything that all actors know once all that is owed among them has arrived, and what the opening
 //! reported.
 
-use relive::{Actor, AskError, Handle, Message, Runtime};
+use std::collections::BTreeMap;
+
+use relive::Runtime;
 use serde::{Deserialize, Serialize};
 
-use super::actors::{Account, Audit, Peek, ShowAccount, ShowAudit, ShowSummary, Summary};
+use super::actors::{Account, Audit, Summary};
 use super::journal::Journal;
-use super::plan::{ACCOUNTS, AUDITS};
+use super::part::{Part, part};
+use super::trial::{LeftOut, Trial, is_trial};
 
 /// What came back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +28,7 @@ pub struct Survey {
     pub with_care: bool,
     /// Actors that could not be restored, or have failed since.
     pub failed: Vec<String>,
-    /// Deliveries in quarantine. No handler of the workload ever fails, so there must be none.
+    /// Deliveries in quarantine, but for trials. No handler of the workload ever fails, so there must be none.
     pub quarantined: Vec<String>,
     /// All accounts.
     pub accounts: Vec<Account>,
@@ -33,6 +36,10 @@ pub struct Survey {
     pub audits: Vec<Audit>,
     /// The summary.
     pub summary: Summary,
+    /// What takes trials, by key; empty when they were not asked.
+    pub trials: BTreeMap<String, Trial>,
+    /// Trials in quarantine.
+    pub trial_left_out: Vec<LeftOut>,
 }
 
 impl Survey {
@@ -46,50 +53,29 @@ impl Survey {
     }
 }
 
-/// Asks all actors, in the order of the messages between them, so that everything that the till had sent has come
-/// through when the last one answers. Nothing else may be sending meanwhile.
+/// Asks all actors for all that they know, when everything that the till had sent has come through; see [`part()`]. With
+/// `trials` those that take them are asked as well.
 ///
 /// # Errors
 /// What an actor answers when it can't: it has failed, or the runtime has.
-pub async fn survey(runtime: &Runtime) -> Result<Survey, String> {
+pub async fn survey(runtime: &Runtime, trials: bool) -> Result<Survey, String> {
+    let Part { store, stopped, left_out, accounts, audits, summary, trials } = part(runtime, trials).await?;
     let report = runtime.recovery();
-    let mut found = Survey {
-        store: report.store.to_string(),
+    let (trial_left_out, left_out) = left_out.into_iter().partition(|entry| is_trial(&entry.actor));
+    let left_out: Vec<LeftOut> = left_out;
+    Ok(Survey {
+        store,
         epoch: report.epoch.get(),
         records: report.records,
         replayed: report.replayed,
         torn_tail: report.torn_tail.clone(),
         with_care: report.with_care,
-        ..Survey::default()
-    };
-    // A question stands behind all that was in the mailbox, and is answered after what is sent because of that is in
-    // the mailboxes of others: so one round carries everything from the accounts to the summary and back.
-    for account in 0..ACCOUNTS {
-        ask::<Account, _>(runtime, account.to_string(), Peek {}).await?;
-    }
-    for audit in 0..AUDITS {
-        ask::<Audit, _>(runtime, audit.to_string(), Peek {}).await?;
-    }
-    found.summary = ask::<Summary, _>(runtime, "all".to_owned(), ShowSummary {}).await?;
-    for account in 0..ACCOUNTS {
-        found.accounts.push(ask::<Account, _>(runtime, account.to_string(), ShowAccount {}).await?);
-    }
-    for audit in 0..AUDITS {
-        found.audits.push(ask::<Audit, _>(runtime, audit.to_string(), ShowAudit {}).await?);
-    }
-    let quarantined = runtime.quarantined();
-    let quarantined = quarantined.iter().map(|q| format!("{} at {}: {}", q.actor, q.rsn, q.reason));
-    found.quarantined = quarantined.collect();
-    found.failed = runtime.failed_actors().iter().map(ToString::to_string).collect();
-    Ok(found)
-}
-
-async fn ask<A: Handle<M>, M: Message>(
-    runtime: &Runtime,
-    key: String,
-    message: M,
-) -> Result<M::Reply, String> {
-    let actor = runtime.actor::<A>(&key).map_err(|error| format!("{}/{key}: {error}", A::KIND))?;
-    let answer = actor.ask(message).await;
-    answer.map_err(|error: AskError<M>| format!("{}/{key} was asked: {error}", <A as Actor>::KIND))
+        failed: stopped.iter().map(|(actor, why)| format!("{actor} {why}")).collect(),
+        quarantined: left_out.iter().map(ToString::to_string).collect(),
+        accounts: accounts.into_values().collect(),
+        audits: audits.into_values().collect(),
+        summary: summary.unwrap_or_default(),
+        trials,
+        trial_left_out,
+    })
 }

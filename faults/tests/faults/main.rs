@@ -9,4 +9,5 @@ mod kill;
 mod openers;
 mod power;
 mod resources;
+mod versions;
 mod workload;

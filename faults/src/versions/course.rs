@@ -1,0 +1,174 @@
+//! What the versions add to the lives of a store: each worker is told another one, and what it says is held against it.
+
+use std::collections::BTreeSet;
+
+use super::Pretence;
+use super::draw::{Past, draw};
+use super::fates::Fates;
+use super::judge::{judge, may_stop};
+use super::table::Counts;
+use crate::kill::course::Course;
+use crate::random::Random;
+use crate::workload::plan::{ACCOUNTS, share};
+use crate::workload::version::Difference;
+use crate::workload::{Line, Part, Plan, Survey, Version, Witness};
+
+/// The versions of one campaign.
+#[derive(Debug)]
+pub struct Versions {
+    pretence: Option<Pretence>,
+    /// That of the present worker.
+    version: Version,
+    fates: Fates,
+    /// Up to which number all messages were handled, and the log tells so.
+    covered: u64,
+    /// Whether the last worker has shut down with all actors.
+    shut_down: bool,
+    /// Actors that have stopped in this life.
+    stopped: BTreeSet<String>,
+    counts: Counts,
+}
+
+impl Versions {
+    /// The versions of a campaign that may pretend something.
+    #[must_use]
+    pub fn new(pretence: Option<Pretence>) -> Self {
+        Self {
+            pretence,
+            version: Version::default(),
+            fates: Fates::default(),
+            covered: 0,
+            shut_down: false,
+            stopped: BTreeSet::new(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub fn into_counts(self) -> Counts {
+        self.counts
+    }
+
+    /// What the present worker is taken for.
+    fn taken_for(&self) -> Version {
+        match self.pretence {
+            Some(Pretence::AllAreGood) => Version::default(),
+            _ => self.version.clone(),
+        }
+    }
+
+    fn stops(&mut self, actor: &str, why: &str) -> Result<(), String> {
+        may_stop(&self.taken_for(), actor, why)?;
+        if self.stopped.insert(actor.to_owned()) {
+            let word = why.split(' ').next().unwrap_or_default();
+            *self.counts.stopped.entry(word.to_owned()).or_default() += 1;
+        }
+        Ok(())
+    }
+}
+
+impl Course for Versions {
+    fn store(&mut self) {
+        let counts = std::mem::take(&mut self.counts);
+        *self = Self { counts, ..Self::new(self.pretence) };
+    }
+
+    fn store_arguments(&self) -> Vec<String> {
+        vec!["--trials".to_owned()]
+    }
+
+    fn checkpoint_records(&self, random: &mut Random, drawn: u64) -> u64 {
+        // Often only the log's budget and a shutdown ask for checkpoints, so that much of what is old is replayed.
+        if random.one_in(3) { drawn } else { 1_000_000 }
+    }
+
+    fn draw(&mut self, random: &mut Random, witness: &Witness) -> (Vec<String>, bool) {
+        let past =
+            Past { acknowledged: witness.acknowledged, covered: self.covered, shut_down: self.shut_down };
+        self.version = draw(random, past);
+        if let (Some(Pretence::DiffersOnNew), Some(differs)) = (self.pretence, &mut self.version.differs) {
+            (differs.what, differs.upto) = (Difference::OtherAudit, u64::MAX);
+        }
+        self.stopped.clear();
+        self.fates.live();
+        let good = self.version.is_good().then_some("good");
+        for name in self.version.names().into_iter().chain(good) {
+            *self.counts.lives.entry(name).or_default() += 1;
+        }
+        let version = serde_json::to_string(&self.version).expect("it is text, numbers and flags");
+        let next = self.fates.next().to_string();
+        let told = ["--version", &version, "--trials-from", &next].map(str::to_owned);
+        (told.into(), random.one_in(4))
+    }
+
+    fn hear(&mut self, line: &Line, _witness: &Witness) -> Result<(), String> {
+        let trials = &mut self.counts.trials;
+        match line {
+            Line::Opened { replayed, .. } if self.shut_down => {
+                self.counts.nothing_to_replay += 1;
+                if *replayed > 0 {
+                    return Err(format!("a shutdown has left {replayed} deliveries to be replayed"));
+                }
+            }
+            Line::LeftOut(entries) => self.fates.quarantine(entries, true, &self.stopped)?,
+            Line::Stopped { actor, why } => self.stops(actor, why)?,
+            Line::Try(number) => {
+                trials.sent += 1;
+                self.fates.send(*number, &self.version);
+            }
+            Line::Tried { number, answer } => {
+                let count = if answer.is_some() { &mut trials.handled } else { &mut trials.left_out };
+                *count += 1;
+                self.fates.told(*number, *answer)?;
+            }
+            Line::Discharge { number, retry } => self.fates.discharge(*number, *retry)?,
+            Line::Discharged(number) => {
+                let retried = self.fates.discharged(*number)?;
+                *(if retried { &mut trials.retried } else { &mut trials.dropped }) += 1;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn part_came_back(&mut self, plan: &Plan, witness: &mut Witness, part: &Part) -> Result<(), String> {
+        for (actor, why) in &part.stopped {
+            self.stops(actor, why)?;
+        }
+        self.fates.quarantine(&part.left_out, false, &self.stopped)?;
+        let outcome = judge(plan, witness, &self.taken_for(), part)?;
+        self.counts.parts += 1;
+        self.counts.seen_again += outcome.seen_again;
+        let accounts =
+            part.accounts.iter().map(|(key, account)| (format!("account/{key}"), &account.journal));
+        let audits = part.audits.iter().map(|(key, audit)| (format!("audit/{key}"), &audit.journal));
+        let summary = part.summary.iter().map(|summary| ("summary/all".to_owned(), &summary.journal));
+        for (actor, journal) in accounts.chain(audits).chain(summary) {
+            witness.remember_life(&actor, journal);
+        }
+        Ok(())
+    }
+
+    fn came_back(&mut self, survey: &Survey, witness: &Witness) -> Result<(), String> {
+        let received = |account: u64| {
+            let account = usize::try_from(account).ok().and_then(|at| survey.accounts.get(at));
+            account.map_or(0, |account| account.posted.count)
+        };
+        // Each actor was asked twice, so what came before the first question is in the log as handled.
+        let all = |number: u64| (0..ACCOUNTS).all(|account| share(account, number) <= received(account));
+        while all(self.covered + 1) {
+            self.covered += 1;
+        }
+        witness.effects.iter().try_for_each(|effects| self.fates.came_back(survey, effects))
+    }
+
+    fn ended(&mut self, closed: bool) {
+        self.shut_down = closed && self.stopped.is_empty();
+        self.counts.shut_down += u64::from(closed);
+    }
+
+    fn present(&self) -> String {
+        format!("; the version: {}", self.version)
+    }
+}

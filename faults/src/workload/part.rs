@@ -1,0 +1,121 @@
+//! What came back of the actors that go on, when some have stopped: asked in the same order as by a survey, which is the
+//! case in which none has.
+
+use std::collections::BTreeMap;
+
+use relive::{Actor, ActorFailure, AskError, FailureCause, Halt, Handle, Message, Refused, Runtime};
+use serde::{Deserialize, Serialize};
+
+use super::actors::{Account, Audit, Peek, ShowAccount, ShowAudit, ShowSummary, Summary};
+use super::plan::{ACCOUNTS, AUDITS};
+use super::trial::{ECHO, LeftOut, ShowTrial, TRIERS, Trial};
+
+/// What came back of the actors that go on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Which store.
+    pub store: String,
+    /// Actors that have stopped, with why.
+    pub stopped: BTreeMap<String, String>,
+    /// Deliveries in quarantine.
+    pub left_out: Vec<LeftOut>,
+    /// Accounts, by key.
+    pub accounts: BTreeMap<u64, Account>,
+    /// Audits, by key.
+    pub audits: BTreeMap<u64, Audit>,
+    /// The summary.
+    pub summary: Option<Summary>,
+    /// What takes trials, by key; empty when they were not asked.
+    pub trials: BTreeMap<String, Trial>,
+}
+
+/// The replay of what an actor had handled has failed.
+pub const REPLAY: &str = "replay";
+/// An actor has failed on what an opening has found, and may have been handled.
+pub const UNDECIDED: &str = "undecided";
+
+/// Why an actor has stopped, in a word that tables count by, and its own words.
+#[must_use]
+pub fn reason(failure: &ActorFailure) -> String {
+    let cause = match failure.cause {
+        FailureCause::Replay => REPLAY,
+        FailureCause::Undecided => UNDECIDED,
+        _ => "other",
+    };
+    let halt = match &failure.halt {
+        Halt::Divergence(_) => "diverged",
+        Halt::Panicked { .. } => "panicked",
+        Halt::Corrupt { .. } => "damaged",
+        Halt::GivenUp { .. } => "gave-up",
+        _ => "other",
+    };
+    format!("{cause}/{halt} {failure}")
+}
+
+/// Deliveries in quarantine.
+#[must_use]
+pub fn left_out(runtime: &Runtime) -> Vec<LeftOut> {
+    runtime.quarantined().iter().map(|entry| LeftOut::from(&**entry)).collect()
+}
+
+/// Asks all actors, in the order of the messages between them, so that everything that was sent has come through when the
+/// last one answers. Nothing else may be sending meanwhile. An actor that says that it has stopped is noted; with
+/// `trials` those that take them are asked as well.
+///
+/// # Errors
+/// Any other refusal.
+pub async fn part(runtime: &Runtime, trials: bool) -> Result<Part, String> {
+    let mut found = Part { store: runtime.recovery().store.to_string(), ..Part::default() };
+    let stopped = &mut found.stopped;
+    // A question stands behind all that was in the mailbox, and is answered after what is sent because of that is in
+    // the mailboxes of others: so one round carries everything from the accounts to the summary and back.
+    for account in 0..ACCOUNTS {
+        ask::<Account, _>(runtime, &account.to_string(), Peek {}, stopped).await?;
+    }
+    for audit in 0..AUDITS {
+        ask::<Audit, _>(runtime, &audit.to_string(), Peek {}, stopped).await?;
+    }
+    found.summary = ask::<Summary, _>(runtime, "all", ShowSummary {}, stopped).await?;
+    for key in 0..ACCOUNTS {
+        let account = ask::<Account, _>(runtime, &key.to_string(), ShowAccount {}, stopped).await?;
+        found.accounts.extend(account.map(|account| (key, account)));
+    }
+    for key in 0..AUDITS {
+        let audit = ask::<Audit, _>(runtime, &key.to_string(), ShowAudit {}, stopped).await?;
+        found.audits.extend(audit.map(|audit| (key, audit)));
+    }
+    if trials {
+        for key in (0..TRIERS).map(|key| key.to_string()).chain([ECHO.to_owned()]) {
+            let trial = ask::<Trial, _>(runtime, &key, ShowTrial {}, stopped).await?;
+            found.trials.extend(trial.map(|trial| (key, trial)));
+        }
+    }
+    for failure in runtime.failed_actors() {
+        found.stopped.insert(failure.actor.to_string(), reason(&failure));
+    }
+    found.left_out = left_out(runtime);
+    Ok(found)
+}
+
+async fn ask<A: Handle<M>, M: Message>(
+    runtime: &Runtime,
+    key: &str,
+    message: M,
+    stopped: &mut BTreeMap<String, String>,
+) -> Result<Option<M::Reply>, String> {
+    let actor = runtime.actor::<A>(key).map_err(|error| format!("{}/{key}: {error}", A::KIND))?;
+    match actor.ask(message).await {
+        Ok(reply) => Ok(Some(reply)),
+        Err(error) => match error.reason() {
+            Some(Refused::Actor(failure)) => {
+                stopped.insert(failure.actor.to_string(), reason(failure));
+                Ok(None)
+            }
+            _ => Err(asked::<A, M>(&error)),
+        },
+    }
+}
+
+fn asked<A: Actor, M: Message>(error: &AskError<M>) -> String {
+    format!("{} was asked: {error}", A::KIND)
+}
