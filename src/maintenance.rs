@@ -39,6 +39,8 @@ pub(crate) async fn maintain(core: Arc<Core>) {
             look_after_actors(&core);
         }
         if trim(&core).await.is_err() {
+            // Somebody is about to end everything, and says why.
+            core.stopped().await;
             return;
         }
         if std::mem::replace(&mut start, retained.start()) < retained.start() {
