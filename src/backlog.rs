@@ -75,6 +75,14 @@ impl Backlog {
         }
     }
 
+    /// Who sent the delivery that was put back last.
+    pub(crate) fn first_sender(&self) -> Option<&Sender> {
+        match self.entries.front() {
+            Some(Entry::One(envelope)) => Some(&envelope.delivery.sender),
+            _ => None,
+        }
+    }
+
     /// Takes the next delivery.
     pub(crate) fn pop(&mut self) -> Option<Envelope> {
         let front = self.entries.front_mut()?;

@@ -379,6 +379,12 @@ fn go_on(core: &Arc<Core>, slots: &[Arc<Slot>]) -> usize {
         core.slots.insert(slot.id.clone(), Arc::clone(slot));
     }
     let mut wakes = Vec::new();
+    let owed = slots.iter().flat_map(|slot| {
+        let last = slot.owed().into_iter().map(|outgoing| ((slot.id.clone(), outgoing.to), outgoing.ssn));
+        last.collect::<Vec<_>>()
+    });
+    // In order within each channel, so that the last one stays.
+    let _ = core.found_owed.set(owed.collect());
     for slot in slots {
         for outgoing in slot.owed() {
             wakes.extend(deliver(core, slot, outgoing));

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use dashmap::DashMap;
 use relive_replay::Kind;
-use relive_storage::{ActorId, Store, StoreError, StoreId};
+use relive_storage::record::Sender;
+use relive_storage::{ActorId, Ssn, Store, StoreError, StoreId};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
@@ -40,6 +41,8 @@ pub(crate) struct Core {
     pub(crate) needs: Arc<Needs>,
     pub(crate) stored: Arc<Stored>,
     pub(crate) replayers: Replayers,
+    /// The last message that each actor owed each receiver when the store was opened: sent in a life before.
+    pub(crate) found_owed: OnceLock<BTreeMap<(ActorId, ActorId), Ssn>>,
     pub(crate) tokio: Handle,
     /// Gone once the runtime is shut down, so that forgotten references do not keep the store open.
     store: RwLock<Option<Arc<dyn Store>>>,
@@ -79,6 +82,7 @@ impl Core {
             needs,
             stored,
             replayers,
+            found_owed: OnceLock::new(),
             tokio: Handle::current(),
             store: RwLock::new(Some(store)),
             closing: AtomicBool::new(false),
@@ -103,6 +107,13 @@ impl Core {
                 Arc::new(Slot::new(id.clone(), Arc::clone(kind), Arc::clone(&self.needs)))
             }),
         ))
+    }
+
+    /// Whether a message was sent in a life before, and owed when the store was opened.
+    pub(crate) fn was_found(&self, receiver: &ActorId, sender: &Sender) -> bool {
+        let Sender::Actor { id, ssn } = sender else { return false };
+        let found = self.found_owed.get().filter(|found| !found.is_empty());
+        found.is_some_and(|found| found.get(&(id.clone(), receiver.clone())).is_some_and(|last| ssn <= last))
     }
 
     /// All slots as they are now.

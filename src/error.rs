@@ -116,8 +116,9 @@ pub enum FailureCause {
     /// What it had certainly handled could not be replayed, by this code or in these surroundings. It is never left out
     /// or tried under new keys: the next opening with code that can replay it goes on as if nothing had been.
     Replay,
-    /// It failed on a delivery that an opening found, and of which the log does not tell whether it was handled before: it
-    /// may have been answered. So it is not left out: the next opening tries it again.
+    /// It failed on a delivery that an opening found, logged or owed: of which the log does not tell whether it was handled
+    /// before, or that was sent in a life before. It may have been answered, so it is not left out: the next opening tries
+    /// it again.
     Undecided,
     /// It failed on a delivery that was never handled, and is not to leave it out, by its policy or because its
     /// quarantine is full. The next opening tries it again.

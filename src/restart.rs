@@ -37,7 +37,10 @@ pub(crate) async fn restart(
 ) -> Option<Box<Active>> {
     let mut tried = halted.tried;
     let rsn = halt.rsn();
-    let undecided = halted.suspects.as_ref().is_some_and(|suspects| suspects.may_have_handled(rsn, &halt));
+    // What was acknowledged in a life before is not left out in this one, which may run other code.
+    let is_found = halted.suspects.as_ref().is_some_and(|suspects| suspects.may_have_handled(rsn, &halt));
+    let was_owed = halted.backlog.first_sender().is_some_and(|sender| core.was_found(&slot.id, sender));
+    let undecided = is_found || was_owed;
     let mut condemned = None;
     match judge(&core.config.restarts, &mut tried, &halt, !undecided) {
         Verdict::Retry { after } => {

@@ -1,7 +1,7 @@
 //! Class 27: what was handled is replayed by other code, or in other surroundings. Whatever these make of it, nothing that
 //! was acknowledged changes: an actor stops, alone and visibly, and whoever can handle it goes on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -95,8 +95,13 @@ impl Message for Sent {
     type Reply = ();
 }
 
+/// Whether five cents are more than a till takes.
+static SENT_PANICS: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
 impl<const V: u8> Handle<Sent> for Till<V> {
     async fn handle(&mut self, message: Sent, _cx: &mut Context<'_>) {
+        let panics = message.0 == 5 && !SENT_PANICS.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        assert!(!panics, "this code takes no such message");
         self.sum += message.0;
     }
 }
@@ -447,5 +452,40 @@ async fn class_27_a_checkpoint_that_the_code_can_not_read_is_told_at_opening() {
     }
     let runtime = open::<GOOD>(&path).await;
     assert_eq!(sum::<GOOD>(&runtime, "alice").await, 5);
+    runtime.shutdown().await.unwrap();
+}
+
+/// A message that was owed when the store was opened was sent in a life before: code that can't handle it must not leave it
+/// out either.
+#[tokio::test(flavor = "multi_thread")]
+async fn class_27_what_was_owed_is_not_left_out_by_code_that_can_not_handle_it() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("store");
+    let runtime = open::<GOOD>(&path).await;
+    // The receiver is stopped in this life, so that what is sent to it stays owed.
+    let test = "class_27_what_was_owed_is_not_left_out";
+    let receiver = till::<GOOD>(&runtime, "receiver");
+    receiver.ask(NeedsSetting { test: test.to_owned() }).await.unwrap();
+    set(test, false);
+    receiver.ask(Charge { test: test.to_owned(), fails: 1 }).await.unwrap_err();
+    till::<GOOD>(&runtime, "alice").ask(Pass { cents: 5 }).await.unwrap();
+    runtime.shutdown().await.unwrap();
+    set(test, true);
+    // Here it is delivered for the first time, and the receiver can't take it.
+    let panics = SENT_PANICS.lock().unwrap_or_else(PoisonError::into_inner).insert("on".to_owned());
+    assert!(panics);
+    for _ in 0..2 {
+        let runtime = open::<GOOD>(&path).await;
+        while runtime.failed_actors().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(runtime.failed_actors()[0].cause, FailureCause::Undecided);
+        assert!(runtime.quarantined().is_empty());
+        runtime.crash().await;
+    }
+    SENT_PANICS.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    let runtime = open::<GOOD>(&path).await;
+    while sum::<GOOD>(&runtime, "receiver").await != 505 {}
+    assert!(runtime.failed_actors().is_empty() && runtime.quarantined().is_empty());
     runtime.shutdown().await.unwrap();
 }
