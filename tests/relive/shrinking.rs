@@ -215,12 +215,11 @@ async fn a_recovered_log_is_cut_in_parts() {
     runtime.shutdown().await.unwrap();
 }
 
-/// An idle actor leaves memory, with its checkpoint stable, and comes back by its next message. The clock is tokio's
-/// paused one, which jumps whenever nothing else is to be done.
-#[tokio::test(start_paused = true)]
+/// An idle actor leaves memory, with its checkpoint stable, and comes back by its next message.
+#[tokio::test]
 async fn idle_actors_leave_memory_and_come_back() {
     let store = MemoryStore::new();
-    let idle = Duration::from_secs(60);
+    let idle = Duration::from_millis(100);
     let runtime = builder().passivate_after(idle).open_on(Arc::new(store.clone())).await.unwrap();
     for key in 0..50 {
         account(&runtime, &key.to_string()).ask(Deposit { cents: key }).await.unwrap();

@@ -156,6 +156,17 @@ pub(crate) fn run_all(cases: &[Case]) {
     for_all(cases, |tokio, case| drop(run_case(tokio, case)));
 }
 
+/// Runs all cases, with openings in between by code that can do nothing.
+pub(crate) fn run_all_with_relapses(cases: &[Case]) {
+    for_all(cases, |tokio, case| {
+        let mut run = Run::new(case);
+        run.relapses = true;
+        if let Err(what) = judge_run(tokio, case, run) {
+            panic!("{what}\n{case}, with relapses");
+        }
+    });
+}
+
 pub(crate) fn run_case(tokio: &tokio::runtime::Runtime, case: &Case) -> Done {
     match judge(tokio, case, None) {
         Ok(done) => done,
@@ -169,6 +180,10 @@ pub(crate) fn run_case(tokio: &tokio::runtime::Runtime, case: &Case) -> Done {
 pub(crate) fn judge(tokio: &tokio::runtime::Runtime, case: &Case, lie: Option<Lie>) -> Result<Done, String> {
     let mut run = Run::new(case);
     run.lie = lie;
+    judge_run(tokio, case, run)
+}
+
+fn judge_run(tokio: &tokio::runtime::Runtime, case: &Case, mut run: Run) -> Result<Done, String> {
     let outcome = tokio.block_on(async { tokio::time::timeout(CASE_MAX, go_through(&mut run, case)).await });
     let outcome = outcome.unwrap_or_else(|_| Err(format!("it took more than {CASE_MAX:?}")));
     let trace = run.disk.trace();
@@ -191,6 +206,11 @@ async fn go_through(run: &mut Run, case: &Case) -> Result<usize, String> {
     for point in points {
         expect(run.recover().await, Some(point))?;
         run.crash(Unsynced::Dropped).await;
+    }
+    if run.relapses {
+        for _ in 0..2 {
+            expect(run.relapse().await, None)?;
+        }
     }
     expect(run.recover().await, None)?;
     if case.word.len() <= GOES_ON_MAX && case.points.len() == 1 {

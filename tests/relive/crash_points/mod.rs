@@ -23,7 +23,10 @@ mod words;
 
 use std::time::Instant;
 
-use cases::{Counted, all_words, cases_of, cases_of_recoveries, dry_run, one_thread, run_all, run_case};
+use cases::{
+    Counted, all_words, cases_of, cases_of_recoveries, dry_run, one_thread, run_all, run_all_with_relapses,
+    run_case,
+};
 use words::{Case, words};
 
 /// Invariants: log-before-handle, no-orphan, prefix, one-step, exactly-once inside, checkpoint-covers-log. The counts
@@ -36,6 +39,16 @@ fn every_call_of_every_small_run() {
     assert_eq!(counted, Counted { words: 950, calls: 5054, cases: 16953 });
     run_all(&cases);
     println!("done in {:?}", began.elapsed());
+}
+
+/// Class 27: after each crash of the runs of up to two operations code that can handle nothing opens the store, twice,
+/// before the code that can: nothing that was acknowledged has changed, no effect has another key, nothing is left out.
+#[test]
+fn class_27_code_that_can_do_nothing_in_between_changes_nothing() {
+    let (cases, counted) = cases_of(&all_words(2));
+    println!("{counted:?}");
+    assert!(counted.cases > 1_000);
+    run_all_with_relapses(&cases);
 }
 
 /// The recovery from each crash of the runs of up to one operation loses the power too, at each of its calls.

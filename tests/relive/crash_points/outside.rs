@@ -182,3 +182,45 @@ pub(crate) fn builder() -> Builder {
     });
     kinds.restarts(RestartPolicy::default().backoff(std::time::Duration::ZERO))
 }
+
+/// The actor under code that can do nothing.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+struct Unable(Node);
+
+impl Actor for Unable {
+    const KIND: &'static str = Node::KIND;
+
+    fn create(_key: &str) -> Self {
+        Self(Node::default())
+    }
+}
+
+macro_rules! unable {
+    ($($message:ty)*) => {$(
+        impl Handle<$message> for Unable {
+            async fn handle(
+                &mut self,
+                _message: $message,
+                _cx: &mut Context<'_>,
+            ) -> <$message as Message>::Reply {
+                std::panic::resume_unwind(Box::new(Bomb))
+            }
+        }
+    )*};
+}
+
+unable! { Tell Pass Take Charge Stumble Look }
+
+/// A runtime whose code can handle none of the messages.
+pub(crate) fn unable_builder() -> Builder {
+    let kinds = Runtime::builder().actor::<Unable>(|node| {
+        node.handles::<Tell>()
+            .handles::<Pass>()
+            .handles::<Take>()
+            .handles::<Charge>()
+            .handles::<Stumble>()
+            .handles::<Look>()
+    });
+    kinds.restarts(RestartPolicy::default().tries(1).backoff(std::time::Duration::ZERO))
+}

@@ -12,7 +12,7 @@ use relive::storage::{CheckpointStore, Generation, Log};
 use relive::{ActorId, ActorRef, Runtime};
 
 use super::expected::Expected;
-use super::outside::{Charge, Look, Node, Pass, RunNumber, Stumble, Tell, builder};
+use super::outside::{Charge, Look, Node, Pass, RunNumber, Stumble, Tell, builder, unable_builder};
 use super::words::{At, Case, Op, Who};
 
 /// Why a run does not go on.
@@ -30,6 +30,8 @@ pub(crate) struct Run {
     pub(crate) back: usize,
     /// What the device does wrong while the operations are done.
     pub(crate) lie: Option<Lie>,
+    /// After each loss of power code that can do nothing opens the store first.
+    pub(crate) relapses: bool,
     expected: Expected,
     runtime: Option<Runtime>,
     number: RunNumber,
@@ -47,6 +49,7 @@ impl Run {
             disk,
             back: 0,
             lie: None,
+            relapses: false,
             expected: Expected::default(),
             runtime: None,
             number: RunNumber::new(),
@@ -181,6 +184,25 @@ impl Run {
         self.expected.crashes += 1;
         if let Some(runtime) = self.runtime.take() {
             runtime.crash().await;
+        }
+    }
+
+    /// Opens the store with code that can handle nothing, and ends that by a crash. Whatever it makes of what is there, it
+    /// leaves nothing out.
+    pub(crate) async fn relapse(&mut self) -> Result<(), End> {
+        let opened = unable_builder().open_on(Arc::new(self.disk.open())).await;
+        let runtime = opened.map_err(|error| self.ended(&error))?;
+        self.expected.epoch = runtime.recovery().epoch.get();
+        // What it found is tried now.
+        for _ in 0..50 {
+            std::thread::yield_now();
+            tokio::task::yield_now().await;
+        }
+        let quarantined = runtime.quarantined();
+        runtime.crash().await;
+        match quarantined.first() {
+            Some(entry) => Err(End::Broken(format!("left out by code that can do nothing: {entry:?}"))),
+            None => Ok(()),
         }
     }
 
