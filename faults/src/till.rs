@@ -7,9 +7,9 @@ use relive::{ActorRef, Producer, ProducerReceipt, Receipted, Refused, Runtime, S
 
 use crate::worker::{Sabotage, WorkerArguments};
 use crate::workload::Line;
-use crate::workload::actors::{Account, Peek, Post};
+use crate::workload::actors::{Account, Audit, Peek, Post};
 use crate::workload::part::reason;
-use crate::workload::plan::{ACCOUNTS, PRODUCER, Plan, account_of, share};
+use crate::workload::plan::{ACCOUNTS, AUDITS, PRODUCER, Plan, account_of, share};
 
 /// Sends the numbered messages, with some of them on their way at once.
 pub(crate) struct Till {
@@ -100,6 +100,31 @@ impl Till {
                 None => Err(format!("ask {id}: {error}")),
             },
         }
+    }
+
+    /// Has all messages up to this one handled by accounts and audits, and that told to the log: each actor is asked twice, and
+    /// the second question stands in the log behind what was done before the first was answered.
+    pub(crate) async fn cover(&mut self, runtime: &Runtime, number: u64) -> Result<(), String> {
+        self.finish().await?;
+        for _ in 0..2 {
+            for account in 0..ACCOUNTS {
+                self.ask(account).await?;
+            }
+            for audit in 0..AUDITS {
+                let audit = runtime.actor::<Audit>(&audit.to_string()).map_err(|error| error.to_string())?;
+                match audit.ask(Peek {}).await {
+                    Ok(_) => {}
+                    Err(error) => match error.reason().and_then(|reason| stopped(self.may_stop, reason)) {
+                        Some(_) => return Ok(()),
+                        None => return Err(format!("ask {}: {error}", audit.id())),
+                    },
+                }
+            }
+        }
+        if !self.stopped.contains(&true) {
+            say(&Line::Covered(number));
+        }
+        Ok(())
     }
 
     /// An account that has stopped is left alone from now on, where that may be.

@@ -257,6 +257,9 @@ async fn work(arguments: &WorkerArguments) -> Result<(), String> {
         if number % TRY_EVERY == 0 {
             tries.next(&runtime).await?;
         }
+        if arguments.trials_from.is_some() && number % COVER_EVERY == 0 {
+            till.cover(&runtime, number).await?;
+        }
     }
     till.finish().await?;
     if may_stop {
@@ -274,6 +277,9 @@ async fn look(arguments: &WorkerArguments, runtime: &Runtime, may_stop: bool) ->
     }
     Ok(())
 }
+
+/// After how many messages the log is told that they were handled, where there are trials.
+const COVER_EVERY: u64 = 20;
 
 /// After how many messages there is a trial.
 const TRY_EVERY: u64 = 6;

@@ -113,6 +113,7 @@ impl Course for Versions {
             }
             Line::LeftOut(entries) => self.fates.quarantine(entries, true, &self.stopped)?,
             Line::Stopped { actor, why } => self.stops(actor, why)?,
+            Line::Covered(number) => self.covered = self.covered.max(*number),
             Line::Try(number) => {
                 trials.sent += 1;
                 self.fates.send(*number, &self.version);

@@ -123,9 +123,9 @@ pub enum Violation {
         /// Which effect of which message.
         what: String,
         /// What it came under first.
-        first: EffectKey,
+        first: Box<EffectKey>,
         /// What else it came under.
-        second: EffectKey,
+        second: Box<EffectKey>,
     },
     /// An effect is not what the life of its actor says.
     #[error("effects once: {key} has {what} {found:016x}, by the life of its actor it is {expected:016x}")]
@@ -285,7 +285,7 @@ pub fn ledger(effects: &Effects, store: &str) -> Result<(), Violation> {
             return Err(Violation::EffectTwice { key: key.clone(), first, second });
         }
         if let Some(first) = keys.insert(&effect.what, key) {
-            let (what, first, second) = (effect.what.clone(), first.clone(), key.clone());
+            let (what, first, second) = (effect.what.clone(), Box::new(first.clone()), Box::new(key.clone()));
             return Err(Violation::EffectUnderTwoKeys { what, first, second });
         }
     }

@@ -11,6 +11,7 @@
 //! | `part JSON` | what came back of the actors that go on |
 //! | `left-out JSON` | what is in quarantine right after the opening |
 //! | `stopped ACTOR WHY` | an actor says that it has stopped |
+//! | `covered N` | all messages up to N were handled, and the log tells so and what they did |
 //! | `try N` | trial N is about to be sent |
 //! | `tried N handled ANSWER`, `tried N left-out` | what came of it; without this line nothing is known |
 //! | `discharge N retry`, `discharge N drop` | trial N is about to be taken out of quarantine |
@@ -70,6 +71,8 @@ pub enum Line {
         /// Why.
         why: String,
     },
+    /// All messages up to this one were handled, and the log tells so and what they did.
+    Covered(u64),
     /// A trial is about to be sent.
     Try(u64),
     /// What came of a trial.
@@ -114,6 +117,7 @@ impl fmt::Display for Line {
             Self::Part(part) => write!(f, "part {}", json(&**part)?),
             Self::LeftOut(entries) => write!(f, "left-out {}", json(entries)?),
             Self::Stopped { actor, why } => write!(f, "stopped {actor} {}", why.replace('\n', " ")),
+            Self::Covered(number) => write!(f, "covered {number}"),
             Self::Try(number) => write!(f, "try {number}"),
             Self::Tried { number, answer: Some(answer) } => write!(f, "tried {number} handled {answer}"),
             Self::Tried { number, answer: None } => write!(f, "tried {number} left-out"),
@@ -171,6 +175,7 @@ fn parse(word: &str, rest: &str) -> Option<Line> {
             let (actor, why) = rest.split_once(' ')?;
             Line::Stopped { actor: actor.to_owned(), why: why.to_owned() }
         }
+        "covered" => Line::Covered(rest.parse().ok()?),
         "try" => Line::Try(rest.parse().ok()?),
         "tried" => {
             let number = words.next()?.parse().ok()?;
@@ -211,6 +216,7 @@ mod tests {
             Line::Part(Box::default()),
             Line::LeftOut(vec![LeftOut::default()]),
             Line::Stopped { actor: "account/3".to_owned(), why: "diverged at 3".to_owned() },
+            Line::Covered(40),
             Line::Try(3),
             Line::Tried { number: 3, answer: Some(7) },
             Line::Tried { number: 3, answer: None },

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use relive::{Actor, ActorFailure, AskError, FailureCause, Halt, Handle, Message, Refused, Runtime};
+use relive::{Actor, ActorFailure, AskError, FailureCause, Handle, Message, Refused, Runtime};
 use serde::{Deserialize, Serialize};
 
 use super::actors::{Account, Audit, Peek, ShowAccount, ShowAudit, ShowSummary, Summary};
@@ -42,13 +42,8 @@ pub fn reason(failure: &ActorFailure) -> String {
         FailureCause::Undecided => UNDECIDED,
         _ => "other",
     };
-    let halt = match &failure.halt {
-        Halt::Divergence(_) => "diverged",
-        Halt::Panicked { .. } => "panicked",
-        Halt::Corrupt { .. } => "damaged",
-        Halt::GivenUp { .. } => "gave-up",
-        _ => "other",
-    };
+    let halt = format!("{:?}", failure.halt);
+    let halt = halt.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
     format!("{cause}/{halt} {failure}")
 }
 
