@@ -183,7 +183,7 @@ const GIVEN: Duration = Duration::from_millis(2);
 
 /// Takes too long; some have been done by then, some never are.
 async fn slow(key: String, payload: u64, number: u64) -> u64 {
-    let late = number % 2 == 0;
+    let late = number.is_multiple_of(2);
     if late {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
