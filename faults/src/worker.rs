@@ -13,7 +13,7 @@ use crate::till::{Till, say};
 use crate::tries::Tries;
 use crate::workload::actors::builder;
 use crate::workload::outside::{self, Outside};
-use crate::workload::part::{left_out, part, reason};
+use crate::workload::part::{LEFT_ALONE, left_out, part, reason};
 use crate::workload::plan::ACCOUNTS;
 use crate::workload::survey::survey;
 use crate::workload::{Line, Version, from_start, version};
@@ -188,7 +188,7 @@ pub fn verify(arguments: &VerifyArguments) -> Result<(), String> {
         let found = survey(&runtime, arguments.store.trials).await?;
         say(&Line::Survey(Box::new(found.clone())));
         runtime.shutdown().await.map_err(|error| error.to_string())?;
-        if arguments.replay_from_start {
+        if arguments.replay_from_start && found.failed.is_empty() {
             let deliveries = from_start::replay(&arguments.store.store, &found)?;
             say(&Line::Replayed { deliveries });
         }
@@ -234,13 +234,12 @@ async fn work(arguments: &WorkerArguments) -> Result<(), String> {
     let runtime = open(&arguments.store).await?;
     let report = runtime.recovery();
     say(&Line::Opened { epoch: report.epoch.get(), replayed: report.replayed });
-    let may_stop = arguments.version.as_ref().is_some_and(|version| !version.is_good());
-    if may_stop {
-        let failed = runtime.failed_actors();
-        failed.iter().for_each(|failure| {
-            say(&Line::Stopped { actor: failure.actor.to_string(), why: reason(failure) });
-        });
-    }
+    let stopped: Vec<(String, String)> =
+        runtime.failed_actors().iter().map(|failure| (failure.actor.to_string(), reason(failure))).collect();
+    // After kills in replays an actor may be left alone once, whatever the version.
+    let left_alone = stopped.iter().any(|(_, why)| why.starts_with(LEFT_ALONE));
+    let may_stop = left_alone || arguments.version.as_ref().is_some_and(|version| !version.is_good());
+    stopped.into_iter().for_each(|(actor, why)| say(&Line::Stopped { actor, why }));
     if arguments.trials_from.is_some() {
         say(&Line::LeftOut(left_out(&runtime)));
     }

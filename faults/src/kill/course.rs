@@ -2,7 +2,8 @@
 //! against what workers say beside the usual.
 
 use crate::random::Random;
-use crate::workload::{Line, Part, Plan, Survey, Witness};
+use crate::workload::part::LEFT_ALONE;
+use crate::workload::{Line, Outcome, Part, Survey, Witness};
 
 /// The campaign that does nothing but kill.
 #[derive(Clone, Copy, Debug)]
@@ -43,13 +44,21 @@ pub trait Course {
         Ok(())
     }
 
-    /// Judges what came back of the actors that go on.
+    /// An actor has stopped.
+    ///
+    /// # Errors
+    /// It must not, unless it is left alone because of the kills.
+    fn stops(&mut self, actor: &str, why: &str) -> Result<(), String> {
+        if why.starts_with(LEFT_ALONE) { Ok(()) } else { Err(format!("{actor} has stopped: {why}")) }
+    }
+
+    /// Judges what came back of the actors that go on, beside the usual.
     ///
     /// # Errors
     /// A broken promise.
-    fn part_came_back(&mut self, plan: &Plan, witness: &mut Witness, part: &Part) -> Result<(), String> {
-        let _ = (plan, witness, part);
-        Err("nobody asked for a part".to_owned())
+    fn part_came_back(&mut self, part: &Part, outcome: &Outcome) -> Result<(), String> {
+        let _ = (part, outcome);
+        Ok(())
     }
 
     /// Judges what came back, beside the usual.

@@ -1,5 +1,7 @@
 //! The life of one store through many deaths of its workers, and what is held against each that comes after.
 
+mod ending;
+
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
@@ -13,8 +15,9 @@ use crate::ledger;
 use crate::process::Process;
 use crate::random::Random;
 use crate::worker::{Sabotage, Tier};
+use crate::workload::part::LEFT_ALONE;
 use crate::workload::plan::{ACCOUNTS, share};
-use crate::workload::{Line, Plan, Survey, Witness, judge};
+use crate::workload::{Line, Plan, Survey, Witness, judge, judge_part};
 
 /// How a store and its workers are set up.
 #[derive(Clone, Debug)]
@@ -55,6 +58,8 @@ pub struct Life<'c> {
     sent: bool,
     /// What the last worker died in.
     before: Option<Phase>,
+    /// Whether it was killed.
+    killed: bool,
     /// How it was to die.
     fault: String,
     log_bytes: u64,
@@ -112,6 +117,7 @@ impl<'c> Life<'c> {
             recovered: vec![0; usize::try_from(ACCOUNTS).unwrap_or_default()],
             sent: false,
             before: None,
+            killed: false,
             fault: "nothing".to_owned(),
         })
     }
@@ -154,6 +160,7 @@ impl<'c> Life<'c> {
         let closed = ended.map_err(|Broken { what, .. }| Broken { what, errors: errors.clone() })?;
         self.witness.epoch = self.epoch;
         self.course.ended(closed && status.success());
+        self.killed = status.signal() == Some(9);
         match status.signal() {
             Some(9) => {
                 *table.kills.entry(fault.phase).or_default() += 1;
@@ -166,51 +173,6 @@ impl<'c> Life<'c> {
             _ => return Err(Broken { what: format!("the worker ended by itself: {status}"), errors }),
         }
         self.fault = format!("{fault}{}", self.course.present());
-        Ok(())
-    }
-
-    /// Opens the store twice more without killing anybody, and judges it.
-    ///
-    /// # Errors
-    /// A broken promise.
-    pub fn end(mut self, table: &mut Table) -> Result<(), Broken> {
-        for _ in 0..2 {
-            self.mark_effects()?;
-            let mut command = Command::new(&self.setup.program);
-            command.arg("verify");
-            self.with_store(&mut command);
-            if self.log_bytes == NEVER_CUT {
-                command.arg("--replay-from-start");
-            }
-            let process = Process::start(&mut command)?;
-            let mut heard = Ok(());
-            let mut surveyed = false;
-            while let Some(line) = process.line("verifying")? {
-                match line.parse().map_err(broken)? {
-                    Line::Survey(survey) => {
-                        surveyed = true;
-                        heard = heard.and(self.came_back(&survey, table));
-                        self.epoch = survey.epoch;
-                        self.witness.epoch = survey.epoch;
-                    }
-                    Line::Replayed { deliveries } => {
-                        table.replayed_from_start += 1;
-                        table.replayed += deliveries;
-                    }
-                    other => return Err(broken(format!("verify said {other}"))),
-                }
-            }
-            let (status, errors) = process.end()?;
-            heard.map_err(|Broken { what, .. }| Broken { what, errors: errors.clone() })?;
-            if !status.success() || !surveyed {
-                return Err(Broken { what: format!("verify ended with {status}"), errors });
-            }
-        }
-        for effect in self.witness.effects.iter().flat_map(|effects| effects.values()) {
-            table.effects += 1;
-            table.effects_repeated += effect.times - 1;
-        }
-        self.effects.kill();
         Ok(())
     }
 
@@ -244,9 +206,16 @@ impl<'c> Life<'c> {
                 }
                 Line::Survey(survey) => self.came_back(&survey, table)?,
                 Line::Part(part) => {
+                    part.stopped.iter().try_for_each(|(actor, why)| self.stops(actor, why))?;
                     self.read_effects()?;
-                    self.course.part_came_back(&self.plan, &mut self.witness, &part).map_err(broken)?;
+                    let outcome = judge_part(&self.plan, &self.witness, &part).map_err(broken)?;
+                    self.course.part_came_back(&part, &outcome).map_err(broken)?;
+                    part.journals().for_each(|(actor, life)| self.witness.remember_life(&actor, life));
                     doing = "working, or ending";
+                }
+                Line::Stopped { actor, why } => {
+                    table.left_alone += u64::from(why.starts_with(LEFT_ALONE));
+                    self.stops(&actor, &why)?;
                 }
                 Line::Send(_) => self.sent = true,
                 Line::Ack { .. } => {
@@ -263,6 +232,15 @@ impl<'c> Life<'c> {
             }
         }
         Ok(closed)
+    }
+
+    /// An actor has stopped. One that is left alone because a process ended in its replay is so for one opening, after a
+    /// kill.
+    fn stops(&mut self, actor: &str, why: &str) -> Result<(), Broken> {
+        if why.starts_with(LEFT_ALONE) && !self.killed {
+            return Err(broken(format!("{actor} is left alone after nobody was killed: {why}")));
+        }
+        self.course.stops(actor, why).map_err(broken)
     }
 
     /// Judges what came back.

@@ -49,6 +49,8 @@ pub struct Table {
     pub tails_cut: u64,
     /// Openings that went with care, because the one before had ended too early.
     pub with_care: u64,
+    /// Actors that were left alone for an opening, since a process was killed while they were replayed.
+    pub left_alone: u64,
     /// Deliveries that openings replayed.
     pub replayed: u64,
     /// What answers had shown, compared with what came back.
@@ -115,6 +117,7 @@ impl Table {
         row("unknown, did not come back", self.unknown_did_not)?;
         row("tails cut", self.tails_cut)?;
         row("openings with care", self.with_care)?;
+        row("actors left alone for one opening", self.left_alone)?;
         row("deliveries replayed", self.replayed)?;
         row("answers held against what came back", self.seen_again)?;
         row("effects", self.effects)?;

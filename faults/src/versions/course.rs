@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use super::Pretence;
 use super::draw::{Past, draw};
 use super::fates::Fates;
-use super::judge::{judge, may_stop};
 use super::table::Counts;
 use crate::kill::course::Course;
 use crate::random::Random;
+use crate::workload::part::{LEFT_ALONE, REPLAY, UNDECIDED};
 use crate::workload::plan::{ACCOUNTS, share};
 use crate::workload::version::Difference;
-use crate::workload::{Line, Part, Plan, Survey, Version, Witness};
+use crate::workload::{Line, Outcome, Part, Survey, Version, Witness};
 
 /// The versions of one campaign.
 #[derive(Debug)]
@@ -56,15 +56,6 @@ impl Versions {
             Some(Pretence::AllAreGood) => Version::default(),
             _ => self.version.clone(),
         }
-    }
-
-    fn stops(&mut self, actor: &str, why: &str) -> Result<(), String> {
-        may_stop(&self.taken_for(), actor, why)?;
-        if self.stopped.insert(actor.to_owned()) {
-            let word = why.split(' ').next().unwrap_or_default();
-            *self.counts.stopped.entry(word.to_owned()).or_default() += 1;
-        }
-        Ok(())
     }
 }
 
@@ -112,7 +103,6 @@ impl Course for Versions {
                 }
             }
             Line::LeftOut(entries) => self.fates.quarantine(entries, true, &self.stopped)?,
-            Line::Stopped { actor, why } => self.stops(actor, why)?,
             Line::Covered(number) => self.covered = self.covered.max(*number),
             Line::Try(number) => {
                 trials.sent += 1;
@@ -133,21 +123,26 @@ impl Course for Versions {
         Ok(())
     }
 
-    fn part_came_back(&mut self, plan: &Plan, witness: &mut Witness, part: &Part) -> Result<(), String> {
-        for (actor, why) in &part.stopped {
-            self.stops(actor, why)?;
+    fn stops(&mut self, actor: &str, why: &str) -> Result<(), String> {
+        let version = self.taken_for();
+        let mut words = why.split([' ', '/']);
+        // A delivery that fails live is left out; and nothing is damaged, or unwinds.
+        let cause = words.next().is_some_and(|cause| [REPLAY, UNDECIDED].contains(&cause));
+        let may_stop = cause && version.may_stop(actor);
+        if !may_stop && !why.starts_with(LEFT_ALONE) {
+            return Err(format!("{actor} has stopped in a life with the version {version}: {why}"));
         }
+        if self.stopped.insert(actor.to_owned()) {
+            let word = why.split(' ').next().unwrap_or_default();
+            *self.counts.stopped.entry(word.to_owned()).or_default() += 1;
+        }
+        Ok(())
+    }
+
+    fn part_came_back(&mut self, part: &Part, outcome: &Outcome) -> Result<(), String> {
         self.fates.quarantine(&part.left_out, false, &self.stopped)?;
-        let outcome = judge(plan, witness, &self.taken_for(), part)?;
         self.counts.parts += 1;
         self.counts.seen_again += outcome.seen_again;
-        let accounts =
-            part.accounts.iter().map(|(key, account)| (format!("account/{key}"), &account.journal));
-        let audits = part.audits.iter().map(|(key, audit)| (format!("audit/{key}"), &audit.journal));
-        let summary = part.summary.iter().map(|summary| ("summary/all".to_owned(), &summary.journal));
-        for (actor, journal) in accounts.chain(audits).chain(summary) {
-            witness.remember_life(&actor, journal);
-        }
         Ok(())
     }
 

@@ -4,7 +4,6 @@
 pub mod course;
 pub mod draw;
 pub mod fates;
-pub mod judge;
 pub mod table;
 
 use std::path::{Path, PathBuf};

@@ -7,6 +7,7 @@ use relive::{Actor, ActorFailure, AskError, FailureCause, Handle, Message, Refus
 use serde::{Deserialize, Serialize};
 
 use super::actors::{Account, Audit, Peek, ShowAccount, ShowAudit, ShowSummary, Summary};
+use super::journal::Journal;
 use super::plan::{ACCOUNTS, AUDITS};
 use super::trial::{ECHO, LeftOut, ShowTrial, TRIERS, Trial};
 
@@ -29,10 +30,23 @@ pub struct Part {
     pub trials: BTreeMap<String, Trial>,
 }
 
+impl Part {
+    /// The lives of the actors that go on, by name.
+    pub fn journals(&self) -> impl Iterator<Item = (String, &Journal)> {
+        let accounts = self.accounts.iter().map(|(key, a)| (format!("account/{key}"), &a.journal));
+        let audits = self.audits.iter().map(|(key, a)| (format!("audit/{key}"), &a.journal));
+        let summary = self.summary.iter().map(|summary| ("summary/all".to_owned(), &summary.journal));
+        accounts.chain(audits).chain(summary)
+    }
+}
+
 /// The replay of what an actor had handled has failed.
 pub const REPLAY: &str = "replay";
 /// An actor has failed on what an opening has found, and may have been handled.
 pub const UNDECIDED: &str = "undecided";
+
+/// An actor is left alone for one opening, since a process has ended while it was replayed: a kill looks like that.
+pub const LEFT_ALONE: &str = "replay/ReplayEnded";
 
 /// Why an actor has stopped, in a word that tables count by, and its own words.
 #[must_use]

@@ -47,7 +47,7 @@ fn nothing_is_changed_by_any_version_power_loss() {
 
 /// What was pretended is found, and kept to be looked at.
 fn is_noticed(pretence: Pretence, promises: &[&str]) {
-    let table = run(120, 5, Tier::ProcessCrash, Some(pretence));
+    let table = run(90, 5, Tier::ProcessCrash, Some(pretence));
     let found =
         table.kills.violations.first().unwrap_or_else(|| panic!("{pretence} was not noticed: {table}"));
     assert!(promises.iter().any(|promise| found.what.contains(promise)), "{}", found.what);
@@ -64,5 +64,5 @@ fn an_actor_that_stops_under_good_code_is_noticed() {
 /// Teeth: state. Code that differs on messages that are new changes what comes of them.
 #[test]
 fn code_that_differs_on_new_messages_is_noticed() {
-    is_noticed(Pretence::DiffersOnNew, &["state:", "has stopped"]);
+    is_noticed(Pretence::DiffersOnNew, &["state:", "has stopped", "has failed"]);
 }

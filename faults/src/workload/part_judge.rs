@@ -1,19 +1,16 @@
 //! Holds what came back of the actors that go on, beside others that have stopped, against what was acknowledged and seen.
 
-use crate::workload::actors::Tally;
-use crate::workload::judge::{ledger, life, seen};
-use crate::workload::part::{REPLAY, UNDECIDED};
-use crate::workload::plan::{Plan, Steps, numbers, share};
-use crate::workload::{Outcome, Part, Version, Violation, Witness};
+use super::actors::Tally;
+use super::judge::{Outcome, Violation, ledger, life, seen};
+use super::part::Part;
+use super::plan::{Plan, Steps, numbers, share};
+use super::witness::Witness;
 
-/// Holds what came back in a life with some version against what was acknowledged and seen.
+/// Holds what came back of the actors that go on against what was acknowledged and seen.
 ///
 /// # Errors
 /// The first promise that was found broken.
-pub fn judge(plan: &Plan, witness: &Witness, version: &Version, part: &Part) -> Result<Outcome, String> {
-    for (actor, why) in &part.stopped {
-        may_stop(version, actor, why)?;
-    }
+pub fn judge_part(plan: &Plan, witness: &Witness, part: &Part) -> Result<Outcome, String> {
     let broken = |violation: Violation| violation.to_string();
     let mut outcome = Outcome::default();
     for (key, account) in &part.accounts {
@@ -49,19 +46,6 @@ pub fn judge(plan: &Plan, witness: &Witness, version: &Version, part: &Part) -> 
     }
     witness.effects.iter().try_for_each(|effects| ledger(effects, &part.store)).map_err(broken)?;
     Ok(outcome)
-}
-
-/// Whether an actor may have stopped in a life with this version.
-///
-/// # Errors
-/// It may not.
-pub fn may_stop(version: &Version, actor: &str, why: &str) -> Result<(), String> {
-    // A delivery that fails live is left out; and nothing is damaged, or unwinds.
-    let cause = why.split('/').next().unwrap_or_default();
-    if version.may_stop(actor) && [REPLAY, UNDECIDED].contains(&cause) {
-        return Ok(());
-    }
-    Err(format!("{actor} has stopped in a life with the version {version}: {why}"))
 }
 
 /// Holds that a tally is that of the first messages of an account that ask for something.
