@@ -180,7 +180,7 @@ impl Version {
         let panics =
             self.panics.map(|panics| if panics.setting { "lacks a setting" } else { "panics on old" });
         let differs = self.differs.map(|differs| match differs.what {
-            Difference::State => "differs in state, after a shutdown",
+            Difference::State => "differs in state only",
             _ => "differs in effects",
         });
         let flags =

@@ -4,7 +4,10 @@ use std::path::Path;
 use std::process::Command;
 
 use relive_faults::process::Process;
-use relive_faults::workload::{Line, Outcome, Plan, Survey, Violation, Witness, judge};
+use relive_faults::workload::judge::ledger;
+use relive_faults::workload::{
+    Effect, EffectKey, Effects, Line, Outcome, Plan, Survey, Violation, Witness, judge,
+};
 
 const SEED: u64 = 5;
 const MESSAGES: u64 = 400;
@@ -93,4 +96,21 @@ fn what_is_whole_is_found_whole_and_each_lie_is_noticed() {
     assert!(matches!(missing, Violation::EffectMissing { .. }), "{missing}");
     let failed = with(&|_, survey| survey.failed.push("account/1 has failed".to_owned()));
     assert!(matches!(failed, Violation::Failed { .. }), "{failed}");
+}
+
+/// Teeth: effects once. The same effect of the same message under a second key, as after a delivery that was taken for a
+/// new one.
+#[test]
+fn one_effect_under_two_keys_is_noticed() {
+    let effects = |whats: [&str; 2]| {
+        let effect = |(what, rsn): (&str, u64)| {
+            let key = EffectKey::parse(&format!("ab/account/1/{rsn}/0")).unwrap();
+            (key, Effect { what: what.to_owned(), times: 1, ..Effect::default() })
+        };
+        whats.into_iter().zip(7..).map(effect).collect::<Effects>()
+    };
+    ledger(&effects(["account/1#31.0", "account/1#36.0"]), "ab").unwrap();
+    let twice = ledger(&effects(["account/1#31.0", "account/1#31.0"]), "ab").unwrap_err();
+    assert!(matches!(twice, Violation::EffectUnderTwoKeys { .. }), "{twice}");
+    assert!(twice.to_string().contains("account/1/7/0 and under ab/account/1/8/0"), "{twice}");
 }
