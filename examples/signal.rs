@@ -1,13 +1,15 @@
 //! A counter that shuts down on a signal: `cargo run --example signal`, then Ctrl-C. Run it again: it goes on.
 //!
-//! What serves requests, here a task, has a clone of the runtime; whoever gets the signal shuts it down.
+//! A task serves requests with a clone of the runtime; `main` waits for the signal, and shuts it down.
 
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use relive::{Actor, Context, Handle, Message, Runtime};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 
 #[derive(Serialize, Deserialize)]
 struct Counter {
@@ -45,6 +47,15 @@ async fn serve(runtime: Runtime) -> Result<(), Box<dyn std::error::Error + Send 
     }
 }
 
+/// Waits for Ctrl-C. With tokio's feature `signal` this is `tokio::signal::ctrl_c()`.
+async fn signal() -> Result<(), ctrlc::Error> {
+    let signalled = Arc::new(Notify::new());
+    let tell = Arc::clone(&signalled);
+    ctrlc::set_handler(move || tell.notify_one())?;
+    signalled.notified().await;
+    Ok(())
+}
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let directory = std::env::temp_dir().join("relive-signal-example");
@@ -52,7 +63,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         Runtime::builder().actor::<Counter>(|counter| counter.handles::<Add>()).open(&directory).await?;
     let serving = tokio::spawn(serve(runtime.clone()));
 
-    tokio::signal::ctrl_c().await?;
+    signal().await?;
     let report = runtime.shutdown().await?;
     println!("shut down; left to replay: {}", report.left.len());
 

@@ -87,7 +87,8 @@ impl Runtime {
     }
 
     /// The deliveries that their actors were to leave out because they kept failing, by actor and position: of all
-    /// actors, in memory or not. Each stays, through crashes and reopenings, until it is tried again or dropped.
+    /// actors that can be restored, in memory or not. Each stays, through crashes and reopenings, until it is tried again or
+    /// dropped.
     #[must_use]
     pub fn quarantined(&self) -> Vec<Arc<Quarantined>> {
         self.core.quarantine.all()
