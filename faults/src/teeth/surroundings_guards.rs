@@ -10,7 +10,7 @@ pub(super) const GUARDS: &[Guard] = &[
             find: "match judge(&core.config.restarts, &mut tried, &halt, !undecided) {",
             replace: "match judge(&core.config.restarts, &mut tried, &halt, true) {",
         }],
-        test: PROMISES.filter("versions::class_27_code_that_panics"),
+        test: PROMISES.filter("crash_points::class_27"),
     },
     Guard {
         name: "a sender whose code has changed is stopped, not the store",
@@ -19,7 +19,7 @@ pub(super) const GUARDS: &[Guard] = &[
             find: "                if !tried.contains(sender) {",
             replace: "                if true {",
         }],
-        test: PROMISES.filter("versions::class_27_code_that_sends"),
+        test: PROMISES.filter("versions::class_27_what_has_arrived"),
     },
     Guard {
         name: "a retry keeps its keys",
