@@ -301,11 +301,9 @@ impl Recovery<'_> {
             }
         }
         let diverged = self.check_channels(&restored, &tried)?;
-        for halt in diverged {
-            if let Halt::Divergence(divergence) = &halt
-                && let Some((slot, _)) = restored.remove(&divergence.actor)
-            {
-                failed.push(fail(&slot, FailureCause::Replay, halt));
+        for divergence in diverged {
+            if let Some((slot, _)) = restored.remove(&divergence.actor) {
+                failed.push(fail(&slot, FailureCause::Replay, divergence.into()));
             }
         }
         for (receiver, (_, active)) in &restored {
@@ -333,7 +331,11 @@ impl Recovery<'_> {
     /// Invariant: no-orphan. No receiver knows more of a channel than its sender has sent, or may still send in what it has
     /// ahead. A sender that replayed deliveries of which no record tells what they did has perhaps been given other code:
     /// then it is the one to stop, and what its receivers have is right.
-    fn check_channels(&self, restored: &Restored, tried: &BTreeSet<ActorId>) -> Result<Vec<Halt>, OpenError> {
+    fn check_channels(
+        &self,
+        restored: &Restored,
+        tried: &BTreeSet<ActorId>,
+    ) -> Result<Vec<Divergence>, OpenError> {
         let mut diverged = BTreeMap::new();
         for (receiver, (_, active)) in restored {
             for (sender, received) in active.instance.received_from() {
@@ -349,7 +351,7 @@ impl Recovery<'_> {
                 let expected = format!("{received} messages to {receiver}, which has them");
                 let rsn = sending.instance.handled();
                 let divergence = Divergence::new(sender.clone(), rsn, expected, sent.to_string());
-                diverged.insert(sender.clone(), Halt::from(divergence));
+                diverged.insert(sender.clone(), divergence);
             }
         }
         Ok(diverged.into_values().collect())

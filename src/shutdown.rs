@@ -54,16 +54,13 @@ pub(crate) async fn shut_down(core: &Arc<Core>) -> Result<ShutdownReport, Refuse
 /// Takes checkpoints until no actor has log after its newest one, or can't have one.
 async fn checkpoint_all(core: &Arc<Core>, limit: Duration) -> Vec<LeftForReplay> {
     let began = Instant::now();
-    let uncovered = || {
-        let mut uncovered = core.all_slots();
-        uncovered.retain(|slot| !slot.pins().is_covered());
-        uncovered.sort_unstable_by(|a, b| a.id.cmp(&b.id));
-        uncovered
-    };
     // What nobody waits for is in the log too, before anything is done beside it.
     let _ = within(limit, core.committer.stable(core.committer.end())).await;
+    let mut uncovered = core.all_slots();
+    uncovered.retain(|slot| !slot.pins().is_covered());
+    uncovered.sort_unstable_by(|a, b| a.id.cmp(&b.id));
     let mut left = Vec::new();
-    for slots in uncovered().chunks(CHECKPOINTS_ASKED_MAX) {
+    for slots in uncovered.chunks(CHECKPOINTS_ASKED_MAX) {
         let held = core.checkpointer.hold().await;
         let mut waiting = Vec::new();
         for slot in slots {
