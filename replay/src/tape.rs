@@ -76,6 +76,11 @@ impl Tape {
         for positioned in records {
             // A retry and the discharge of what it retries stand one after the other, in one frame.
             let delivered = before.take();
+            if let Some((rsn, what)) = refers_to(&positioned.record)
+                && rsn > self.last()
+            {
+                return Err(corrupt(rsn, format!("{what}, but the last delivery is {}", self.last())));
+            }
             match positioned.record {
                 Record::Delivery(delivery) if delivery.rsn <= self.after => {}
                 Record::Delivery(delivery) => {
@@ -89,9 +94,6 @@ impl Tape {
                 Record::Event(event) if event.rsn <= self.after => {}
                 Record::Event(event) => {
                     let rsn = event.rsn;
-                    if rsn > self.last() {
-                        return Err(corrupt(rsn, "it has an event before it is delivered".to_owned()));
-                    }
                     self.handled = self.handled.max(Rsn::new(rsn.get() - 1));
                     if self.events.insert((rsn, event.index), event).is_some() {
                         return Err(corrupt(rsn, "it has the same event twice".to_owned()));
@@ -115,10 +117,6 @@ impl Tape {
             Record::Quarantine(decision) => (decision.rsn, Some(decision)),
             _ => return Ok(()),
         };
-        let corrupt = |what: &str| Halt::Corrupt { actor: actor.clone(), rsn, what: what.to_owned() };
-        if rsn > self.last() {
-            return Err(corrupt("it is tried or left out before it is delivered"));
-        }
         if rsn <= self.after {
             return Ok(());
         }
@@ -129,7 +127,10 @@ impl Tape {
         self.handled = self.handled.max(rsn);
         match self.left_out.insert(rsn, decision) {
             None => Ok(()),
-            Some(_) => Err(corrupt("it is left out twice")),
+            Some(_) => {
+                let what = "it is left out twice".to_owned();
+                Err(Halt::Corrupt { actor: actor.clone(), rsn, what })
+            }
         }
     }
 
@@ -370,4 +371,16 @@ fn diverged(actor: &ActorId, rsn: Rsn, expected: String, found: String) -> Halt 
 
 fn describe(digest: Option<u64>) -> String {
     digest.map_or_else(|| "nothing".to_owned(), |digest| format!("effects with the digest {digest:016x}"))
+}
+
+/// The delivery that a record says something of, and what: it was delivered before.
+fn refers_to(record: &Record) -> Option<(Rsn, &'static str)> {
+    match record {
+        Record::Event(event) => Some((event.rsn, "it has an event")),
+        Record::CheckpointMark(mark) => Some((mark.rsn, "a checkpoint contains it")),
+        Record::Attempt(rsn) => Some((*rsn, "it was tried")),
+        Record::Quarantine(decision) => Some((decision.rsn, "it is left out")),
+        Record::Discharge(rsn) => Some((*rsn, "it is out of quarantine")),
+        _ => None,
+    }
 }

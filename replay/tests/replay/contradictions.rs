@@ -1,8 +1,8 @@
 //! Records that are damaged, and handlers that are not what they were: each is a typed error that says where.
 
 use relive_replay::{Halt, restore};
-use relive_storage::record::{Record, Sender};
-use relive_storage::{Frame, Rsn, Ssn};
+use relive_storage::record::{CheckpointMark, Event, Positioned, Quarantine, Record, Sender};
+use relive_storage::{CheckpointNumber, Frame, Rsn, Ssn};
 
 use crate::recorder::{Recorder, STORE, id, kind_as_recorded, replay, tape_of};
 use crate::till::{ADDS, AS_RECORDED, AWAITS, Add, DRAWS, Do, OMITS, RENAMES, SENDS_ANOTHER};
@@ -103,6 +103,35 @@ fn a_repeated_event_is_damage() {
     let mut frames = recorder.frames;
     frames.insert(at.unwrap() + 1, frames[at.unwrap()].clone());
     assert!(matches!(tape_of(&frames, Rsn::NONE), Err(Halt::Corrupt { .. })));
+}
+
+/// Invariant: prefix. What a record says of a delivery that never came is damage, whichever record says it: none is taken
+/// for a promise that the log ends later than it does.
+#[test]
+fn a_record_of_a_delivery_that_never_came_is_damage() {
+    let recorder = recorded();
+    let end = deliveries(&recorder.frames).len() as u64;
+    let said = |rsn| {
+        let reason = "it panicked".to_owned();
+        [
+            Record::Event(Event { rsn, index: 9, name: "charge".into(), outcome: bytes::Bytes::new() }),
+            Record::CheckpointMark(CheckpointMark { number: CheckpointNumber::new(1), rsn }),
+            Record::Attempt(rsn),
+            Record::Quarantine(Quarantine { rsn, tries: 1, reason }),
+            Record::Discharge(rsn),
+        ]
+    };
+    for (came, never) in said(Rsn::new(end)).into_iter().zip(said(Rsn::new(end + 1))) {
+        let with = |record| {
+            let mut frames = recorder.frames.clone();
+            let lsn = frames[0].records[0].lsn;
+            frames.last_mut().unwrap().records.push(Positioned { lsn, record });
+            tape_of(&frames, Rsn::NONE)
+        };
+        assert!(with(came.clone()).is_ok(), "{came:?}");
+        let halt = with(never.clone()).unwrap_err();
+        assert!(matches!(&halt, Halt::Corrupt { rsn, .. } if *rsn == Rsn::new(end + 1)), "{never:?}: {halt}");
+    }
 }
 
 /// Invariant: exactly-once inside. A message that was delivered before, under a new position, is damage too.
