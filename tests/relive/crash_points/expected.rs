@@ -15,6 +15,8 @@ enum Told {
     Unknown,
     /// It must not be there.
     Refused,
+    /// Nor this, which is in quarantine.
+    LeftOut,
 }
 
 /// What was asked for, and what was told.
@@ -45,9 +47,10 @@ impl Expected {
     }
 
     /// Whether an actor may go on by itself when it comes back: with a message that it owes, a side effect that is not on
-    /// record, or a delivery that it panicked on. Only the last operation can have been under way.
+    /// record, or a delivery that failed at first. Only the last operation can have been under way.
     pub(crate) fn may_have_more_to_do(&self) -> bool {
-        matches!(self.issued.last(), Some((Op::Pass(_) | Op::Charge(_) | Op::Stumble(_), ..)))
+        let more = |op: &Op| matches!(op, Op::Pass(_) | Op::Charge(_) | Op::Stumble(_) | Op::GiveUp(_));
+        self.issued.last().is_some_and(|(op, ..)| more(op))
     }
 
     /// The actors, one that was checkpointed before the other: it may be passive, and sent again what it has received
@@ -70,6 +73,11 @@ impl Expected {
     /// The last operation was refused.
     pub(crate) fn refused(&mut self) {
         self.tell(Told::Refused);
+    }
+
+    /// The last operation went into quarantine.
+    pub(crate) fn went_into_quarantine(&mut self) {
+        self.tell(Told::LeftOut);
     }
 
     fn tell(&mut self, told: Told) {
@@ -95,6 +103,20 @@ impl Expected {
             }
             _ => Err(format!("the actors have done {found:?}, expected {with:?} (unknown: {unknown:?})")),
         }
+    }
+
+    /// How many deliveries may be in quarantine: those that were told to be, and one that may be.
+    pub(crate) fn left_out(&self) -> std::ops::RangeInclusive<usize> {
+        let (mut told, mut unknown) = (0, 0);
+        for (op, _, is) in &self.issued {
+            match (op, is) {
+                (Op::GiveUp(_), Told::LeftOut) => told += 1,
+                // It came, and was found to be left out, or it never came.
+                (Op::GiveUp(_), Told::Refused) => unknown += 1,
+                _ => {}
+            }
+        }
+        told..=told + unknown
     }
 
     /// Compares the ledger with the operations: what was charged has its delivery on record, under each key there is one
@@ -142,7 +164,7 @@ impl Expected {
             let (there, reply) = match told {
                 Told::Acknowledged(reply) => (true, *reply),
                 Told::Unknown => (with, None),
-                Told::Refused => (false, None),
+                Told::Refused | Told::LeftOut => (false, None),
             };
             if !there {
                 continue;
@@ -161,6 +183,7 @@ impl Expected {
                     }),
                 ),
                 Op::Stumble(who) => did(*who, Wanted::Exactly(Entry::Stumbled(*id))),
+                Op::GiveUp(who) => did(*who, Wanted::Exactly(Entry::HeldOn(*id))),
                 Op::Checkpoint(_) | Op::Cut | Op::Reopen => {}
             }
         }

@@ -36,7 +36,7 @@ fn every_call_of_every_small_run() {
     let began = Instant::now();
     let (cases, counted) = cases_of(&all_words(3));
     println!("{counted:?}");
-    assert_eq!(counted, Counted { words: 950, calls: 5054, cases: 16953 });
+    assert_eq!(counted, Counted { words: 1485, calls: 8669, cases: 28811 });
     run_all(&cases);
     println!("done in {:?}", began.elapsed());
 }
@@ -54,7 +54,7 @@ fn class_27_code_that_can_do_nothing_in_between_changes_nothing() {
 /// The recovery from each crash of the runs of up to one operation loses the power too, at each of its calls.
 #[test]
 fn recoveries_of_one() {
-    recoveries(1, Counted { words: 124, calls: 2802, cases: 5214 });
+    recoveries(1, Counted { words: 148, calls: 3564, cases: 6657 });
 }
 
 /// The same of the runs of up to two operations, which takes minutes.

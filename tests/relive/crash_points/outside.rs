@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::task::Poll;
 
 use relive::{Actor, Builder, Context, Handle, Message, RestartPolicy, Runtime};
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,7 @@ static RUNS: AtomicU64 = AtomicU64::new(0);
 pub(crate) struct Outside {
     /// Each side effect in the order done: under which key, by which operation, with which outcome.
     pub(crate) charges: Vec<(String, u32, u64)>,
-    /// How often an operation that stumbles was tried.
+    /// How often an operation that fails at first was tried.
     tries: BTreeMap<u32, u32>,
     /// Which operation was handled by which actor, live or in a replay.
     handled: BTreeSet<(String, u32)>,
@@ -65,6 +66,8 @@ pub(crate) enum Entry {
     /// With the outcome, and with a draw.
     Charged(u32, u64, u64),
     Stumbled(u32),
+    /// In a try that gave nothing up: one that does must change nothing.
+    HeldOn(u32),
 }
 
 impl Actor for Node {
@@ -92,6 +95,7 @@ message!(Pass { pub(crate) run: u64, pub(crate) id: u32, pub(crate) to: String }
 message!(Take { pub(crate) run: u64, pub(crate) id: u32 }, "take", ());
 message!(Charge { pub(crate) run: u64, pub(crate) id: u32 }, "charge", (u64, u64));
 message!(Stumble { pub(crate) run: u64, pub(crate) id: u32 }, "stumble", ());
+message!(GiveUp { pub(crate) run: u64, pub(crate) id: u32 }, "give-up", ());
 message!(Look {}, "look", Node);
 
 impl Node {
@@ -143,16 +147,34 @@ impl Handle<Stumble> for Node {
     async fn handle(&mut self, message: Stumble, cx: &mut Context<'_>) {
         let Stumble { run, id } = message;
         self.did(Entry::Stumbled(id), run, id, cx);
-        let tries = outside(run, |outside| {
-            let tries = outside.tries.entry(id).or_default();
-            *tries += 1;
-            *tries
-        });
-        if tries == 1 {
+        if tried(run, id) == 1 {
             // Past the hook that prints, since it happens thousands of times.
             std::panic::resume_unwind(Box::new(Bomb));
         }
     }
+}
+
+impl Handle<GiveUp> for Node {
+    async fn handle(&mut self, message: GiveUp, cx: &mut Context<'_>) {
+        let GiveUp { run, id } = message;
+        if tried(run, id) == 1 {
+            self.did(Entry::Told(id), run, id, cx);
+            let mut never = std::pin::pin!(cx.side_effect("never", std::future::pending::<()>));
+            let polled = std::future::poll_fn(|task| Poll::Ready(never.as_mut().poll(task).is_ready())).await;
+            assert!(!polled, "it is never done");
+        } else {
+            self.did(Entry::HeldOn(id), run, id, cx);
+        }
+    }
+}
+
+/// Counts a try.
+fn tried(run: u64, id: u32) -> u32 {
+    outside(run, |outside| {
+        let tries = outside.tries.entry(id).or_default();
+        *tries += 1;
+        *tries
+    })
 }
 
 /// What a panic carries here, which panics itself when it is dropped.
@@ -178,6 +200,7 @@ pub(crate) fn builder() -> Builder {
             .handles::<Take>()
             .handles::<Charge>()
             .handles::<Stumble>()
+            .handles::<GiveUp>()
             .handles::<Look>()
     });
     kinds.restarts(RestartPolicy::default().backoff(std::time::Duration::ZERO))
@@ -210,7 +233,7 @@ macro_rules! unable {
     )*};
 }
 
-unable! { Tell Pass Take Charge Stumble Look }
+unable! { Tell Pass Take Charge Stumble GiveUp Look }
 
 /// A runtime whose code can handle none of the messages.
 pub(crate) fn unable_builder() -> Builder {
@@ -220,6 +243,7 @@ pub(crate) fn unable_builder() -> Builder {
             .handles::<Take>()
             .handles::<Charge>()
             .handles::<Stumble>()
+            .handles::<GiveUp>()
             .handles::<Look>()
     });
     kinds.restarts(RestartPolicy::default().tries(1).backoff(std::time::Duration::ZERO))

@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use relive::storage::simulated_store::{Call, Fault, Lie, SimulatedDisk, Unsynced};
 use relive::storage::{CheckpointStore, Generation, Log};
-use relive::{ActorId, ActorRef, Runtime};
+use relive::{ActorId, ActorRef, Refused, Runtime};
 
 use super::expected::Expected;
-use super::outside::{Charge, Look, Node, Pass, RunNumber, Stumble, Tell, builder, unable_builder};
+use super::outside::{Charge, GiveUp, Look, Node, Pass, RunNumber, Stumble, Tell, builder, unable_builder};
 use super::words::{At, Case, Op, Who};
 
 /// Why a run does not go on.
@@ -128,6 +128,16 @@ impl Run {
                 self.expected.acknowledged(None);
                 Ok(())
             }
+            Op::GiveUp(who) => {
+                match self.node(who).ask(GiveUp { run, id }).await {
+                    Ok(()) => Err(End::Broken("a side effect was given up, and all went well".to_owned())),
+                    Err(error) if matches!(error.reason(), Some(Refused::Quarantined(_))) => {
+                        self.expected.went_into_quarantine();
+                        Ok(())
+                    }
+                    Err(error) => Err(self.ended(&error)),
+                }
+            }
             Op::Checkpoint(who) => {
                 let commits = self.runtime().stats().commits;
                 let rsn = self.node(who).checkpoint().await.map_err(|error| self.ended(&error))?;
@@ -200,7 +210,7 @@ impl Run {
         }
         let quarantined = runtime.quarantined();
         runtime.crash().await;
-        match quarantined.first() {
+        match quarantined.iter().find(|entry| !entry.reason.contains(GAVE_UP)) {
             Some(entry) => Err(End::Broken(format!("left out by code that can do nothing: {entry:?}"))),
             None => Ok(()),
         }
@@ -259,6 +269,19 @@ impl Run {
             found.insert(who, state.entries);
         }
         self.expected.compare(&found).map_err(End::Broken)?;
+        self.compare_quarantine()?;
         self.number.with(|outside| self.expected.compare_outside(outside)).map_err(End::Broken)
     }
+    /// What was given up is left out, and nothing else is.
+    fn compare_quarantine(&self) -> Result<(), End> {
+        let quarantined = self.runtime().quarantined();
+        let is_right = quarantined.iter().all(|entry| entry.reason.contains(GAVE_UP));
+        if is_right && self.expected.left_out().contains(&quarantined.len()) {
+            return Ok(());
+        }
+        Err(End::Broken(format!("{quarantined:?} are left out, expected {:?}", self.expected.left_out())))
+    }
 }
+
+/// What is said of a delivery that gave up what it had begun.
+const GAVE_UP: &str = "gave it up before it was done";

@@ -41,6 +41,8 @@ pub(crate) enum Op {
     Charge(Who),
     /// A message that panics the first time that it is tried: the actor is restored.
     Stumble(Who),
+    /// A message that begins a side effect and gives it up, the first time that it is tried: it is left out.
+    GiveUp(Who),
     Checkpoint(Who),
     Cut,
     /// The runtime is shut down and opened.
@@ -48,8 +50,8 @@ pub(crate) enum Op {
 }
 
 impl Op {
-    const OF_ONE: [fn(Who) -> Self; 5] =
-        [Self::Tell, Self::Pass, Self::Charge, Self::Stumble, Self::Checkpoint];
+    const OF_ONE: [fn(Who) -> Self; 6] =
+        [Self::Tell, Self::Pass, Self::Charge, Self::Stumble, Self::GiveUp, Self::Checkpoint];
 
     /// All there are.
     fn all() -> Vec<Self> {
@@ -63,6 +65,7 @@ impl Op {
             | Self::Pass(who)
             | Self::Charge(who)
             | Self::Stumble(who)
+            | Self::GiveUp(who)
             | Self::Checkpoint(who) => Some(who),
             Self::Cut | Self::Reopen => None,
         }
@@ -74,6 +77,7 @@ impl Op {
             Self::Pass(_) => "pass",
             Self::Charge(_) => "charge",
             Self::Stumble(_) => "stumble",
+            Self::GiveUp(_) => "give-up",
             Self::Checkpoint(_) => "checkpoint",
             Self::Cut => "cut",
             Self::Reopen => "reopen",
