@@ -13,8 +13,14 @@ pub(crate) const LAYERS_MAX: usize = 4 * NESTING_DEPTH_MAX;
 /// # Errors
 /// A sentence, when it is nested too deeply or is not whole.
 pub(crate) fn check(bytes: &[u8]) -> Result<(), String> {
+    // Most are shallow, and room for few levels is cleared faster.
+    walk::<8>(bytes).or_else(|_| walk::<NESTING_DEPTH_MAX>(bytes))
+}
+
+/// As [`check`], for at most `LEVELS` levels.
+fn walk<const LEVELS: usize>(bytes: &[u8]) -> Result<(), String> {
     // How many values are still to come at each level; a map has two for each entry.
-    let mut missing = [0_u64; NESTING_DEPTH_MAX];
+    let mut missing = [0_u64; LEVELS];
     let mut depth = 0;
     let mut rest = bytes;
     loop {

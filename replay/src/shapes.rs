@@ -9,7 +9,7 @@ use crate::track::Shape;
 const SLOTS: usize = 256;
 
 /// How many slots a shape may stand in.
-const PROBES: usize = 16;
+const PROBES: u8 = 16;
 
 /// When there is no slot left for a shape, one in so many of its kind is checked.
 const CHECKED_OF_THE_REST: u64 = 16;
@@ -72,8 +72,9 @@ impl Shapes {
 
     fn slots(&self, calls: u64) -> impl Iterator<Item = &AtomicU64> {
         // A byte says where in as many slots as it has values.
-        let first = usize::from(calls.to_le_bytes()[7]);
-        self.seen.iter().cycle().skip(first).take(PROBES)
+        const { assert!(SLOTS == 1 << u8::BITS) };
+        let first = calls.to_le_bytes()[7];
+        (0..PROBES).map(move |probe| &self.seen[usize::from(first.wrapping_add(probe))])
     }
 }
 

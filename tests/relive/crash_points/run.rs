@@ -128,16 +128,14 @@ impl Run {
                 self.expected.acknowledged(None);
                 Ok(())
             }
-            Op::GiveUp(who) => {
-                match self.node(who).ask(GiveUp { run, id }).await {
-                    Ok(()) => Err(End::Broken("a side effect was given up, and all went well".to_owned())),
-                    Err(error) if matches!(error.reason(), Some(Refused::Quarantined(_))) => {
-                        self.expected.went_into_quarantine();
-                        Ok(())
-                    }
-                    Err(error) => Err(self.ended(&error)),
+            Op::GiveUp(who) => match self.node(who).ask(GiveUp { run, id }).await {
+                Ok(()) => Err(End::Broken("a side effect was given up, and all went well".to_owned())),
+                Err(error) if matches!(error.reason(), Some(Refused::Quarantined(_))) => {
+                    self.expected.went_into_quarantine();
+                    Ok(())
                 }
-            }
+                Err(error) => Err(self.ended(&error)),
+            },
             Op::Checkpoint(who) => {
                 let commits = self.runtime().stats().commits;
                 let rsn = self.node(who).checkpoint().await.map_err(|error| self.ended(&error))?;
