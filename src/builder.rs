@@ -313,6 +313,7 @@ async fn recover(
             note: &note,
             with_care: unsettled,
             last_tried,
+            tries: replaying.config.restarts.tries,
         };
         let mut recovered = recovery.restore_all(actors)?;
         recovery.check_passive(&passive, &mut recovered)?;

@@ -58,6 +58,10 @@ impl CheckpointPolicy {
 /// actor, with a note in the log ahead of each, and the one after that tries the deliveries of the actor that was under
 /// way one by one. So a delivery that always ends the process is left out after at most `tries + 3` ends; unless somebody
 /// may have been answered, or have what it sent: then the actor stops, and every other opening tries it again.
+///
+/// The replay of what was handled may end the process too, under other code. When it has done so in `tries` lives with such
+/// a note, its actor alone stops, for one opening: after at most `tries + 2` ends, and after as many again the next time.
+/// Fewer stop nobody, since a process that is killed in a replay looks the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RestartPolicy {

@@ -53,6 +53,8 @@ pub(crate) struct Recovery<'a> {
     pub(crate) with_care: bool,
     /// What was tried when the process ended.
     pub(crate) last_tried: &'a [Tried],
+    /// How often the process may end in the replay of an actor before that is left alone.
+    pub(crate) tries: u32,
 }
 
 enum Outcome {
@@ -90,21 +92,25 @@ impl Recovery<'_> {
     /// The one actor that was trying what it had ahead when the process ended.
     fn tried_alone(&self) -> Option<&ActorId> {
         match self.last_tried {
-            [Tried { actor, replay: false }] if self.with_care => Some(actor),
+            [Tried { actor, replay: false, .. }] if self.with_care => Some(actor),
             _ => None,
         }
     }
 
-    /// An actor in whose replay, by itself, the process ended is left alone this time. The others are served, and the next
-    /// opening replays it again.
+    /// An actor in whose replay, by itself, the process ended again and again is left alone this time. The others are
+    /// served, and the next opening replays it again. One end tells nothing: a process that is killed looks the same.
     fn leave_alone(&self, work: Vec<Work>) -> (Vec<Done>, Vec<Work>) {
-        let ended = |(slot, _): &Work| match self.last_tried {
-            [Tried { actor, replay: true }] => self.with_care && *actor == slot.id,
+        let ends = |found: &FoundActor| found.tape.attempts(found.floor.next());
+        let ended = |(slot, found): &Work| match self.last_tried {
+            [Tried { actor, replay: true, .. }] => {
+                self.with_care && *actor == slot.id && ends(found) >= self.tries
+            }
             _ => false,
         };
         let (alone, work): (Vec<_>, Vec<_>) = work.into_iter().partition(ended);
         let alone = alone.into_iter().map(|(slot, found)| {
-            let halt = Halt::ReplayEnded { actor: slot.id.clone(), rsn: found.tape.certain() };
+            let (actor, rsn, ends) = (slot.id.clone(), found.tape.certain(), ends(&found));
+            let halt = Halt::ReplayEnded { actor, rsn, ends };
             (slot, Ok(Outcome::Failed(FailureCause::Replay, halt)))
         });
         (alone.collect(), work)

@@ -47,6 +47,8 @@ pub(crate) struct Survey {
 /// An actor that was about to be tried.
 pub(crate) struct Tried {
     pub(crate) actor: ActorId,
+    /// From where on.
+    from: Rsn,
     /// What it had handled was to be replayed; else it was to handle what it had ahead.
     pub(crate) replay: bool,
 }
@@ -344,7 +346,7 @@ impl Found<'_> {
             last.tried_in = block;
             for before in last.last_tried.drain(..).filter(|before| before.actor != id) {
                 if let Some(survivor) = self.actors.get_mut(&before.actor) {
-                    survivor.tape.survived();
+                    survivor.tape.survived(before.from);
                 }
             }
         }
@@ -354,7 +356,7 @@ impl Found<'_> {
                 .actors
                 .get(&id)
                 .is_some_and(|found| rsn == found.floor.next() && rsn <= found.tape.certain());
-        last.last_tried.push(Tried { actor: id, replay });
+        last.last_tried.push(Tried { actor: id, from: rsn, replay });
         Ok(())
     }
 

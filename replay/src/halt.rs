@@ -94,14 +94,16 @@ pub enum Halt {
         /// what it sent.
         may_be_known: bool,
     },
-    /// The process ended while what the actor had handled was replayed; so it is left alone in this opening, and the next
-    /// one replays it again.
-    #[error("the process before this one ended while what {actor} had handled up to {rsn} was replayed")]
+    /// The process ended again and again while what the actor had handled was replayed; so it is left alone in this
+    /// opening, and the next one replays it again.
+    #[error("the process ended {ends} times while what {actor} had handled up to {rsn} was replayed")]
     ReplayEnded {
         /// Which actor.
         actor: ActorId,
         /// Up to where.
         rsn: Rsn,
+        /// In how many lives one after the other, as the log tells.
+        ends: u32,
     },
     /// The handler asked for an outcome that the tape no longer has: the original run ended here.
     #[error("the recorded determinants of {actor} end in the middle of {rsn}")]

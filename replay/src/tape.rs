@@ -104,6 +104,10 @@ impl Tape {
                     self.discharged.insert(rsn);
                     self.redelivered.extend(delivered.map(|delivered| (delivered, rsn)));
                 }
+                // A frame that knows the delivery as handled tells that a try of it is over.
+                Record::Attempt(rsn) if rsn <= handled => {
+                    self.attempts.remove(&rsn);
+                }
                 record => self.decided(actor, record)?,
             }
         }
@@ -171,18 +175,19 @@ impl Tape {
         self.handled.max(self.after)
     }
 
-    /// How often a delivery was tried with care since it was last known to be ahead.
+    /// How often a delivery was tried with care since it was last known to be ahead. Of one that was certainly handled: how
+    /// often a replay that begins with it was begun with care, and not known to have come to its end.
     #[must_use]
     pub fn attempts(&self, rsn: Rsn) -> u32 {
         self.attempts.get(&rsn).copied().unwrap_or_default()
     }
 
-    /// Takes back the last attempt: the process has survived it.
-    pub fn survived(&mut self) {
-        if let Some(mut last) = self.attempts.last_entry() {
-            *last.get_mut() -= 1;
-            if *last.get() == 0 {
-                last.remove();
+    /// Takes back the last attempt of a delivery: the process has survived it.
+    pub fn survived(&mut self, rsn: Rsn) {
+        if let Some(attempts) = self.attempts.get_mut(&rsn) {
+            *attempts -= 1;
+            if *attempts == 0 {
+                self.attempts.remove(&rsn);
             }
         }
     }

@@ -348,10 +348,10 @@ fn class_27_a_replay_that_ends_the_process_stops_its_actor_alone() {
                 break output;
             }
             ends += 1;
-            assert!(ends <= 3, "round {round}: it goes on after {ends} ends: {output}");
+            assert!(ends <= 5, "round {round}: it goes on after {ends} ends: {output}");
         };
         println!("round {round}: {ends} ends\n{last}");
-        assert!(ends > 0, "round {round}: {last}");
+        assert!(ends >= 3, "round {round}: {last}");
         assert_eq!(last.matches("handled [").count(), 5, "{last}");
         let refused: Vec<_> = last.lines().filter(|line| line.contains("refused ")).collect();
         assert_eq!(refused.len(), 1, "{last}");
@@ -362,13 +362,34 @@ fn class_27_a_replay_that_ends_the_process_stops_its_actor_alone() {
         assert!(refused[0].contains("had handled up to"), "{last}");
         assert!(!last.contains("quarantined"), "{last}");
     }
-    let lines = |output: &str| -> Vec<String> {
-        output.lines().filter(|line| line.contains("handled [")).map(str::to_owned).collect()
-    };
     let (survived, after) = run_child(&path, "abort later", false);
     assert!(survived, "{after}");
     assert_eq!(lines(&after), lines(&before));
     let (survived, after) = run_child_with(&path, "abort later", false, &[ABORTS]);
     assert!(survived, "a shutdown has left nothing to replay: {after}");
     assert_eq!(lines(&after), lines(&before));
+}
+
+/// Class 27: a process that is killed in a replay looks like one that the replay has ended. It takes as many as a delivery
+/// has tries, so that no kill from outside stops an actor.
+#[test]
+fn class_27_a_few_ends_in_a_replay_stop_nobody() {
+    for few in 1..=3 {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("data");
+        let (survived, first) = run_child_with(&path, "abort later", true, &[EXITS]);
+        assert!(survived && first.matches("handled [").count() == 6, "{first}");
+        for end in 0..few {
+            let (survived, output) = run_child_with(&path, "abort later", false, &[ABORTS, EXITS]);
+            assert!(!survived, "{few} ends, {end}: {output}");
+        }
+        let (survived, after) = run_child(&path, "abort later", false);
+        assert!(survived && !after.contains("refused "), "{few} ends: {after}");
+        assert_eq!(after.matches("handled [").count(), 6, "{few} ends: {after}");
+    }
+}
+
+/// What the actors had handled, as a child tells.
+fn lines(output: &str) -> Vec<String> {
+    output.lines().filter(|line| line.contains("handled [")).map(str::to_owned).collect()
 }
