@@ -136,6 +136,7 @@ impl Owner {
     fn does_not_count(self, reason: String) {
         let actor = self.slot.id.clone();
         tracing::warn!(%actor, reason, "no checkpoint could be taken, the log keeps what it would have held");
+        self.slot.unsaved();
         self.fail(Refused::Checkpoint { actor, reason });
     }
 

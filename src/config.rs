@@ -136,7 +136,7 @@ pub struct Config {
     /// What happens to actors that panic.
     pub restarts: RestartPolicy,
     /// The budget of the log in bytes. At half of it the log is cut, at five eighths actors that hold the cut back are
-    /// checkpointed. Default 256 MiB.
+    /// checkpointed; over it senders outside wait as long as that makes progress. Default 256 MiB.
     pub log_bytes: u64,
     /// How long an actor is idle before it leaves memory, to be activated again by its next message. Default 60 s.
     pub passivate_after: Duration,

@@ -151,6 +151,7 @@ impl Turn<'_> {
             };
             // Who waits does so in a box: it would be a good part of each turn's memory.
             if let Some(suspects) = suspects {
+                let _waits = self.slot.begin_wait();
                 let watched = poll_fn(|task| {
                     suspects.waits(false);
                     let step = poll(task);
@@ -163,6 +164,7 @@ impl Turn<'_> {
             } else {
                 // It waits for something, perhaps long, and perhaps for a sender that waits for a place.
                 give_places_back(self.slot, &mut self.freed);
+                let _waits = self.slot.begin_wait();
                 Box::pin(self.core.unless_stopped(poll_fn(poll))).await
             }
         };

@@ -57,6 +57,7 @@ mod mailbox;
 mod maintenance;
 mod needs;
 mod outbox;
+mod patience;
 mod pins;
 mod producer;
 mod quarantine;

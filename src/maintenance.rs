@@ -8,6 +8,7 @@ use relive_storage::{ActorId, Lsn, Store, StoreError};
 use crate::core::Core;
 use crate::error::Refused;
 use crate::limits::{CHECKPOINTS_ASKED_MAX, MAINTENANCE_INTERVAL};
+use crate::patience::Patience;
 use crate::slot::Slot;
 use crate::stats::Counters;
 use crate::timer::sleep;
@@ -24,7 +25,7 @@ pub(crate) async fn maintain(core: Arc<Core>) {
     }
     let _watch = Watch(Arc::clone(&core));
     let retained = &core.committer.retained;
-    let (mut start, mut patience) = (retained.start(), Patience::default());
+    let mut patience = Patience::default();
     let mut tick = Box::pin(sleep(MAINTENANCE_INTERVAL));
     loop {
         let by_time = tokio::select! {
@@ -43,33 +44,22 @@ pub(crate) async fn maintain(core: Arc<Core>) {
             core.stopped().await;
             return;
         }
-        if std::mem::replace(&mut start, retained.start()) < retained.start() {
-            patience = Patience::default();
+        let needed = core.needs.front();
+        if patience.has_hope(needed.as_ref()) {
             retained.let_grow(false);
         }
-        if by_time && patience.is_over(retained.is_held_back()) {
-            let bytes = retained.bytes();
-            tracing::warn!(
-                bytes,
-                "an actor that can't be checkpointed holds the log back: it grows over its budget"
-            );
-            retained.let_grow(true);
+        if by_time {
+            let actor = needed.as_ref().and_then(|(_, actor)| actor.as_ref());
+            let slot = actor.and_then(|actor| core.slots.get(actor).map(|slot| Arc::clone(&slot)));
+            let holder = slot.as_ref().map(|slot| slot.holder()).unwrap_or_default();
+            if let Some(why) = patience.look(retained.is_over(), needed.clone(), holder)
+                && retained.let_grow(true)
+            {
+                let (bytes, actor) =
+                    (retained.bytes(), slot.as_ref().map(|slot| tracing::field::display(&slot.id)));
+                tracing::warn!(actor, bytes, %why, "the log grows over its budget: an actor holds it back that can't be checkpointed");
+            }
         }
-    }
-}
-
-/// Senders outside wait while the log is over its budget, so that checkpoints and cuts catch up. Not for ever: an actor whose
-/// handler waits long for its side effect can't be checkpointed, and must not stop the others; when a whole interval has
-/// brought no progress the log may grow, until the next cut.
-#[derive(Default)]
-struct Patience {
-    held_back: bool,
-}
-
-impl Patience {
-    /// An interval is over, and there was no cut in it. Says whether senders were held back from its beginning on.
-    fn is_over(&mut self, held_back: bool) -> bool {
-        std::mem::replace(&mut self.held_back, held_back) && held_back
     }
 }
 

@@ -51,6 +51,17 @@ impl Needs {
         awake.into_iter().chain(needs.dormant.first()).min()
     }
 
+    /// Whoever needs the log from its very beginning on, and where that is; the name of a dormant actor is not known.
+    pub(crate) fn front(&self) -> Option<(Lsn, Option<ActorId>)> {
+        let needs = self.needs();
+        let awake = needs.awake.first().map(|(lsn, actor)| (*lsn, Some(actor.clone())));
+        let dormant = needs.dormant.first().map(|lsn| (lsn, None));
+        match (awake, dormant) {
+            (Some(awake), Some(dormant)) => Some(if dormant.0 < awake.0 { dormant } else { awake }),
+            (awake, dormant) => awake.or(dormant),
+        }
+    }
+
     /// The actors with slots that need log from before a position, those that need the most first, and at most so many.
     pub(crate) fn before(&self, position: Lsn, most: usize) -> Vec<ActorId> {
         let needs = self.needs();

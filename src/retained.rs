@@ -80,11 +80,18 @@ impl Retained {
         self.judge(&kept);
     }
 
-    /// Whether the log may go over its budget, since waiting does not help.
-    pub(crate) fn let_grow(&self, may_grow: bool) {
+    /// Whether the log may go over its budget, since waiting does not help. Says whether that is new.
+    pub(crate) fn let_grow(&self, may_grow: bool) -> bool {
         let mut kept = self.kept();
-        kept.may_grow = may_grow;
+        let before = std::mem::replace(&mut kept.may_grow, may_grow);
         self.judge(&kept);
+        before != may_grow
+    }
+
+    /// Whether the log is over its budget, whoever waits for it.
+    pub(crate) fn is_over(&self) -> bool {
+        let kept = self.kept();
+        kept.bytes() > kept.budget
     }
 
     /// Holds senders back, or lets them in.
@@ -113,11 +120,6 @@ impl Retained {
     /// How many bytes of the log are kept.
     pub(crate) fn bytes(&self) -> u64 {
         self.kept().bytes()
-    }
-
-    /// Where the log begins.
-    pub(crate) fn start(&self) -> Lsn {
-        self.kept().start
     }
 
     /// How many bytes a cut below `position` would free, as near as is known.
@@ -177,7 +179,7 @@ mod tests {
         assert!(retained.is_held_back());
         assert_eq!((retained.bytes(), retained.bytes_below(Lsn::new(3))), (40, 20));
         retained.was_cut(Lsn::new(3));
-        assert_eq!((retained.bytes(), retained.start()), (20, Lsn::new(3)));
+        assert_eq!((retained.bytes(), retained.kept().start), (20, Lsn::new(3)));
         assert!(!retained.is_held_back());
     }
 

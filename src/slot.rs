@@ -15,6 +15,7 @@ use crate::limits::{MAILBOX_PLACES_MAX, OUTBOX_MESSAGES_MAX};
 use crate::mailbox::{Batch, Mail, Mailbox, Next};
 use crate::needs::Needs;
 use crate::outbox::Outbox;
+use crate::patience::{Holder, Tries};
 use crate::pins::Pins;
 
 /// One actor of the runtime.
@@ -32,6 +33,10 @@ pub(crate) struct Slot {
     /// How many messages from the mailbox are on stable storage.
     logged: AtomicU64,
     logged_news: Notify,
+    /// Odd while the handler waits for something outside.
+    waits: AtomicU64,
+    /// Checkpoints that were taken and do not count.
+    unsaved: AtomicU64,
 }
 
 #[derive(Default)]
@@ -111,6 +116,8 @@ impl Slot {
             needs,
             logged: AtomicU64::new(0),
             logged_news: Notify::new(),
+            waits: AtomicU64::new(0),
+            unsaved: AtomicU64::new(0),
         }
     }
 
@@ -324,6 +331,33 @@ impl Slot {
         let after = pins.needed();
         if before != after {
             self.needs.changed(&self.id, before, after);
+        }
+    }
+
+    /// The handler begins to wait for something outside, until what this gives is dropped.
+    pub(crate) fn begin_wait(&self) -> impl Drop + '_ {
+        struct Waits<'s>(&'s AtomicU64);
+        impl Drop for Waits<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        self.waits.fetch_add(1, Ordering::Relaxed);
+        Waits(&self.waits)
+    }
+
+    /// A checkpoint of the actor does not count.
+    pub(crate) fn unsaved(&self) {
+        self.unsaved.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How the actor stands to being checkpointed.
+    pub(crate) fn holder(&self) -> Holder {
+        let (waits, unsaved) = (self.waits.load(Ordering::Relaxed), self.unsaved.load(Ordering::Relaxed));
+        Holder {
+            is_stopped: self.failure().is_some(),
+            is_pending: self.pins().is_pending(),
+            tries: Tries { waits, unsaved },
         }
     }
 

@@ -220,6 +220,7 @@ impl Turn<'_> {
             Err(error) => {
                 let (actor, reason) = (self.slot.id.clone(), format!("the state can't be encoded: {error}"));
                 tracing::warn!(%actor, reason, "no checkpoint could be taken, the log keeps what it would have held");
+                self.slot.unsaved();
                 request.tell(&Err(Refused::Checkpoint { actor, reason }));
                 return Ok(());
             }

@@ -6,6 +6,7 @@ mod message;
 mod relive;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -81,6 +82,22 @@ pub(crate) async fn ask_all<P: Peer>(peer: &Arc<P>) -> Result<u64> {
         sum += answer.context("an ask ended early")??;
     }
     Ok(sum)
+}
+
+/// Tells each actor in turn, one of several senders, until it is told to end; gives how many it told.
+pub(crate) async fn tell_until<P: Peer>(
+    ended: Arc<AtomicBool>,
+    peer: Arc<P>,
+    sender: usize,
+    senders: usize,
+) -> Result<u64> {
+    let (mut told, mut actor) = (0, sender % peer.actors());
+    while !ended.load(Ordering::Relaxed) {
+        peer.tell(actor, Numbers::of(told)).await?;
+        actor = (actor + senders) % peer.actors();
+        told += 1;
+    }
+    Ok(told)
 }
 
 /// Waits for tasks, and gives the first error.

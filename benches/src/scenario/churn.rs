@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use super::{Data, on_tokio};
 use crate::disk::{Written, allocated_bytes};
 use crate::figures::Figures;
-use crate::load::{Numbers, Peer, Relive, Tier, ask_all};
+use crate::load::{Relive, Tier, ask_all, tell_until};
 use crate::memory::peak_bytes;
 
 /// Tells until so many bytes are logged, with checkpoints and cuts as the library makes them by itself.
@@ -107,17 +107,6 @@ impl Churn {
             .with("budget_bytes", self.log_bytes as f64)
             .with("disk_per_budget", disk / self.log_bytes as f64))
     }
-}
-
-/// Tells each actor in turn until it is told to end; gives how many it told.
-async fn tell_until(ended: Arc<AtomicBool>, peer: Arc<Relive>, sender: usize, senders: usize) -> Result<u64> {
-    let (mut told, mut actor) = (0, sender % peer.actors());
-    while !ended.load(Ordering::Relaxed) {
-        peer.tell(actor, Numbers::of(told)).await?;
-        actor = (actor + senders) % peer.actors();
-        told += 1;
-    }
-    Ok(told)
 }
 
 #[derive(Clone, Copy, Debug)]

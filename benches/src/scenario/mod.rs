@@ -4,6 +4,7 @@
 mod asks;
 mod checkpoint;
 mod churn;
+mod crowd;
 mod duroxide;
 mod idle;
 mod naive;
@@ -31,6 +32,7 @@ pub(crate) enum Scenario {
     Duroxide(duroxide::Duroxide),
     Replay(replay::Replay),
     Churn(churn::Churn),
+    Crowd(crowd::Crowd),
     Idle(idle::Idle),
     Passive(passive::Passive),
     Checkpoint(checkpoint::CheckpointBeside),
@@ -48,6 +50,7 @@ impl Scenario {
             Self::Duroxide(duroxide) => duroxide.run(data),
             Self::Replay(replay) => replay.run(data),
             Self::Churn(churn) => churn.run(data),
+            Self::Crowd(crowd) => crowd.run(data),
             Self::Idle(idle) => idle.run(data),
             Self::Passive(passive) => passive.run(data),
             Self::Checkpoint(checkpoint) => checkpoint.run(data),
