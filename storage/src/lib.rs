@@ -29,6 +29,7 @@ pub mod frame;
 mod frame_writer;
 pub mod limits;
 pub mod log;
+pub mod medium;
 pub mod memory_store;
 mod name;
 pub mod position;
