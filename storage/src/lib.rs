@@ -14,6 +14,7 @@
 //! | [`sled_store`], [`memory_store`] | the backends |
 //! | `conformance`, `simulated_store` | with feature `test-support`: the executable contract of a backend; a device that crashes and fails as planned |
 //! | `admission` | what a backend may take next |
+//! | `worker`, `poison`, `directory` | threads that make a backend's calls; the first failure ends an opening; that one handle has a directory open |
 //! | [`boundary`] | the phases of a store as trace events |
 //! | `durability`, `error`, `wire`, `random` | the tiers; what can go wrong; primitive shapes; fresh ids |
 
@@ -23,6 +24,7 @@ pub mod block;
 pub mod boundary;
 pub mod checkpoint;
 pub mod checkpoint_store;
+mod directory;
 mod durability;
 mod error;
 pub mod frame;
@@ -32,6 +34,7 @@ pub mod log;
 pub mod medium;
 pub mod memory_store;
 mod name;
+mod poison;
 pub mod position;
 mod random;
 pub mod record;
@@ -39,6 +42,7 @@ mod run;
 pub mod scan;
 pub mod sled_store;
 mod wire;
+mod worker;
 
 #[cfg(feature = "test-support")]
 pub mod conformance;

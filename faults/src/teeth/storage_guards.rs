@@ -175,7 +175,7 @@ pub(super) const GUARDS: &[Guard] = &[
     Guard {
         name: "poison on the first failure",
         edits: &[Edit {
-            file: "storage/src/sled_store/poison.rs",
+            file: "storage/src/poison.rs",
             find: "if error.kind() == ErrorKind::Reopen &&",
             replace: "if false && error.kind() == ErrorKind::Reopen &&",
         }],
@@ -184,7 +184,7 @@ pub(super) const GUARDS: &[Guard] = &[
     Guard {
         name: "poison refuses",
         edits: &[Edit {
-            file: "storage/src/sled_store/poison.rs",
+            file: "storage/src/poison.rs",
             find: "Some(error) => Err(StoreError::Poisoned { reason: error.cause() }),",
             replace: "Some(_) => Ok(()),",
         }],
@@ -193,7 +193,7 @@ pub(super) const GUARDS: &[Guard] = &[
     Guard {
         name: "watchdog of calls into sled",
         edits: &[Edit {
-            file: "storage/src/sled_store/worker.rs",
+            file: "storage/src/worker.rs",
             find: "        if waited >= after {",
             replace: "        if false {",
         }],
@@ -202,7 +202,7 @@ pub(super) const GUARDS: &[Guard] = &[
     Guard {
         name: "time in which the process is stopped does not count",
         edits: &[Edit {
-            file: "storage/src/sled_store/worker.rs",
+            file: "storage/src/worker.rs",
             find: "waited += since.elapsed().min(2 * slice),",
             replace: "waited += since.elapsed(),",
         }],
@@ -211,16 +211,16 @@ pub(super) const GUARDS: &[Guard] = &[
     Guard {
         name: "what sled finds while it reads is damage",
         edits: &[Edit {
-            file: "storage/src/sled_store/worker.rs",
-            find: "if task.writes { error } else { answers::in_reading(error) };",
-            replace: "if task.writes || true { error } else { answers::in_reading(error) };",
+            file: "storage/src/worker.rs",
+            find: "if task.writes { error } else { (judges.in_reading)(error) };",
+            replace: "if task.writes || true { error } else { (judges.in_reading)(error) };",
         }],
         test: STORES.filter("flips::class_06_a_turned_bit"),
     },
     Guard {
         name: "a panic of sled is an error",
         edits: &[Edit {
-            file: "storage/src/sled_store/worker.rs",
+            file: "storage/src/worker.rs",
             find: "match catch_unwind(AssertUnwindSafe(work)) {",
             replace: "match {\n        let _ = (catch_unwind::<fn(), ()>, AssertUnwindSafe(()));\n        Ok::<_, Box<dyn std::any::Any + Send>>(work())\n    } {",
         }],
@@ -229,7 +229,7 @@ pub(super) const GUARDS: &[Guard] = &[
     Guard {
         name: "lock of the directory",
         edits: &[Edit {
-            file: "storage/src/sled_store/lock.rs",
+            file: "storage/src/directory/lock.rs",
             find: "match file.try_lock() {",
             replace: "match Ok::<(), TryLockError>(()) {",
         }],

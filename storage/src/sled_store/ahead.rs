@@ -8,8 +8,8 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::worker::Pending;
 use crate::position::Lsn;
+use crate::worker::Pending;
 use crate::{Block, StoreError};
 
 /// What was read ahead, for one reader at a time.

@@ -6,6 +6,10 @@
 //! panic in the middle of a write says too little.
 
 use crate::StoreError;
+use crate::worker::Judges;
+
+/// What the answers of sled mean to the workers.
+pub(crate) const JUDGES: Judges = Judges { panicked, in_reading };
 
 /// Makes an error of sled one of ours.
 pub(super) fn backend(action: &'static str) -> impl Fn(sled::Error) -> StoreError {

@@ -8,12 +8,11 @@ use std::time::{Duration, Instant};
 use sled::{Db, Tree};
 
 use super::answers::backend;
-use super::files::{ASIDE, BLOBS, CONF, DATA, SNAPSHOT, io_error, names, sync_directory};
-use super::holders::locked_by_sled;
+use super::files::{ASIDE, BLOBS, CONF, DATA, SNAPSHOT};
 use super::identity::{self, Identity};
-use super::lock::Lock;
 use super::rescue;
 use super::shape::{CACHE_BYTES, FLUSH_EVERY_MS, SEGMENT_BYTES};
+use crate::directory::{Lock, io_error, names, sync_directory};
 use crate::position::StoreId;
 use crate::{Durability, StoreError};
 
@@ -169,3 +168,9 @@ const STORE_KEY: &[u8] = b"relive.store";
 const TREES: [&[u8]; 3] = [b"relive.log", b"relive.catalog", b"relive.checkpoints"];
 const GENERATING: &str = ".generating";
 const LINGER: Duration = Duration::from_secs(1);
+
+/// The error of a directory whose lock is free, and whose data are locked by sled's own.
+fn locked_by_sled(directory: &Path) -> StoreError {
+    let holder = "a program that opened its data with sled alone, or was given them by one that had it open";
+    StoreError::Locked { path: directory.to_owned(), holder: holder.to_owned() }
+}

@@ -7,12 +7,9 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use super::files::{
-    ASIDE, BLOBS, CONF, CREATING, DATA, LOCK, MARK, SNAPSHOT, STORE, STORE_NEW, io_error, names,
-    sync_directory, write_synced,
-};
-use super::lock::remembered;
+use super::files::{ASIDE, BLOBS, CONF, CREATING, DATA, MARK, SNAPSHOT, STORE, STORE_NEW};
 use crate::StoreError;
+use crate::directory::{LOCK, io_error, names, remembered, sync_directory, write_synced};
 use crate::position::StoreId;
 use crate::wire::{Malformed, Reader};
 
@@ -99,26 +96,6 @@ pub(super) fn clear(directory: &Path) -> Result<(), StoreError> {
     finish(directory)
 }
 
-/// Makes a directory that only its owner can enter, and its name stable; or shuts one that is there.
-pub(super) fn make_directory(directory: &Path) -> Result<(), StoreError> {
-    let parent = directory.parent();
-    if let Some(parent) = parent {
-        fs::create_dir_all(parent).map_err(io_error("create", parent))?;
-    }
-    if !directory.is_dir() {
-        let mut builder = fs::DirBuilder::new();
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, PRIVATE);
-        builder.create(directory).map_err(io_error("create", directory))?;
-    }
-    #[cfg(unix)]
-    {
-        let private = std::os::unix::fs::PermissionsExt::from_mode(PRIVATE);
-        fs::set_permissions(directory, private).map_err(io_error("protect", directory))?;
-    }
-    parent.map_or(Ok(()), sync_directory)
-}
-
 /// Marks the beginning of a creation.
 pub(super) fn begin(directory: &Path) -> Result<(), StoreError> {
     write_synced(&directory.join(CREATING), b"")?;
@@ -196,5 +173,3 @@ fn not_a_store(directory: &Path, found: &str) -> StoreError {
 }
 
 const MAGIC: u32 = u32::from_le_bytes(*b"RLVS");
-#[cfg(unix)]
-const PRIVATE: u32 = 0o700;

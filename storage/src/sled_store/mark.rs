@@ -17,8 +17,9 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use super::files::{MARK, io_error};
+use super::files::MARK;
 use crate::StoreError;
+use crate::directory::io_error;
 use crate::position::{CheckpointNumber, Epoch, Lsn, StoreId};
 use crate::wire::{Malformed, Reader};
 

@@ -9,7 +9,6 @@
 //! | `store`, `store_checkpoints` | the handle: the two halves of the seam |
 //! | `options`, `shape` | what a user may choose; what was measured |
 //! | `ahead` | blocks that were read before they are asked for |
-//! | `worker`, `poison` | threads for the calls into sled; the first failure ends an opening |
 //! | `answers` | what sled's errors and panics mean: damage, or a failure of the system |
 //! | `writer` | every change of the store, one short job at a time |
 //! | `stable` | flush and sync |
@@ -17,7 +16,7 @@
 //! | `readback` | that a checkpoint is there as it was written |
 //! | `fenced`, `place`, `seek` | how the values of the first two are laid out, their keys, and how one is found |
 //! | `census`, `mark` | which checkpoints there should be; the side file that remembers that, and how far the log goes |
-//! | `identity`, `lock`, `holders`, `files` | what a directory is; that one has it open, and who; names |
+//! | `identity`, `files` | what a directory is; names |
 //! | `engine`, `rescue` | sled itself; what it overwrites while it opens |
 
 mod ahead;
@@ -29,14 +28,11 @@ mod checkpoints;
 mod engine;
 mod fenced;
 mod files;
-mod holders;
 mod identity;
-mod lock;
 mod mark;
 mod options;
 mod part;
 mod place;
-mod poison;
 mod readback;
 mod rescue;
 mod seek;
@@ -44,7 +40,6 @@ mod shape;
 mod stable;
 mod store;
 mod store_checkpoints;
-mod worker;
 mod writer;
 
 pub use options::SledOptions;

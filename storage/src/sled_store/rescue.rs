@@ -17,9 +17,10 @@ use std::path::Path;
 
 use bytes::Bytes;
 
-use super::files::{DATA, RESCUE, RESCUE_NEW, io_error, sync_directory, write_synced};
+use super::files::{DATA, RESCUE, RESCUE_NEW};
 use super::shape::SEGMENT_BYTES;
 use crate::StoreError;
+use crate::directory::{io_error, sync_directory, write_synced};
 use crate::position::StoreId;
 use crate::wire::{Malformed, Reader};
 

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use sled::Db;
 
 use super::answers::backend;
-use super::files::{BLOBS, DATA, io_error, sync_directory};
+use super::files::{BLOBS, DATA};
+use crate::directory::{io_error, sync_directory};
 use crate::{Durability, StoreError, boundary};
 
 /// Syncs through a descriptor of its own. It is opened before the first write and kept, because the system reports a

@@ -5,18 +5,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::ahead::Ahead;
+use super::answers::JUDGES;
 use super::blocks::{self, Cursors};
 use super::engine::Engine;
-use super::files::io_error;
 use super::mark::Seal;
 use super::options::SledOptions;
-use super::poison::Poison;
 use super::seek::Ends;
-use super::worker::{Worker, reads, writes};
 use super::writer::{Status, Writer};
 use crate::admission::Tail;
+use crate::directory::io_error;
 use crate::log::{Extent, Log, StoredBlock};
+use crate::poison::Poison;
 use crate::position::{CheckpointNumber, Lsn, StoreId};
+use crate::worker::{Worker, reads, writes};
 use crate::{Block, Durability, StoreError, boundary};
 
 /// A store in a directory, on sled 0.34.
@@ -96,12 +97,14 @@ impl SledStore {
             move || Writer::open(&path, durability, poison)
         };
         let timeouts = (open_timeout, call_timeout);
-        let writer = Worker::start("relive-writer", reads("open"), timeouts, Arc::clone(&poison), open)?;
+        let writer =
+            Worker::start("relive-writer", reads("open"), timeouts, (Arc::clone(&poison), JUDGES), open)?;
         let (store, status, engine) =
             writer.call(reads("open"), |writer| Ok((writer.store(), writer.status(), writer.engine())))?;
-        let reader = Worker::start("relive-reader", reads("open"), timeouts, Arc::clone(&poison), || {
-            Ok(Reader { engine, cursors: Cursors::default(), ends: Ends::default() })
-        })?;
+        let reader =
+            Worker::start("relive-reader", reads("open"), timeouts, (Arc::clone(&poison), JUDGES), || {
+                Ok(Reader { engine, cursors: Cursors::default(), ends: Ends::default() })
+            })?;
         let acknowledged = status.get().acknowledged;
         tracing::info!(path = %path.display(), tier = %durability, %store, %acknowledged, "opened the store");
         Ok(Self {

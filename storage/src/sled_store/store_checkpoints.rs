@@ -11,11 +11,11 @@ use super::mark::Seal;
 use super::part::Key;
 use super::readback::Readback;
 use super::store::{Counted, Reader, SledStore};
-use super::worker::{reads, writes};
 use super::writer::Listed;
 use crate::admission::admit_checkpoints;
 use crate::checkpoint_store::{CheckpointStore, Generation};
 use crate::position::CheckpointNumber;
+use crate::worker::{reads, writes};
 use crate::{ActorId, Checkpoint, CheckpointHeader, StoreError, boundary};
 
 impl CheckpointStore for SledStore {

@@ -12,13 +12,13 @@ use super::checkpoints;
 use super::engine::Engine;
 use super::fenced::Fenced;
 use super::identity::{self, Found, Identity};
-use super::lock::Lock;
 use super::mark::{Mark, MarkFile, Seal};
 use super::part::Key;
-use super::poison::Poison;
 use super::shape::UNSTABLE_BYTES_MAX;
 use super::stable::Stable;
 use crate::admission::Tail;
+use crate::directory::{Lock, make_directory};
+use crate::poison::Poison;
 use crate::position::{CheckpointNumber, Lsn, StoreId};
 use crate::random::random_u128;
 use crate::{ActorId, Block, CheckpointHeader, Durability, StoreError, boundary};
@@ -71,7 +71,7 @@ impl Writer {
     /// recognized the directory.
     pub(super) fn open(directory: &Path, tier: Durability, poison: Arc<Poison>) -> Result<Self, StoreError> {
         if identity::survey(directory)? == Found::Nothing {
-            identity::make_directory(directory)?;
+            make_directory(directory)?;
         }
         let lock = Arc::new(Lock::acquire(directory)?);
         boundary!("open.locked");
@@ -125,7 +125,7 @@ impl Writer {
         poison: Arc<Poison>,
         lock: &Arc<Lock>,
     ) -> Result<Self, StoreError> {
-        identity::make_directory(directory)?;
+        make_directory(directory)?;
         identity::begin(directory)?;
         boundary!("create.begun");
         let store = StoreId::new(random_u128());

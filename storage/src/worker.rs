@@ -1,5 +1,5 @@
-//! A thread that makes the calls into sled, so that a panic there becomes an error, and a hang is left behind.
-//! Knows no sled; the store has one that writes and one that reads.
+//! A thread that makes the calls into a backend, so that a panic there becomes an error, and a hang is left behind.
+//! Knows no backend; what an error or a panic of it means is judged by the [`Judges`] it is given.
 //!
 //! A call has hung when it takes longer than its timeout of the time in which this process runs: while it is stopped, or
 //! the machine sleeps, nothing is wrong with the disk.
@@ -10,53 +10,62 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::answers;
-use super::poison::Poison;
+use crate::poison::Poison;
 use crate::{ErrorKind, StoreError};
 
 type Job<S> = Box<dyn FnOnce(&mut S) + Send>;
 
 /// What a job does, for whoever is told that it failed; and whether it may change what is stored.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Task {
+pub(crate) struct Task {
     action: &'static str,
     writes: bool,
 }
 
 /// A job that changes nothing that counts.
-pub(super) const fn reads(action: &'static str) -> Task {
+pub(crate) const fn reads(action: &'static str) -> Task {
     Task { action, writes: false }
 }
 
 /// A job that may change what is stored.
-pub(super) const fn writes(action: &'static str) -> Task {
+pub(crate) const fn writes(action: &'static str) -> Task {
     Task { action, writes: true }
 }
 
+/// What the answers of a backend mean.
+#[derive(Clone, Copy)]
+pub(crate) struct Judges {
+    /// What it means that it panicked with this text in that action.
+    pub(crate) panicked: fn(&'static str, &str) -> StoreError,
+    /// What its error means in a call that only reads.
+    pub(crate) in_reading: fn(StoreError) -> StoreError,
+}
+
 /// A thread with a state that only it touches.
-pub(super) struct Worker<S> {
+pub(crate) struct Worker<S> {
     /// Its queue: a job for each caller that waits, and the blocks of a commit. `None` once it was stopped.
     jobs: Option<mpsc::Sender<Job<S>>>,
     /// Answers when the thread has dropped its state. A mutex only because a receiver can't be shared.
     ended: Mutex<mpsc::Receiver<()>>,
     poison: Arc<Poison>,
+    judges: Judges,
     timeout: Duration,
 }
 
 impl<S: Send + 'static> Worker<S> {
     /// Starts the thread and has it make its state, within `first_timeout`.
-    pub(super) fn start(
+    pub(crate) fn start(
         name: &str,
         task: Task,
         (first_timeout, timeout): (Duration, Duration),
-        poison: Arc<Poison>,
+        (poison, judges): (Arc<Poison>, Judges),
         make: impl FnOnce() -> Result<S, StoreError> + Send + 'static,
     ) -> Result<Self, StoreError> {
         let (jobs, queue) = mpsc::channel::<Job<S>>();
         let (end, ended) = mpsc::channel();
         let (answer, answered) = mpsc::channel();
         let body = move || {
-            match guarded(task, make) {
+            match guarded(task, judges, make) {
                 Err(Failed { error, .. }) => drop(answer.send(Err(error))),
                 Ok(mut state) => {
                     // Nobody waits any more when this took too long: then the state is dropped at once.
@@ -65,8 +74,8 @@ impl<S: Send + 'static> Worker<S> {
                             job(&mut state);
                         }
                     }
-                    // Dropping sled writes, and may panic.
-                    if let Err(Failed { error, .. }) = guarded(writes("close"), move || {
+                    // Dropping a backend may write, and may panic.
+                    if let Err(Failed { error, .. }) = guarded(writes("close"), judges, move || {
                         drop(state);
                         Ok(())
                     }) {
@@ -80,12 +89,12 @@ impl<S: Send + 'static> Worker<S> {
         spawned
             .map_err(|error| StoreError::Backend { action: "start a thread", reason: error.to_string() })?;
         wait(&answered, task.action, first_timeout)??;
-        Ok(Self { jobs: Some(jobs), ended: Mutex::new(ended), poison, timeout })
+        Ok(Self { jobs: Some(jobs), ended: Mutex::new(ended), poison, judges, timeout })
     }
 
     /// Has the thread do `work` and waits for the answer. An error after which the medium is in an unknown state, a
     /// panic and a timeout poison the store.
-    pub(super) fn call<T: Send + 'static>(
+    pub(crate) fn call<T: Send + 'static>(
         &self,
         task: Task,
         work: impl FnOnce(&mut S) -> Result<T, StoreError> + Send + 'static,
@@ -94,7 +103,7 @@ impl<S: Send + 'static> Worker<S> {
     }
 
     /// The same, for a caller that waits later.
-    pub(super) fn begin<T: Send + 'static>(
+    pub(crate) fn begin<T: Send + 'static>(
         &self,
         task: Task,
         work: impl FnOnce(&mut S) -> Result<T, StoreError> + Send + 'static,
@@ -106,7 +115,7 @@ impl<S: Send + 'static> Worker<S> {
 
     /// Has the thread do `work` before the next call's, and does not wait. Any error poisons the store, so that no
     /// later job is done on top of it, and the next call can tell.
-    pub(super) fn post(
+    pub(crate) fn post(
         &self,
         task: Task,
         work: impl FnOnce(&mut S) -> Result<(), StoreError> + Send + 'static,
@@ -125,9 +134,9 @@ impl<S: Send + 'static> Worker<S> {
         work: impl FnOnce(&mut S) -> Result<T, StoreError> + Send + 'static,
         answer: impl FnOnce(Result<T, StoreError>) + Send + 'static,
     ) {
-        let poison = Arc::clone(&self.poison);
+        let (poison, judges) = (Arc::clone(&self.poison), self.judges);
         let job: Job<S> = Box::new(move |state| {
-            let result = guarded(task, AssertUnwindSafe(|| work(state)));
+            let result = guarded(task, judges, AssertUnwindSafe(|| work(state)));
             // Noted here, before the next job in the queue can run on top of a failed one.
             if let Err(Failed { error, panicked }) = &result {
                 match error.kind() {
@@ -145,7 +154,7 @@ impl<S: Send + 'static> Worker<S> {
     }
 
     /// Stops the thread after the jobs in its queue and waits until its state is dropped.
-    pub(super) fn stop(&mut self) -> Result<(), StoreError> {
+    pub(crate) fn stop(&mut self) -> Result<(), StoreError> {
         self.jobs = None;
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         match wait(&ended, "close", self.timeout) {
@@ -157,7 +166,7 @@ impl<S: Send + 'static> Worker<S> {
 }
 
 /// The answer to a call, some time.
-pub(super) struct Pending<T> {
+pub(crate) struct Pending<T> {
     answered: mpsc::Receiver<Result<T, StoreError>>,
     action: &'static str,
     after: Duration,
@@ -166,7 +175,7 @@ pub(super) struct Pending<T> {
 
 impl<T> Pending<T> {
     /// Waits for it.
-    pub(super) fn wait(self) -> Result<T, StoreError> {
+    pub(crate) fn wait(self) -> Result<T, StoreError> {
         let result = wait(&self.answered, self.action, self.after).flatten();
         if let Err(error) = &result {
             self.poison.note(error);
@@ -181,17 +190,17 @@ struct Failed {
     panicked: bool,
 }
 
-fn guarded<T>(task: Task, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, Failed> {
+fn guarded<T>(task: Task, judges: Judges, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, Failed> {
     let (error, panicked) = match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(done)) => return Ok(done),
         Ok(Err(error)) => (error, false),
         Err(panic) => {
             let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
             let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-            (answers::panicked(task.action, &text.unwrap_or_default()), true)
+            ((judges.panicked)(task.action, &text.unwrap_or_default()), true)
         }
     };
-    let error = if task.writes { error } else { answers::in_reading(error) };
+    let error = if task.writes { error } else { (judges.in_reading)(error) };
     Err(Failed { error, panicked })
 }
 
@@ -225,10 +234,21 @@ mod tests {
 
     use super::*;
 
+    /// A backend whose panics say nothing but their text, and are damage in what only reads.
+    const JUDGES: Judges = Judges {
+        panicked: |action, text| StoreError::Backend { action, reason: text.to_owned() },
+        in_reading: |error| match error {
+            StoreError::Backend { action, reason } => {
+                StoreError::CorruptStore { what: format!("{action}: {reason}") }
+            }
+            other => other,
+        },
+    };
+
     fn worker(timeout: Duration) -> (Worker<u32>, Arc<Poison>) {
         let poison = Arc::new(Poison::default());
         let timeouts = (Duration::from_secs(30), timeout);
-        let worker = Worker::start("test", reads("open"), timeouts, Arc::clone(&poison), || Ok(7));
+        let worker = Worker::start("test", reads("open"), timeouts, (Arc::clone(&poison), JUDGES), || Ok(7));
         (worker.unwrap(), poison)
     }
 
@@ -326,7 +346,7 @@ mod tests {
     #[test]
     fn time_in_which_the_process_is_stopped_does_not_count() {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["sled_store::worker::tests::stopped", "--exact", "--ignored", "--nocapture"])
+            .args(["worker::tests::stopped", "--exact", "--ignored", "--nocapture"])
             .env(STOPPED, "1")
             .stdout(Stdio::piped())
             .spawn()

@@ -1,19 +1,19 @@
-//! The lock that lets one handle have a directory open. Beside sled's own, because it can say who holds it, and
-//! because it remembers that the directory once held a store.
+//! The lock that lets one handle have a directory open: it says who holds it, and remembers that the directory once held a
+//! store.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::files::{LOCK, io_error};
+use super::files::io_error;
 use super::holders::{Held, locked};
 use crate::StoreError;
 use crate::position::StoreId;
 
 /// Held until it is dropped; the system frees it when the process dies.
 #[derive(Debug)]
-pub(super) struct Lock {
+pub(crate) struct Lock {
     // Forgotten before the file is closed: whoever looks in between waits.
     _held: Held,
     file: File,
@@ -24,7 +24,7 @@ impl Lock {
     /// Takes the lock of a directory. A holder in this very process is waited for for [`OWN_LINGER`], because a
     /// handle that was just dropped may hold it that much longer, and a child that was just forked until it runs its
     /// program.
-    pub(super) fn acquire(directory: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn acquire(directory: &Path) -> Result<Self, StoreError> {
         let path = directory.join(LOCK);
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(false);
@@ -51,12 +51,12 @@ impl Lock {
     }
 
     /// The store that was created under this lock, if any ever was.
-    pub(super) fn store(&self) -> Result<Option<StoreId>, StoreError> {
+    pub(crate) fn store(&self) -> Result<Option<StoreId>, StoreError> {
         Ok(Note::read(&self.file, &self.path)?.store)
     }
 
     /// Remembers for ever that the directory holds a store.
-    pub(super) fn remember(&self, store: StoreId) -> Result<(), StoreError> {
+    pub(crate) fn remember(&self, store: StoreId) -> Result<(), StoreError> {
         self.write(Some(store))?;
         self.file.sync_all().map_err(io_error("sync", &self.path))
     }
@@ -75,7 +75,7 @@ impl Lock {
 }
 
 /// The store that a directory's lock file remembers, without taking the lock.
-pub(super) fn remembered(directory: &Path) -> Result<Option<StoreId>, StoreError> {
+pub(crate) fn remembered(directory: &Path) -> Result<Option<StoreId>, StoreError> {
     let path = directory.join(LOCK);
     match File::open(&path) {
         Ok(file) => Ok(Note::read(&file, &path)?.store),
@@ -109,5 +109,7 @@ impl Note {
     }
 }
 
+/// Held by whoever has the store open.
+pub(crate) const LOCK: &str = "relive.lock";
 const OWN_LINGER: Duration = Duration::from_secs(1);
 const NOTE_BYTES_MAX: u64 = 256;

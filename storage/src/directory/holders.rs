@@ -72,12 +72,6 @@ pub(super) fn locked(directory: &Path, noted: Option<u32>, ours: bool) -> StoreE
     StoreError::Locked { path: directory.to_owned(), holder }
 }
 
-/// The error of a directory whose lock is free, and whose data are locked by sled's own.
-pub(super) fn locked_by_sled(directory: &Path) -> StoreError {
-    let holder = "a program that opened its data with sled alone, or was given them by one that had it open";
-    StoreError::Locked { path: directory.to_owned(), holder: holder.to_owned() }
-}
-
 /// Whether there is no process of this number, as far as that can be seen.
 fn is_gone(id: u32) -> bool {
     let processes = PathBuf::from("/proc");

@@ -7,11 +7,11 @@ use crate::{ErrorKind, StoreError};
 
 /// Empty as long as nothing failed.
 #[derive(Debug, Default)]
-pub(super) struct Poison(OnceLock<StoreError>);
+pub(crate) struct Poison(OnceLock<StoreError>);
 
 impl Poison {
     /// Refuses when something failed before.
-    pub(super) fn check(&self) -> Result<(), StoreError> {
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
         match self.0.get() {
             None => Ok(()),
             // A reopening would not help, so nobody is told to try one.
@@ -23,14 +23,14 @@ impl Poison {
     }
 
     /// Remembers an error after which the state of the medium is unknown. The caller's mistakes are not such.
-    pub(super) fn note(&self, error: &StoreError) {
+    pub(crate) fn note(&self, error: &StoreError) {
         if error.kind() == ErrorKind::Reopen && !matches!(error, StoreError::Poisoned { .. }) {
             self.set(error);
         }
     }
 
     /// Remembers any error; the first one stays.
-    pub(super) fn set(&self, error: &StoreError) {
+    pub(crate) fn set(&self, error: &StoreError) {
         if self.0.set(error.clone()).is_ok() {
             tracing::error!(reason = error.cause(), "the store takes nothing more until it is reopened");
         }
