@@ -31,6 +31,9 @@
 //! | `checkpoint.stable` | they are synced, and the side file counts them |
 //! | `checkpoint.verified` | they have been read back |
 //! | `checkpoint.removed` | those that count no more are gone |
+//! | `pack.closed` | a full pack has its index, and the superblock says so |
+//! | `pack.copied` | checkpoints were copied out of a pack that is mostly dead |
+//! | `pack.dead` | the superblock says that packs are gone; they are about to be removed |
 //! | `cut.begin` | a cut was asked for |
 //! | `cut.marked` | the side file says where the log begins from now on |
 //! | `cut.step` | some of what was cut is removed; once for each step |

@@ -53,11 +53,7 @@ impl Checkpoint {
     pub fn encode(&self) -> Result<Bytes, usize> {
         let header = &self.header;
         let mut head = Vec::with_capacity(64);
-        put_varint(&mut head, header.number.get());
-        put_varint(&mut head, header.rsn.get());
-        put_varint(&mut head, u64::from(header.state_version));
-        head.push(if header.owes { FLAG_OWES } else { 0 });
-        put_bytes(&mut head, header.actor.as_str().as_bytes());
+        header.write(&mut head);
         let length = head.len() + self.body.len();
         let limited = u32::try_from(length).ok().filter(|_| length <= CHECKPOINT_BYTES_MAX);
         let limited = limited.ok_or(length)?;
@@ -96,7 +92,48 @@ impl Checkpoint {
         if crc32fast::hash(&content) != crc {
             return Err(Malformed("the checksum of a checkpoint does not match"));
         }
-        let mut reader = Reader::new(&content);
+        let (header, body) = read_header(&content)?;
+        let body = content.slice(body..);
+        Ok(Self { header, body })
+    }
+
+    /// How many bytes an encoded checkpoint has that stands at the beginning of untrusted bytes, and its header. Its body is
+    /// not looked at, and need not be there.
+    pub(crate) fn peek(bytes: &Bytes) -> Result<(CheckpointHeader, usize), Malformed> {
+        let mut reader = Reader::new(bytes);
+        if reader.u32()? != MAGIC {
+            return Err(Malformed("a checkpoint does not begin as one"));
+        }
+        if reader.u32()? != CHECKPOINT_VERSION {
+            return Err(Malformed("a checkpoint has an unknown version"));
+        }
+        let length = reader.u32()? as usize;
+        if length > CHECKPOINT_BYTES_MAX {
+            return Err(Malformed("a checkpoint is over its limit"));
+        }
+        let content = bytes.slice(PREFIX_BYTES.min(bytes.len())..(PREFIX_BYTES + length).min(bytes.len()));
+        let (header, _) = read_header(&content)?;
+        Ok((header, PREFIX_BYTES + length))
+    }
+}
+
+/// Decodes the header of a content, and says where the body begins.
+fn read_header(content: &Bytes) -> Result<(CheckpointHeader, usize), Malformed> {
+    let mut reader = Reader::new(content);
+    let header = CheckpointHeader::read(&mut reader)?;
+    Ok((header, reader.position()))
+}
+
+impl CheckpointHeader {
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        put_varint(out, self.number.get());
+        put_varint(out, self.rsn.get());
+        put_varint(out, u64::from(self.state_version));
+        out.push(if self.owes { FLAG_OWES } else { 0 });
+        put_bytes(out, self.actor.as_str().as_bytes());
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let number = CheckpointNumber::new(reader.counter()?);
         let rsn = Rsn::new(reader.counter()?);
         let state_version =
@@ -107,9 +144,7 @@ impl Checkpoint {
         }
         let actor = reader.text(ACTOR_ID_BYTES_MAX, ActorId::parse)?;
         let actor = actor.map_err(|_| Malformed("a checkpoint has an impossible actor name"))?;
-        let header = CheckpointHeader { actor, number, rsn, state_version, owes: flags & FLAG_OWES != 0 };
-        let body = content.slice(reader.position()..);
-        Ok(Self { header, body })
+        Ok(Self { actor, number, rsn, state_version, owes: flags & FLAG_OWES != 0 })
     }
 }
 

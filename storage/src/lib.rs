@@ -12,6 +12,7 @@
 //! | [`log`], [`checkpoint_store`] | the seam: eight methods that a backend has |
 //! | [`mod@scan`] | which log is whole, which ends in a torn tail, which is damaged |
 //! | [`sled_store`], [`memory_store`] | the backends |
+//! | [`medium`], `layered` | what a disk does, and no more; a store over any medium |
 //! | `conformance`, `simulated_store` | with feature `test-support`: the executable contract of a backend; a device that crashes and fails as planned |
 //! | `admission` | what a backend may take next |
 //! | `worker`, `poison`, `directory` | threads that make a backend's calls; the first failure ends an opening; that one handle has a directory open |
@@ -29,6 +30,7 @@ mod durability;
 mod error;
 pub mod frame;
 mod frame_writer;
+mod layered;
 pub mod limits;
 pub mod log;
 pub mod medium;
@@ -57,6 +59,7 @@ pub use durability::Durability;
 pub use error::{ErrorKind, StoreError};
 pub use frame::Frame;
 pub use frame_writer::{FrameBytes, FrameWriter};
+pub use layered::{LayeredOptions, LayeredStore};
 pub use log::{Extent, Log, StoredBlock};
 pub use memory_store::MemoryStore;
 pub use name::Name;

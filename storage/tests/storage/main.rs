@@ -11,6 +11,7 @@ mod content;
 mod flips;
 mod golden;
 mod killing;
+mod layered;
 mod opening;
 mod power;
 mod processes;

@@ -1,0 +1,149 @@
+//! The checkpoints' half of the seam.
+
+use std::sync::PoisonError;
+
+use bytes::{Bytes, BytesMut};
+
+use super::cleaning::Small;
+use super::pack::{self, Entry};
+use super::packer::{Packer, Piece};
+use super::places::Place;
+use super::store::LayeredStore;
+use crate::admission::admit_checkpoints;
+use crate::checkpoint_store::{CheckpointStore, Generation};
+use crate::medium::{Medium, StreamId};
+use crate::position::CheckpointNumber;
+use crate::worker::{reads, writes};
+use crate::{ActorId, Checkpoint, CheckpointHeader, StoreError, boundary};
+
+impl CheckpointStore for LayeredStore {
+    fn put(&self, checkpoints: &[Checkpoint]) -> Result<(), StoreError> {
+        self.shared.poison.check()?;
+        let _alone = self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        let highest = self.shared.superblock().highest;
+        let encoded = admit_checkpoints(checkpoints, highest)?;
+        if encoded.is_empty() {
+            return Ok(());
+        }
+        boundary!("checkpoint.begin");
+        let put = encoded.iter().map(|bytes| bytes.len() as u64).sum();
+        let (mut small, mut step) = (Small::default(), Vec::new());
+        for (checkpoint, encoded) in checkpoints.iter().zip(encoded) {
+            for piece in small.add(&checkpoint.header, &encoded) {
+                step.push(piece);
+                if step.iter().map(|piece: &Piece| piece.value.len()).sum::<usize>() >= STEP_BYTES {
+                    self.append(std::mem::take(&mut step))?;
+                }
+            }
+        }
+        step.extend(small.finish());
+        self.append(step)?;
+        self.packer.call(writes("put"), Packer::finish)?;
+        self.packer.call(writes("put"), move |packer| packer.tidy(put))
+    }
+
+    fn get(&self, actor: &ActorId, generation: Generation) -> Result<Option<Checkpoint>, StoreError> {
+        let mut failed: Option<(Place, String)> = None;
+        loop {
+            let Some(place) = self.shared.places().get(actor, generation) else { return Ok(None) };
+            if let Some((before, what)) = failed.take()
+                && before == place
+            {
+                let wanted = actor.clone();
+                let number = self.packer.call(reads("get"), move |packer| packer.number_at(&wanted, place));
+                let number = number.ok().flatten().unwrap_or(CheckpointNumber::new(0));
+                return Err(StoreError::CorruptCheckpoint { actor: actor.clone(), number, what });
+            }
+            let wanted = actor.clone();
+            let read = self.reader.call(reads("get"), move |shared| read(&*shared.medium, &wanted, place))?;
+            match read.and_then(|bytes| Checkpoint::decode(bytes).map_err(|malformed| malformed.to_string()))
+            {
+                Ok(checkpoint) if checkpoint.header.actor == *actor => return Ok(Some(checkpoint)),
+                Ok(other) => failed = Some((place, format!("it is one of {}", other.header.actor))),
+                // It may have been moved or replaced while it was read. When it still is there, it is damaged.
+                Err(what) => failed = Some((place, what)),
+            }
+        }
+    }
+
+    fn list(
+        &self,
+        visit: &mut dyn FnMut(CheckpointHeader) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let _alone = self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        let begin = |after: u32| self.packer.begin(reads("list"), move |packer| packer.page(after));
+        let mut next = begin(0);
+        let mut listed = 0;
+        while let Some((stream, headers)) = next.wait()? {
+            // The next pack is read while this one is looked at.
+            next = begin(stream);
+            listed += headers.len();
+            headers.into_iter().try_for_each(&mut *visit)?;
+        }
+        let actors = self.shared.places().actors();
+        if listed == actors {
+            return Ok(());
+        }
+        let what = format!("{listed} checkpoints are listed of {actors} actors");
+        Err(StoreError::CorruptStore { what })
+    }
+}
+
+impl LayeredStore {
+    fn append(&self, step: Vec<Piece>) -> Result<(), StoreError> {
+        self.packer.call(writes("put"), move |packer| packer.append(step))
+    }
+}
+
+/// Reads an encoded checkpoint. The inner error says what is damaged.
+fn read(medium: &dyn Medium, actor: &ActorId, place: Place) -> Result<Result<Bytes, String>, StoreError> {
+    let id = StreamId(u64::from(place.pack));
+    let last = match read_value(medium, id, u64::from(place.value))? {
+        Ok(last) => last,
+        Err(what) => return Ok(Err(what)),
+    };
+    if pack::is_small(&last) {
+        let found = pack::find(&last, actor).map_err(|malformed| malformed.to_string());
+        return Ok(found.and_then(|found| found.ok_or_else(|| "it is not in its value".to_owned())));
+    }
+    let entry = match pack::decode(&last, place.value) {
+        Ok(pack::Value::Entries(mut entries)) => entries.pop(),
+        _ => None,
+    };
+    let Some(entry) = entry else { return Ok(Err("its value is something else".to_owned())) };
+    let mut whole = BytesMut::with_capacity(entry.length as usize);
+    for part in place.value - entry.parts..place.value {
+        let bytes = read_value(medium, id, u64::from(part))?;
+        match bytes.and_then(|bytes| pack::part_of(&bytes).map_err(|malformed| malformed.to_string())) {
+            Ok(bytes) if whole.len() + bytes.len() <= entry.length as usize => {
+                whole.extend_from_slice(&bytes);
+            }
+            Ok(_) => return Ok(Err("its parts are longer than it is".to_owned())),
+            Err(what) => return Ok(Err(what)),
+        }
+    }
+    Ok(Ok(whole.freeze()))
+}
+
+/// The encoded checkpoint of an entry of a pack. The inner error says what is damaged.
+pub(super) fn encoded(
+    medium: &dyn Medium,
+    stream: u32,
+    entry: &Entry,
+) -> Result<Result<Bytes, String>, StoreError> {
+    let place = Place { pack: stream, value: entry.value, length: entry.length };
+    let read = read(medium, &entry.header.actor, place)?;
+    Ok(read.and_then(|bytes| match Checkpoint::decode(bytes.clone()) {
+        Ok(checkpoint) if checkpoint.header == entry.header => Ok(bytes),
+        Ok(_) => Err("it is not the one that the index tells of".to_owned()),
+        Err(malformed) => Err(malformed.to_string()),
+    }))
+}
+
+fn read_value(medium: &dyn Medium, id: StreamId, position: u64) -> Result<Result<Bytes, String>, StoreError> {
+    let value = medium.read(id, position)?;
+    Ok(value.unwrap_or_else(|| Err(format!("its value {position} is gone"))))
+}
+
+/// How many bytes are appended at once, so that no call takes long.
+const STEP_BYTES: usize = 4 << 20;

@@ -1,0 +1,214 @@
+//! The handle of a store over a medium: starts its threads, hands work to them, and is the log's half of the seam.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::log_writer::LogWriter;
+use super::packer::Packer;
+use super::shared::Shared;
+use crate::admission::Tail;
+use crate::log::{Extent, Log, StoredBlock};
+use crate::medium::Medium;
+use crate::poison::Poison;
+use crate::position::{Lsn, StoreId};
+use crate::worker::{Judges, Worker, reads, writes};
+use crate::{Block, Durability, StoreError, boundary};
+
+/// A store over a medium.
+///
+/// Its calls run on three threads of its own, so that one that never returns is left behind as [`StoreError::Hung`]: one
+/// changes the log, one the checkpoints, one reads.
+///
+/// # Examples
+/// ```
+/// use relive_storage::medium::memory::MemoryMedium;
+/// use relive_storage::{LayeredOptions, LayeredStore, Log};
+///
+/// let store = LayeredStore::open(|| Ok(Box::new(MemoryMedium::new())), &LayeredOptions::default())?;
+/// assert_eq!(store.extent()?.start.get(), 0);
+/// # Ok::<(), relive_storage::StoreError>(())
+/// ```
+pub struct LayeredStore {
+    // Stopped before the rest is dropped.
+    pub(super) reader: Worker<Arc<Shared>>,
+    pub(super) packer: Worker<Packer>,
+    writer: Worker<LogWriter>,
+    pub(super) shared: Arc<Shared>,
+    tail: Mutex<Tail>,
+    /// Held by a put and by a listing, which wait for each other.
+    pub(super) checkpoints: Mutex<()>,
+    store: StoreId,
+    durability: Durability,
+    closed: AtomicBool,
+}
+
+/// How long the calls of a [`LayeredStore`] may take.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct LayeredOptions {
+    /// How long one call may take, waiting for those before it included, until the store is given up as hung:
+    /// 30 seconds by default. Time in which the process is stopped, or the machine sleeps, does not count.
+    pub call_timeout: Duration,
+    /// How long opening may take: 5 minutes by default.
+    pub open_timeout: Duration,
+}
+
+impl Default for LayeredOptions {
+    fn default() -> Self {
+        Self { call_timeout: Duration::from_secs(30), open_timeout: Duration::from_secs(300) }
+    }
+}
+
+impl LayeredOptions {
+    /// Chooses how long one call may take.
+    #[must_use]
+    pub fn call_timeout(mut self, timeout: Duration) -> Self {
+        self.call_timeout = timeout;
+        self
+    }
+
+    /// Chooses how long opening may take.
+    #[must_use]
+    pub fn open_timeout(mut self, timeout: Duration) -> Self {
+        self.open_timeout = timeout;
+        self
+    }
+}
+
+/// A medium says itself what its errors mean; a panic says nothing but its text.
+const JUDGES: Judges = Judges {
+    panicked: |action, text| StoreError::Backend { action, reason: text.to_owned() },
+    in_reading: |error| error,
+};
+
+impl LayeredStore {
+    /// Opens a medium, and the store on it; one that is empty becomes a new store.
+    ///
+    /// # Errors
+    /// Those of `medium`. [`StoreError::CorruptStore`] when the superblock can't be read, or a pack of checkpoints is missing,
+    /// shorter than it was, or damaged where nothing else tells what was there. None of its records was changed then.
+    pub fn open(
+        medium: impl FnOnce() -> Result<Box<dyn Medium>, StoreError> + Send + 'static,
+        options: &LayeredOptions,
+    ) -> Result<Self, StoreError> {
+        let poison = Arc::new(Poison::default());
+        let timeouts = (options.open_timeout, options.call_timeout);
+        let judged = || (Arc::clone(&poison), JUDGES);
+        let noted = Arc::clone(&poison);
+        let make = move || LogWriter::open(medium()?, noted);
+        let writer = Worker::start("relive-writer", reads("open"), timeouts, judged(), make)?;
+        let (shared, packer) = writer.call(reads("open"), LogWriter::hand_over)?;
+        let packer = Worker::start("relive-packer", reads("open"), timeouts, judged(), || Ok(packer))?;
+        let reading = Arc::clone(&shared);
+        let reader = Worker::start("relive-reader", reads("open"), timeouts, judged(), || Ok(reading))?;
+        let (store, durability) = (shared.medium.store(), shared.medium.durability());
+        let acknowledged = shared.superblock().acknowledged;
+        tracing::info!(tier = %durability, %store, %acknowledged, "opened the store");
+        Ok(Self {
+            reader,
+            packer,
+            writer,
+            shared,
+            tail: Mutex::default(),
+            checkpoints: Mutex::default(),
+            store,
+            durability,
+            closed: AtomicBool::new(false),
+        })
+    }
+
+    /// Makes everything stable, and closes the medium. Blocks that were appended and not synced are not acknowledged by it.
+    ///
+    /// # Errors
+    /// [`StoreError::Poisoned`], or the damage that was met, when something failed before: then nothing was written.
+    /// [`StoreError::Hung`] when the medium did not end in time: its threads are left behind, and hold the lock as long as
+    /// they run.
+    pub fn close(mut self) -> Result<(), StoreError> {
+        self.shut()
+    }
+
+    fn shut(&mut self) -> Result<(), StoreError> {
+        let finished = self.finish();
+        // All are stopped in any case, so that the lock is free after this, as far as that can be had.
+        let stopped = [self.reader.stop(), self.packer.stop(), self.writer.stop()];
+        stopped.into_iter().fold(finished, Result::and)
+    }
+
+    /// Does the last job, once.
+    fn finish(&self) -> Result<(), StoreError> {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        self.shared.poison.check()?;
+        // After the last put, so that what is made stable counts it.
+        self.packer.call(writes("close"), |_| Ok(()))?;
+        self.writer.call(writes("close"), LogWriter::close)
+    }
+}
+
+impl Drop for LayeredStore {
+    fn drop(&mut self) {
+        if let Err(error) = self.shut() {
+            tracing::warn!(store = %self.store, reason = error.cause(), "the store was not closed cleanly");
+        }
+    }
+}
+
+impl std::fmt::Debug for LayeredStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LayeredStore")
+            .field("store", &self.store)
+            .field("durability", &self.durability)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Log for LayeredStore {
+    fn extent(&self) -> Result<Extent, StoreError> {
+        let superblock = self.shared.superblock();
+        Ok(Extent {
+            store: self.store,
+            durability: self.durability,
+            start: superblock.start,
+            acknowledged: superblock.acknowledged,
+            epoch: superblock.epoch,
+        })
+    }
+
+    fn append(&self, block: &Block) -> Result<(), StoreError> {
+        self.shared.poison.check()?;
+        // Held until the block is in the queue, so that blocks stand there in the order in which they were admitted.
+        let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
+        let acknowledged = self.shared.superblock().acknowledged;
+        let next = tail.admit(&block.header(), acknowledged, |first| {
+            self.writer.call(reads("append"), move |writer| writer.stored_end(first))
+        })?;
+        // The sync that follows waits for it, and tells when it failed.
+        let block = block.clone();
+        self.writer.post(writes("append"), move |writer| writer.append(&block));
+        tail.advance(next);
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        self.shared.poison.check()?;
+        self.writer.call(writes("sync"), LogWriter::sync)
+    }
+
+    fn read(&self, from: Lsn) -> Result<Option<StoredBlock>, StoreError> {
+        let from = from.max(self.shared.superblock().start);
+        self.reader.call(reads("read"), move |shared| shared.index().read(&*shared.medium, from))
+    }
+
+    fn cut(&self, below: Lsn) -> Result<Lsn, StoreError> {
+        self.shared.poison.check()?;
+        let start = self.writer.call(writes("cut"), move |writer| writer.cut(below))?;
+        boundary!("cut.end");
+        Ok(start)
+    }
+
+    fn close(&self) -> Result<(), StoreError> {
+        self.finish()
+    }
+}
