@@ -14,6 +14,7 @@
 //! | [`sled_store`], [`memory_store`] | the backends |
 //! | [`medium`], `layered` | what a disk does, and no more; a store over any medium |
 //! | `conformance`, `simulated_store` | with feature `test-support`: the executable contract of a backend; a device that crashes and fails as planned |
+//! | `simulated_medium`, `draws` | with the same feature: a medium that loses its power; choices out of a seed |
 //! | `admission` | what a backend may take next |
 //! | `worker`, `poison`, `directory` | threads that make a backend's calls; the first failure ends an opening; that one handle has a directory open |
 //! | [`boundary`] | the phases of a store as trace events |
@@ -48,6 +49,10 @@ mod worker;
 
 #[cfg(feature = "test-support")]
 pub mod conformance;
+#[cfg(feature = "test-support")]
+mod draws;
+#[cfg(feature = "test-support")]
+pub mod simulated_medium;
 #[cfg(feature = "test-support")]
 pub mod simulated_store;
 

@@ -26,7 +26,9 @@ impl Packer {
     /// Goes on emptying a pack, or begins when too much is dead. `put` is how many bytes were put since the last time.
     pub(super) fn clean(&mut self, put: u64) -> Result<(), StoreError> {
         let (bytes, live) = self.packs.bytes();
-        if self.cleaning.is_none() && bytes > live.saturating_mul(2).saturating_add(SLACK_BYTES) {
+        if self.cleaning.is_none()
+            && bytes > live.saturating_mul(2).saturating_add(self.pack_bytes.saturating_mul(2))
+        {
             self.begin_cleaning()?;
         }
         let Some(Cleaning { stream, mut entries }) = self.cleaning.take() else { return Ok(()) };
@@ -143,8 +145,6 @@ impl Small {
     }
 }
 
-/// So many bytes may be dead before anything is copied.
-const SLACK_BYTES: u64 = 16 << 20;
 /// How many bytes are copied for each that is put.
 const COPIED_PER_PUT: u64 = 2;
 /// And how many at least.

@@ -24,7 +24,11 @@ pub(super) struct LogWriter {
 
 impl LogWriter {
     /// Opens the store on a medium.
-    pub(super) fn open(medium: Box<dyn Medium>, poison: Arc<Poison>) -> Result<Self, StoreError> {
+    pub(super) fn open(
+        medium: Box<dyn Medium>,
+        pack_bytes: u64,
+        poison: Arc<Poison>,
+    ) -> Result<Self, StoreError> {
         let Opened { superblock, places, packs, indexes, left } = open(&*medium)?;
         // An older one would call damage what a cut of a weaker tier removed.
         if medium.durability() == Durability::PowerLoss {
@@ -32,7 +36,7 @@ impl LogWriter {
         }
         boundary!("open.stable");
         let shared = Arc::new(Shared::new(medium, poison, superblock, places));
-        let packer = Packer::new(Arc::clone(&shared), packs, indexes, left);
+        let packer = Packer::new(Arc::clone(&shared), pack_bytes, packs, indexes, left);
         Ok(Self { shared, fresh: true, appended: None, packer: Some(packer) })
     }
 

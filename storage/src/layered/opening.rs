@@ -59,6 +59,10 @@ pub(super) fn open(medium: &dyn Medium) -> Result<Opened, StoreError> {
         let id = StreamId(u64::from(mark.stream));
         known.insert(id);
         let Some(range) = streams.get(&id) else {
+            if mark.values == 0 {
+                found.walk(*mark, 0)?;
+                continue;
+            }
             let of = superblock.packs.len();
             return Err(corrupt(format!("pack {} of {of} with checkpoints is missing", mark.stream)));
         };

@@ -25,6 +25,8 @@ pub(super) struct Piece {
 /// The state of the thread that writes checkpoints.
 pub(super) struct Packer {
     pub(super) shared: Arc<Shared>,
+    /// A pack is full with so many bytes, or with the part of all bytes that keeps their number below [`PACKS`], or so.
+    pub(super) pack_bytes: u64,
     pub(super) packs: Packs,
     /// The index so far of each pack that is not full. The last of them is the open one.
     indexes: BTreeMap<u32, Vec<u8>>,
@@ -38,12 +40,13 @@ pub(super) struct Packer {
 impl Packer {
     pub(super) fn new(
         shared: Arc<Shared>,
+        pack_bytes: u64,
         packs: Packs,
         indexes: BTreeMap<u32, Vec<u8>>,
         left: Left,
     ) -> Self {
         let (written, entries) = Default::default();
-        Self { shared, packs, indexes, left: Some(left), written, entries, cleaning: None }
+        Self { shared, pack_bytes, packs, indexes, left: Some(left), written, entries, cleaning: None }
     }
 
     /// Appends values to the open pack. They do not count yet.
@@ -200,16 +203,19 @@ impl Packer {
         let stream = self.shared.superblock().next_pack;
         let next = stream.checked_add(1);
         let next = next.ok_or_else(|| StoreError::Misuse { what: "there are 2^32 packs".to_owned() })?;
-        self.shared.superblock().next_pack = next;
         self.packs.add(Pack::new(stream));
         self.indexes.insert(stream, pack::index());
+        // Both at once: a pack whose number is used and that is not listed counts as removed.
+        let mut superblock = self.shared.superblock();
+        superblock.next_pack = next;
+        superblock.packs = self.packs.marks();
         Ok(stream)
     }
 
     /// Closes every pack that is full, or is not the last.
     fn close_full(&mut self) -> Result<(), StoreError> {
         let (bytes, _) = self.packs.bytes();
-        let (bytes_max, index_max) = (PACK_BYTES.max(bytes / PACKS), PACK_INDEX_BYTES);
+        let (bytes_max, index_max) = (self.pack_bytes.max(bytes / PACKS), PACK_INDEX_BYTES);
         let last = self.indexes.last_key_value().map(|(stream, _)| *stream);
         let full = self.indexes.iter().filter(|(stream, index)| {
             let bytes = self.packs.get(**stream).map_or(0, |pack| pack.mark.bytes);
@@ -256,8 +262,7 @@ pub(super) fn place(stream: u32, entry: &Entry) -> Place {
     Place { pack: stream, value: entry.value, length: entry.length }
 }
 
-/// A pack is full with so many bytes, or with the part of all bytes that keeps their number below [`PACKS`], or so.
-const PACK_BYTES: u64 = 8 << 20;
+/// So many packs there are, about, when each has more than the least bytes.
 const PACKS: u64 = 64;
-/// Or with an index of so many bytes.
+/// A pack is full with an index of so many bytes.
 const PACK_INDEX_BYTES: usize = 8 << 20;

@@ -52,11 +52,18 @@ pub struct LayeredOptions {
     pub call_timeout: Duration,
     /// How long opening may take: 5 minutes by default.
     pub open_timeout: Duration,
+    /// How many bytes a pack of checkpoints has until it is closed, or more in a large store: 8 MiB by default. Twice as many
+    /// may be dead before anything is copied.
+    pub pack_bytes: u64,
 }
 
 impl Default for LayeredOptions {
     fn default() -> Self {
-        Self { call_timeout: Duration::from_secs(30), open_timeout: Duration::from_secs(300) }
+        Self {
+            call_timeout: Duration::from_secs(30),
+            open_timeout: Duration::from_secs(300),
+            pack_bytes: 8 << 20,
+        }
     }
 }
 
@@ -72,6 +79,13 @@ impl LayeredOptions {
     #[must_use]
     pub fn open_timeout(mut self, timeout: Duration) -> Self {
         self.open_timeout = timeout;
+        self
+    }
+
+    /// Chooses how many bytes a pack of checkpoints has until it is closed.
+    #[must_use]
+    pub fn pack_bytes(mut self, bytes: u64) -> Self {
+        self.pack_bytes = bytes;
         self
     }
 }
@@ -96,7 +110,8 @@ impl LayeredStore {
         let timeouts = (options.open_timeout, options.call_timeout);
         let judged = || (Arc::clone(&poison), JUDGES);
         let noted = Arc::clone(&poison);
-        let make = move || LogWriter::open(medium()?, noted);
+        let pack_bytes = options.pack_bytes;
+        let make = move || LogWriter::open(medium()?, pack_bytes, noted);
         let writer = Worker::start("relive-writer", reads("open"), timeouts, judged(), make)?;
         let (shared, packer) = writer.call(reads("open"), LogWriter::hand_over)?;
         let packer = Worker::start("relive-packer", reads("open"), timeouts, judged(), || Ok(packer))?;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::draws::Draws;
 use super::image::{Image, Mark};
 use super::plan::Unsynced;
+use crate::draws::Draws;
 use crate::position::Lsn;
 use crate::{Block, Checkpoint};
 

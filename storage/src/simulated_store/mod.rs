@@ -14,7 +14,6 @@
 
 mod device;
 mod disk;
-mod draws;
 mod image;
 mod plan;
 mod shared;

@@ -4,11 +4,11 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::device::Device;
-use super::draws::Draws;
 use super::plan::{Call, Crash, Fault, Moment, Plan, Unsynced};
 use super::trace::Step;
 use crate::StoreError;
 use crate::admission::Tail;
+use crate::draws::Draws;
 use crate::position::StoreId;
 
 #[derive(Debug)]

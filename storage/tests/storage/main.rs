@@ -12,6 +12,7 @@ mod flips;
 mod golden;
 mod killing;
 mod layered;
+mod layered_power;
 mod opening;
 mod power;
 mod processes;

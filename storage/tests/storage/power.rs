@@ -9,14 +9,14 @@ use std::collections::BTreeMap;
 
 use relive_storage::conformance::{block, checkpoint, id};
 use relive_storage::simulated_store::{Call, Crash, Fault, Lie, Moment, SimulatedDisk, Step, Unsynced};
-use relive_storage::{Block, CheckpointStore, Generation, Log, Lsn, StoreError, scan};
+use relive_storage::{Block, CheckpointStore, Generation, Log, Lsn, Store, StoreError, scan};
 
 const ACTORS: u64 = 3;
-const LIVES: u64 = 4;
+pub(crate) const LIVES: u64 = 4;
 
 /// What has to be there, kept outside of the store.
 #[derive(Default)]
-struct Expected {
+pub(crate) struct Expected {
     /// Every block as it was appended last, whether it was synced or not.
     issued: BTreeMap<Lsn, Block>,
     /// Everything below was synced.
@@ -31,12 +31,30 @@ struct Expected {
 }
 
 /// Numbers out of a seed, other ones than those of the device.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn below(&mut self, count: u64) -> u64 {
+    pub(crate) fn below(&mut self, count: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % count
+    }
+}
+
+/// A device under a store.
+pub(crate) trait Device {
+    /// Opens it, or says what is wrong.
+    fn store(&self) -> Result<Box<dyn Store>, String>;
+    /// Whether it has not lost its power since.
+    fn is_powered(&self) -> bool;
+}
+
+impl Device for SimulatedDisk {
+    fn store(&self) -> Result<Box<dyn Store>, String> {
+        Ok(Box::new(self.open()))
+    }
+
+    fn is_powered(&self) -> bool {
+        self.has_power()
     }
 }
 
@@ -66,14 +84,14 @@ fn run(seed: u64, lie: Option<Lie>) -> (Result<(), String>, Vec<Step>) {
 }
 
 /// Makes random calls until the power goes, or the process dies.
-fn live(disk: &SimulatedDisk, random: &mut Random, expected: &mut Expected) {
-    let store = disk.open();
-    let Ok(scanned) = scan(&store, &mut |_, _| Ok(())) else { return };
+pub(crate) fn live(disk: &dyn Device, random: &mut Random, expected: &mut Expected) {
+    let Ok(store) = disk.store() else { return };
+    let Ok(scanned) = scan(&*store, &mut |_, _| Ok(())) else { return };
     expected.epoch += 1;
     let mut next = scanned.next;
     // What lies at and after it is replaced by the first block of this life, and gone as soon as that is there.
     let mut replaced = false;
-    while disk.has_power() && random.below(32) > 0 {
+    while disk.is_powered() && random.below(32) > 0 {
         match random.below(8) {
             0..4 => {
                 let records = 1 + u32::try_from(random.below(3)).unwrap();
@@ -92,7 +110,7 @@ fn live(disk: &SimulatedDisk, random: &mut Random, expected: &mut Expected) {
                     expected.synced = next;
                 }
             }
-            6 => put(&store, random, expected),
+            6 => put(&*store, random, expected),
             _ => {
                 let below = Lsn::new(random.below(next.get() + 1));
                 expected.cut = expected.cut.max(below);
@@ -102,7 +120,7 @@ fn live(disk: &SimulatedDisk, random: &mut Random, expected: &mut Expected) {
     }
 }
 
-fn put(store: &impl CheckpointStore, random: &mut Random, expected: &mut Expected) {
+fn put(store: &dyn Store, random: &mut Random, expected: &mut Expected) {
     let first = random.below(ACTORS);
     let mut group = Vec::new();
     for actor in first..=(first + random.below(2)).min(ACTORS - 1) {
@@ -116,11 +134,11 @@ fn put(store: &impl CheckpointStore, random: &mut Random, expected: &mut Expecte
 }
 
 /// Holds what is there after a crash against what has to be, and goes on from there.
-fn check(disk: &SimulatedDisk, expected: &mut Expected) -> Result<(), String> {
+pub(crate) fn check(disk: &dyn Device, expected: &mut Expected) -> Result<(), String> {
     let said = |error: StoreError| error.to_string();
-    let store = disk.open();
+    let store = disk.store()?;
     let mut headers = Vec::new();
-    let scanned = scan(&store, &mut |header, _| {
+    let scanned = scan(&*store, &mut |header, _| {
         if headers.last() != Some(header) {
             headers.push(*header);
         }
@@ -165,7 +183,7 @@ fn check(disk: &SimulatedDisk, expected: &mut Expected) -> Result<(), String> {
     Ok(())
 }
 
-fn number(name: &str) -> Option<u64> {
+pub(crate) fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap())
 }
 
