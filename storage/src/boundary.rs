@@ -40,6 +40,32 @@
 //! | `cut.end` | all of it is removed |
 //! | `close.begin` | the last job of an opening begins |
 //! | `close.end` | it is over; sled itself closes after it |
+//!
+//! Those of a medium of plain files:
+//!
+//! | name | when |
+//! | --- | --- |
+//! | `medium.create.begun` | the directory is marked as one in which a medium is being made |
+//! | `medium.create.super` | the file of the superblock stands |
+//! | `medium.create.manifest` | the list of segments stands, empty |
+//! | `medium.create.named` | the file that makes the directory a store is there |
+//! | `medium.open.locked` | the lock is held, nothing else is touched |
+//! | `medium.open.read` | all values are found, nothing was changed |
+//! | `medium.open.stable` | what was found is synced, in the tier that syncs |
+//! | `medium.segment.made` | a segment is there for its next use, and the list does not name it |
+//! | `medium.segment.listed` | the list names it |
+//! | `medium.manifest.written` | a new list is written beside the old one |
+//! | `medium.manifest.renamed` | it stands in the place of the old one |
+//! | `medium.manifest.synced` | that is stable, in the tier that syncs |
+//! | `medium.write.begin` | what was appended to a stream is about to be written |
+//! | `medium.write.end` | the system has it |
+//! | `medium.synced` | it is synced, in the tier that syncs |
+//! | `medium.super.begin` | a superblock is about to be written |
+//! | `medium.super.written` | the system has it |
+//! | `medium.super.synced` | it is synced, when it was to be and in the tier that syncs |
+//! | `medium.remove.begin` | something of a stream is about to be removed |
+//! | `medium.remove.step` | a file of it is about to be cut, emptied or removed; once for each |
+//! | `medium.remove.end` | all of it is removed |
 
 /// The target of all boundary events.
 pub const TARGET: &str = "relive::boundary";

@@ -8,10 +8,12 @@ mod cases_log;
 mod content;
 mod data;
 mod medium;
+mod medium_cases;
 
 pub use content::Content;
 pub use data::{block, block_of, checkpoint, id};
 pub use medium::Medium;
+pub use medium_cases::{MediumUnderTest, check_medium};
 
 /// Runs every case, each on a medium fresh from `make`.
 ///
@@ -19,13 +21,17 @@ pub use medium::Medium;
 /// When the backend breaks the contract; the message names the case.
 pub fn check(make: &mut dyn FnMut() -> Box<dyn Medium>) {
     for (name, case) in cases_log::CASES.iter().chain(cases_checkpoints::CASES) {
-        tracing::info!(name, "conformance");
         let mut medium = make();
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| case(&mut *medium)));
-        if let Err(panic) = outcome {
-            let text = panic.downcast_ref::<String>().cloned();
-            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-            panic!("the contract is broken in {name}: {}", text.unwrap_or_default());
-        }
+        run(name, || case(&mut *medium));
+    }
+}
+
+/// Runs a case, and names it when it panics.
+fn run(name: &str, case: impl FnOnce()) {
+    tracing::info!(name, "conformance");
+    if let Err(panic) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(case)) {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        panic!("the contract is broken in {name}: {}", text.unwrap_or_default());
     }
 }

@@ -66,6 +66,7 @@ pub use frame::Frame;
 pub use frame_writer::{FrameBytes, FrameWriter};
 pub use layered::{LayeredOptions, LayeredStore};
 pub use log::{Extent, Log, StoredBlock};
+pub use medium::segments::{SegmentFiles, SegmentOptions};
 pub use memory_store::MemoryStore;
 pub use name::Name;
 pub use position::{CheckpointNumber, Epoch, Lsn, Rsn, Ssn, StoreId, Timestamp};

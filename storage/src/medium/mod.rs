@@ -2,6 +2,7 @@
 //! checkpoint and no actor; what the values mean, whether what is there is whole, and what may be removed is judged above.
 
 pub mod memory;
+pub mod segments;
 
 use std::collections::BTreeMap;
 use std::ops::Range;

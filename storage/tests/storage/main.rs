@@ -13,6 +13,7 @@ mod golden;
 mod killing;
 mod layered;
 mod layered_power;
+mod media;
 mod opening;
 mod power;
 mod processes;

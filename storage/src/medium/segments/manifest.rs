@@ -1,0 +1,146 @@
+//! The file that says of which segments the log consists, in which order. Replaced as a whole; knows no value.
+
+use std::fs;
+use std::path::Path;
+
+use bytes::Bytes;
+
+use super::identity::{FORMAT, mixed};
+use super::names::{MANIFEST, MANIFEST_NEW};
+use super::value::NOWHERE;
+use crate::directory::{io_error, sync_directory, write_synced};
+use crate::position::StoreId;
+use crate::wire::{Malformed, Reader};
+use crate::{StoreError, boundary};
+
+/// What the file says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Manifest {
+    /// The position that the first segment begins with; `None` as long as nothing was appended.
+    pub(super) first: Option<u64>,
+    /// The generation of the next use of a segment. None that was listed has it, or a later one.
+    pub(super) generation: u64,
+    /// The segments, in the order of their values. The last ones may be prepared, and hold none.
+    pub(super) segments: Vec<Listed>,
+}
+
+/// A segment of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Listed {
+    pub(super) number: u64,
+    pub(super) generation: u64,
+    pub(super) bytes: u64,
+}
+
+impl Manifest {
+    /// That of a new store.
+    pub(super) fn new() -> Self {
+        Self { first: None, generation: 1, segments: Vec::new() }
+    }
+
+    /// Reads the file of a store.
+    pub(super) fn read(directory: &Path, store: StoreId) -> Result<Self, StoreError> {
+        let path = directory.join(MANIFEST);
+        let bytes = Bytes::from(fs::read(&path).map_err(io_error("read", &path))?);
+        let damaged = |malformed| StoreError::CorruptStore {
+            what: format!("{} does not say of which segments the log consists: {malformed}", path.display()),
+        };
+        let (found, manifest) = decode(&bytes).map_err(damaged)?;
+        if found != store {
+            return Err(mixed(&path, store, found));
+        }
+        Ok(manifest)
+    }
+
+    /// Replaces the file in one step, stable when told so.
+    pub(super) fn write(&self, directory: &Path, store: StoreId, durable: bool) -> Result<(), StoreError> {
+        let new = directory.join(MANIFEST_NEW);
+        let content = self.encode(store);
+        if durable {
+            write_synced(&new, &content)?;
+        } else {
+            fs::write(&new, &content).map_err(io_error("write", &new))?;
+        }
+        boundary!("medium.manifest.written");
+        fs::rename(&new, directory.join(MANIFEST)).map_err(io_error("rename", &new))?;
+        boundary!("medium.manifest.renamed");
+        if durable {
+            sync_directory(directory)?;
+            boundary!("medium.manifest.synced");
+        }
+        Ok(())
+    }
+
+    fn encode(&self, store: StoreId) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        bytes.extend_from_slice(&MAGIC.to_le_bytes());
+        bytes.extend_from_slice(&FORMAT.to_le_bytes());
+        bytes.extend_from_slice(&store.get().to_le_bytes());
+        for number in [self.first.unwrap_or(NOWHERE), self.generation, self.segments.len() as u64] {
+            bytes.extend_from_slice(&number.to_le_bytes());
+        }
+        for Listed { number, generation, bytes: size } in &self.segments {
+            for number in [number, generation, size] {
+                bytes.extend_from_slice(&number.to_le_bytes());
+            }
+        }
+        let crc = crc32fast::hash(&bytes);
+        bytes.extend_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+}
+
+fn decode(bytes: &Bytes) -> Result<(StoreId, Manifest), Malformed> {
+    let mut reader = Reader::new(bytes);
+    if reader.u32()? != MAGIC {
+        return Err(Malformed("it does not begin as it should"));
+    }
+    let version = reader.u32()?;
+    let store = StoreId::new(reader.u128()?);
+    let first = match reader.u64()? {
+        NOWHERE => None,
+        position => Some(position),
+    };
+    let generation = reader.u64()?;
+    let count = reader.u64()?;
+    let mut segments = Vec::new();
+    for _ in 0..count {
+        let (number, generation, bytes) = (reader.u64()?, reader.u64()?, reader.u64()?);
+        segments.push(Listed { number, generation, bytes });
+    }
+    let whole = bytes.get(..reader.position()).unwrap_or_default();
+    if reader.u32()? != crc32fast::hash(whole) || !reader.is_empty() || version != FORMAT {
+        return Err(Malformed("its checksum does not match"));
+    }
+    Ok((store, Manifest { first, generation, segments }))
+}
+
+const MAGIC: u32 = u32::from_le_bytes(*b"RLSM");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_damaged_byte_is_noticed() {
+        let root = tempfile::tempdir().unwrap();
+        let store = StoreId::new(7);
+        let segments = vec![Listed { number: 3, generation: 5, bytes: 4096 }; 2];
+        for first in [None, Some(0), Some(88)] {
+            let manifest = Manifest { first, generation: 6, segments: segments.clone() };
+            manifest.write(root.path(), store, true).unwrap();
+            assert_eq!(Manifest::read(root.path(), store).unwrap(), manifest);
+        }
+        let path = root.path().join(MANIFEST);
+        let whole = fs::read(&path).unwrap();
+        for at in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 0x10;
+            fs::write(&path, &damaged).unwrap();
+            let error = Manifest::read(root.path(), store).unwrap_err();
+            assert!(matches!(error, StoreError::CorruptStore { .. }), "byte {at}: {error}");
+            fs::write(&path, &whole[..at]).unwrap();
+            assert!(Manifest::read(root.path(), store).is_err(), "cut at {at}");
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! The names of the files in the directory of a medium of plain files. Knows no content.
+
+/// Says which store this is; written last, so that it stands for a finished creation.
+pub(super) const STORE: &str = "relive.store";
+/// What [`STORE`] is written as before it is renamed.
+pub(super) const STORE_NEW: &str = "relive.store.new";
+/// There as long as a creation is not finished. Another name than that of a store on sled, which would take what such a
+/// creation leaves for its own.
+pub(super) const CREATING: &str = "relive.segments.creating";
+/// The superblock.
+pub(super) const SUPER: &str = "relive.super";
+/// Says of which segments the log consists.
+pub(super) const MANIFEST: &str = "relive.segments";
+/// What [`MANIFEST`] is written as before it is renamed.
+pub(super) const MANIFEST_NEW: &str = "relive.segments.new";
+
+/// How the name of a segment of the log begins.
+pub(super) const SEGMENT: &str = "segment.";
+/// How the name of the file of another stream begins.
+pub(super) const STREAM: &str = "stream.";
+
+/// The number after a beginning, when the name is one that we give.
+pub(super) fn number(name: &str, beginning: &str) -> Option<u64> {
+    let number = name.strip_prefix(beginning)?.parse().ok()?;
+    (name == format!("{beginning}{number}")).then_some(number)
+}
