@@ -18,6 +18,8 @@ mod opening;
 mod power;
 mod processes;
 mod scanning;
+mod segment_crashes;
+mod segments;
 mod simulated;
 mod space;
 mod tiers;

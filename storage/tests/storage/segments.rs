@@ -1,0 +1,329 @@
+//! What a directory of plain files must be to be opened as a medium, that nothing is changed in one that is refused, and
+//! what a commit costs.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use relive_storage::medium::{Medium, StreamId};
+use relive_storage::{Durability, SegmentFiles, SegmentOptions, SledOptions, SledStore, StoreError};
+use tempfile::TempDir;
+
+use crate::content::copy;
+
+const LOG: StreamId = StreamId(0);
+const SEGMENT_BYTES: u64 = 4 << 10;
+
+fn options() -> SegmentOptions {
+    SegmentOptions::default().durability(Durability::ProcessCrash).segment_bytes(SEGMENT_BYTES)
+}
+
+fn open(path: &Path) -> Result<SegmentFiles, StoreError> {
+    SegmentFiles::open(path, &options())
+}
+
+fn fill(medium: &SegmentFiles, count: u64) {
+    let begin = medium.streams().unwrap().get(&LOG).map_or(0, |range| range.end);
+    for position in begin..begin + count {
+        medium.append(LOG, position, &[position.to_le_bytes()[0]; 700]).unwrap();
+    }
+    medium.sync(LOG).unwrap();
+}
+
+/// A closed medium with several segments and another stream.
+fn small() -> (TempDir, PathBuf) {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("medium");
+    let medium = open(&path).unwrap();
+    fill(&medium, 30);
+    medium.append(StreamId(5), 0, b"value").unwrap();
+    medium.write_superblock(b"super", true).unwrap();
+    medium.close().unwrap();
+    (root, path)
+}
+
+fn files(path: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(path).unwrap().map(|entry| entry.unwrap());
+    entries.map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())).collect()
+}
+
+/// Opening fails, and no file has changed but the lock, which says who tried last.
+fn refused(path: &Path) -> StoreError {
+    let mut before = files(path);
+    let error = open(path).unwrap_err();
+    let mut after = files(path);
+    before.remove("relive.lock");
+    after.remove("relive.lock");
+    assert!(before == after, "files have changed: {error}");
+    error
+}
+
+#[test]
+fn a_new_directory_is_its_owners_alone_and_is_opened_once() {
+    let (_root, path) = small();
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+    let first = open(&path).unwrap();
+    let error = open(&path).unwrap_err();
+    assert!(
+        matches!(&error, StoreError::Locked { holder, .. } if holder.contains("another handle")),
+        "{error}"
+    );
+    assert_eq!(first.superblock().unwrap(), &b"super"[..]);
+    first.close().unwrap();
+    let error = first.sync(LOG).unwrap_err();
+    assert!(matches!(error, StoreError::Misuse { .. }), "{error}");
+    let again = open(&path).unwrap();
+    drop(first);
+    assert!(matches!(open(&path), Err(StoreError::Locked { .. })), "the closed handle has let go already");
+    drop(again);
+    open(&path).unwrap();
+}
+
+#[test]
+fn a_volatile_medium_is_not_one_of_a_directory() {
+    let root = tempfile::tempdir().unwrap();
+    let error = SegmentFiles::open(root.path(), &options().durability(Durability::Volatile)).unwrap_err();
+    assert!(matches!(error, StoreError::Misuse { .. }), "{error}");
+    assert!(files(root.path()).is_empty());
+}
+
+#[test]
+fn a_directory_with_something_else_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("thesis.tex"), "years").unwrap();
+    let error = refused(root.path());
+    assert!(matches!(&error, StoreError::NotAStore { found, .. } if found == "thesis.tex"), "{error}");
+    let error = open(&root.path().join("thesis.tex")).unwrap_err();
+    assert!(matches!(error, StoreError::NotAStore { .. }), "{error}");
+}
+
+#[test]
+fn a_store_on_sled_and_a_medium_of_files_refuse_each_other() {
+    let root = tempfile::tempdir().unwrap();
+    let on_sled = root.path().join("sled");
+    SledStore::open(&on_sled, &SledOptions::default()).unwrap().close().unwrap();
+    fs::remove_dir_all(on_sled.join("blobs")).ok();
+    let error = refused(&on_sled);
+    assert!(matches!(&error, StoreError::NotAStore { found, .. } if found.contains("sled")), "{error}");
+
+    let (_root, path) = small();
+    let before = files(&path);
+    let error = SledStore::open(&path, &SledOptions::default()).unwrap_err();
+    assert!(matches!(error, StoreError::CorruptStore { .. } | StoreError::NotAStore { .. }), "{error}");
+    assert_eq!(before.keys().collect::<Vec<_>>(), files(&path).keys().collect::<Vec<_>>());
+    open(&path).unwrap().close().unwrap();
+
+    // An unfinished creation of the one is nothing that the other makes its own.
+    fs::remove_file(path.join("relive.store")).unwrap();
+    fs::remove_file(path.join("relive.lock")).unwrap();
+    fs::write(path.join("relive.segments.creating"), "").unwrap();
+    let error = SledStore::open(&path, &SledOptions::default()).unwrap_err();
+    assert!(matches!(error, StoreError::NotAStore { .. }), "{error}");
+    fs::create_dir(root.path().join("half")).unwrap();
+    fs::write(root.path().join("half/relive.creating"), "").unwrap();
+    let error = refused(&root.path().join("half"));
+    assert!(matches!(error, StoreError::NotAStore { .. }), "{error}");
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let (root, path) = small();
+    let names: Vec<_> = files(&path).into_keys().filter(|name| name != "relive.lock").collect();
+    assert!(names.iter().filter(|name| name.starts_with("segment.")).count() > 4, "{names:?}");
+    for name in names.iter().filter(|name| !name.starts_with("stream.")) {
+        let without = root.path().join(format!("without {name}"));
+        copy(&path, &without);
+        fs::remove_file(without.join(name)).unwrap();
+        let error = refused(&without);
+        assert!(
+            matches!(&error, StoreError::Missing { path, .. } if path.ends_with(name)),
+            "{name}: {error}"
+        );
+        // The lock remembers, and so do the other files.
+        fs::remove_file(without.join("relive.lock")).unwrap();
+        let error = refused(&without);
+        assert!(matches!(&error, StoreError::Missing { .. }), "{name}: {error}");
+    }
+}
+
+#[test]
+fn files_of_another_store_or_another_time_are_told() {
+    let (root, path) = small();
+    let (_other_root, other) = small();
+    for name in
+        files(&path).into_keys().filter(|name| !["relive.lock", "relive.store"].contains(&name.as_str()))
+    {
+        let mixed = root.path().join(format!("mixed {name}"));
+        copy(&path, &mixed);
+        fs::copy(other.join(&name), mixed.join(&name)).unwrap();
+        let error = refused(&mixed);
+        assert!(matches!(error, StoreError::Mixed { .. }), "{name}: {error}");
+    }
+    // An old list of segments would have the newer ones written over.
+    let old = fs::read(path.join("relive.segments")).unwrap();
+    let medium = open(&path).unwrap();
+    fill(&medium, 30);
+    medium.remove_below(LOG, 25).unwrap();
+    medium.close().unwrap();
+    fs::write(path.join("relive.segments"), old).unwrap();
+    let error = refused(&path);
+    assert!(matches!(error, StoreError::CorruptStore { .. } | StoreError::Missing { .. }), "{error}");
+}
+
+#[test]
+fn a_newer_format_is_told_from_damage() {
+    let (root, path) = small();
+    let whole = fs::read(path.join("relive.store")).unwrap();
+    for at in 0..whole.len() {
+        let damaged = root.path().join(format!("damaged {at}"));
+        copy(&path, &damaged);
+        let mut bytes = whole.clone();
+        bytes[at] ^= 4;
+        fs::write(damaged.join("relive.store"), bytes).unwrap();
+        match refused(&damaged) {
+            StoreError::NewerFormat { supported: 1, .. } => assert!((4..8).contains(&at), "byte {at}"),
+            StoreError::CorruptStore { .. } => assert!(!(4..8).contains(&at), "byte {at}"),
+            other => panic!("byte {at}: {other}"),
+        }
+    }
+}
+
+#[test]
+fn an_unfinished_creation_is_begun_anew() {
+    let (root, path) = small();
+    // What a creation has made, step by step, with something that it never makes.
+    let steps = ["relive.super", "relive.segments.new", "relive.segments", "relive.store.new"];
+    for count in 0..=steps.len() {
+        let half = root.path().join(format!("half {count}"));
+        fs::create_dir(&half).unwrap();
+        fs::write(half.join("relive.segments.creating"), "").unwrap();
+        fs::write(half.join("note"), "not ours").unwrap();
+        for name in &steps[..count] {
+            let from = path.join(name);
+            fs::copy(if from.exists() { from } else { path.join("relive.super") }, half.join(name)).unwrap();
+        }
+        let medium = open(&half).unwrap();
+        assert!(medium.streams().unwrap().is_empty());
+        fill(&medium, 3);
+        medium.close().unwrap();
+        let names: Vec<_> = files(&half).into_keys().collect();
+        assert!(names.contains(&"note".to_owned()) && !names.iter().any(|name| name.ends_with(".new")));
+        assert!(!names.contains(&"relive.segments.creating".to_owned()));
+        assert_eq!(open(&half).unwrap().streams().unwrap()[&LOG], 0..3);
+    }
+}
+
+/// Segments that hold nothing any more are used again, and no more of them are kept than that needs.
+#[test]
+fn the_space_of_what_is_removed_comes_back() {
+    let root = tempfile::tempdir().unwrap();
+    let medium = open(root.path()).unwrap();
+    let mut most = 0;
+    for round in 0..40 {
+        fill(&medium, 20);
+        medium.remove_below(LOG, (round * 20_u64).saturating_sub(10)).unwrap();
+        let segments = files(root.path()).into_keys().filter(|name| name.starts_with("segment."));
+        most = most.max(segments.count());
+    }
+    assert!(most <= 14, "{most} segments");
+    medium.remove(LOG).unwrap();
+    medium.close().unwrap();
+    let left = files(root.path()).into_keys().filter(|name| name.starts_with("segment.")).count();
+    assert!(left <= 2, "{left} segments are kept of nothing");
+}
+
+/// Invariant: fail-stop.
+#[test]
+fn after_a_failed_write_every_call_fails() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("medium");
+    let medium = open(&path).unwrap();
+    fill(&medium, 2);
+    fs::rename(&path, root.path().join("elsewhere")).unwrap();
+    let error = medium.append(StreamId(9), 0, b"needs a file").unwrap_err();
+    assert!(matches!(error, StoreError::Io { .. }), "{error}");
+    fs::rename(root.path().join("elsewhere"), &path).unwrap();
+    let outcomes = [
+        medium.append(LOG, 2, b"more").unwrap_err(),
+        medium.sync(LOG).unwrap_err(),
+        medium.read(LOG, 0).unwrap_err(),
+        medium.streams().unwrap_err(),
+        medium.remove_below(LOG, 1).unwrap_err(),
+        medium.remove_from(LOG, 1).unwrap_err(),
+        medium.remove(LOG).unwrap_err(),
+        medium.superblock().unwrap_err(),
+        medium.write_superblock(b"", false).unwrap_err(),
+        medium.close().unwrap_err(),
+    ];
+    for error in outcomes {
+        assert!(matches!(error, StoreError::Poisoned { .. }), "{error}");
+    }
+    drop(medium);
+    assert_eq!(open(&path).unwrap().streams().unwrap()[&LOG], 0..2);
+}
+
+/// A thread that can't make the next segment ends the opening, and nobody waits for it for ever.
+#[test]
+fn a_segment_that_cannot_be_made_ends_the_opening() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("medium");
+    let medium = open(&path).unwrap();
+    fill(&medium, 2);
+    fs::rename(&path, root.path().join("elsewhere")).unwrap();
+    let mut outcomes = (2..20).map(|position| medium.append(LOG, position, &[1; 900]));
+    let error = outcomes.find_map(Result::err).expect("there is no place for so much");
+    assert!(matches!(error, StoreError::Io { .. } | StoreError::Poisoned { .. }), "{error}");
+    assert!(matches!(medium.sync(LOG), Err(StoreError::Poisoned { .. })));
+}
+
+const COMMITS: usize = 20;
+const DIRECTORY: &str = "RELIVE_SEGMENTS";
+
+/// What the tier `PowerLoss` promises is one write and one sync, seen from outside.
+#[test]
+fn a_commit_is_one_write_and_one_sync() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        println!("SKIPPED: needs strace");
+        return;
+    }
+    let root = tempfile::tempdir().unwrap();
+    let trace = root.path().join("trace");
+    let ran = Command::new("strace")
+        .args(["-f", "-y", "-e", "trace=pwrite64,write,fsync,fdatasync,ftruncate,rename,openat", "-o"])
+        .arg(&trace)
+        .arg(std::env::current_exe().unwrap())
+        .args(["segments::commits", "--exact", "--ignored", "--nocapture"])
+        .env(DIRECTORY, root.path().join("medium"))
+        .output()
+        .unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let text = fs::read_to_string(trace).unwrap();
+    let calls: Vec<_> =
+        text.lines().filter(|line| line.contains("commits are") || line.contains("medium/")).collect();
+    let at = |what: &str| calls.iter().position(|line| line.contains(what)).expect("the child said so");
+    let calls = &calls[at("commits are next") + 1..at("commits are over")];
+    assert_eq!(calls.len(), 2 * COMMITS, "{calls:#?}");
+    for commit in calls.chunks(2) {
+        assert!(commit[0].contains("pwrite64(") && commit[0].contains("/segment."), "{commit:?}");
+        assert!(commit[1].contains("fdatasync(") && commit[1].contains("/segment."), "{commit:?}");
+    }
+}
+
+#[test]
+#[ignore = "run by the test above, in a process of its own"]
+fn commits() {
+    let Some(path) = std::env::var_os(DIRECTORY) else { return };
+    let medium = SegmentFiles::open(path, &SegmentOptions::default()).unwrap();
+    medium.append(LOG, 0, b"the first makes a segment").unwrap();
+    medium.sync(LOG).unwrap();
+    println!("commits are next");
+    for commit in 0..COMMITS as u64 {
+        medium.append(LOG, commit * 2 + 1, &[7; 3_000]).unwrap();
+        medium.append(LOG, commit * 2 + 2, &[7]).unwrap();
+        medium.sync(LOG).unwrap();
+    }
+    println!("commits are over");
+    medium.close().unwrap();
+}
