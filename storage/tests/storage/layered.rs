@@ -8,7 +8,8 @@ use relive_storage::conformance::{self, Medium as Kept, block_of, checkpoint, id
 use relive_storage::medium::memory::MemoryMedium;
 use relive_storage::medium::{Medium, StreamId};
 use relive_storage::{
-    CheckpointStore, Generation, LayeredOptions, LayeredStore, Log, Lsn, Store, StoreError,
+    CheckpointStore, Durability, Generation, LayeredOptions, LayeredStore, Log, Lsn, SegmentFiles,
+    SegmentOptions, Store, StoreError,
 };
 
 fn open(medium: &MemoryMedium) -> Result<LayeredStore, StoreError> {
@@ -27,6 +28,30 @@ impl Kept for Memory {
 #[test]
 fn a_store_over_a_medium_in_memory_keeps_the_contract() {
     conformance::check(&mut || Box::new(Memory(MemoryMedium::new())));
+}
+
+/// A directory of plain files, with segments of so many bytes.
+struct Files(tempfile::TempDir, Durability, u64);
+
+impl Kept for Files {
+    fn open(&mut self) -> Box<dyn Store> {
+        let path = self.0.path().join("data");
+        let options = SegmentOptions::default().durability(self.1).segment_bytes(self.2);
+        let open = move || Ok(Box::new(SegmentFiles::open(path, &options)?) as Box<dyn Medium>);
+        Box::new(LayeredStore::open(open, &LayeredOptions::default()).unwrap())
+    }
+}
+
+#[test]
+fn a_store_on_segment_files_keeps_the_contract_of_power_loss() {
+    let files = || Files(tempfile::tempdir().unwrap(), Durability::PowerLoss, 64 << 10);
+    conformance::check(&mut || Box::new(files()));
+}
+
+#[test]
+fn a_store_on_segment_files_keeps_the_contract_of_process_crash() {
+    let files = || Files(tempfile::tempdir().unwrap(), Durability::ProcessCrash, 1 << 20);
+    conformance::check(&mut || Box::new(files()));
 }
 
 fn bytes(medium: &MemoryMedium) -> u64 {
