@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use relive_replay::kind::KindError;
 use relive_replay::{Actor, Kind, KindBuilder, Peers};
-use relive_storage::sled_store::SledOptions;
-use relive_storage::{Durability, FrameWriter, Lsn, MemoryStore, Rsn, SledStore, Store, StoreError};
+use relive_storage::{
+    Durability, FrameWriter, Lsn, MediumKind, MemoryStore, Rsn, Store, StoreError, StoreOptions, open_store,
+};
 
 use crate::checkpointer::Checkpointer;
 use crate::committer::{Committer, LogPosition};
@@ -81,6 +82,32 @@ impl Builder {
         self
     }
 
+    /// Sets what keeps the store: [`Medium::Sled`] or [`Medium::SegmentFiles`]. A store stays on the medium on which it was
+    /// created, and is opened on that when none is set; a new one is on sled then. `docs/media.md` says which to take.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("data");
+    /// use relive::{Medium, Runtime};
+    ///
+    /// let runtime = Runtime::builder().medium(Medium::SegmentFiles).open(&path).await?;
+    /// runtime.shutdown().await?;
+    /// // It is found again without being told, and is no other.
+    /// Runtime::builder().open(&path).await?.shutdown().await?;
+    /// assert!(Runtime::builder().medium(Medium::Sled).open(&path).await.is_err());
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// [`Medium::Sled`]: crate::Medium::Sled
+    /// [`Medium::SegmentFiles`]: crate::Medium::SegmentFiles
+    pub fn medium(mut self, medium: MediumKind) -> Self {
+        self.config.medium = Some(medium);
+        self
+    }
+
     /// Sets when actors are checkpointed.
     pub fn checkpoints(mut self, policy: CheckpointPolicy) -> Self {
         self.config.checkpoints = policy;
@@ -150,17 +177,20 @@ impl Builder {
         }
         let began = Instant::now();
         let kinds = self.kinds()?;
-        // The process may change its directory while the store is open.
+        let options = StoreOptions::default()
+            .medium(self.config.medium)
+            .durability(self.config.durability)
+            .call_timeout(self.config.store_timeout)
+            .log_bytes(self.config.log_bytes);
+        // The process may change its directory while the store is being opened.
         let path = std::path::absolute(path.as_ref()).map_err(|error| StoreError::Io {
             action: "find",
             path: path.as_ref().to_owned(),
             reason: Arc::new(error),
         })?;
-        let options =
-            SledOptions::default().durability(self.config.durability).call_timeout(self.config.store_timeout);
         let replayers = self.replayers();
-        let store = blocking(&replayers, move || Ok(SledStore::open(&path, &options)?)).await?;
-        self.serve(kinds, Arc::new(store), replayers, began).await
+        let store = blocking(&replayers, move || Ok(open_store(&path, &options)?)).await?;
+        self.serve(kinds, store, replayers, began).await
     }
 
     /// Opens on a store of another backend.

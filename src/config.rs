@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use relive_storage::Durability;
+use relive_storage::{Durability, MediumKind};
 
 use crate::limits::{REPLAY_STACK_BYTES, SHUTDOWN_TIMEOUT};
 
@@ -131,6 +131,8 @@ impl RestartPolicy {
 pub struct Config {
     /// What the store survives. Default [`Durability::PowerLoss`].
     pub durability: Durability,
+    /// What keeps the store; `None` for what is there, and sled for a new one.
+    pub medium: Option<MediumKind>,
     /// When actors are checkpointed.
     pub checkpoints: CheckpointPolicy,
     /// What happens to actors that panic.
@@ -152,6 +154,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             durability: Durability::default(),
+            medium: None,
             checkpoints: CheckpointPolicy::default(),
             restarts: RestartPolicy::default(),
             log_bytes: 256 << 20,

@@ -95,6 +95,7 @@ pub use producer::{Producer, ProducerReceipt};
 pub use relive_replay::{
     Actor, Context, Divergence, Halt, Handle, KindBuilder, Message, Quarantined, SendError,
 };
+pub use relive_storage::MediumKind as Medium;
 pub use relive_storage::{ActorId, Durability, ErrorKind, Lsn, Rsn, Ssn, StoreError, StoreId, Timestamp};
 #[cfg(feature = "tracing-filter")]
 pub use replay_filter::HideReplays;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::position::{CheckpointNumber, Lsn};
-use crate::{ActorId, NameError};
+use crate::{ActorId, MediumKind, NameError};
 
 /// What to do about an error; stable across versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -87,6 +87,18 @@ pub enum StoreError {
         path: PathBuf,
         /// What was found in it.
         found: String,
+    },
+    /// Another medium keeps the store of the directory.
+    #[error(
+        "the store {path} is on {found}, and was to be opened on {asked}; nothing was changed: open it on {found}, or convert it"
+    )]
+    OtherMedium {
+        /// The directory.
+        path: PathBuf,
+        /// What keeps it.
+        found: MediumKind,
+        /// What was asked for.
+        asked: MediumKind,
     },
     /// The store was written by a newer version.
     #[error(
@@ -194,9 +206,11 @@ impl StoreError {
             Self::Io { .. } | Self::Backend { .. } | Self::Poisoned { .. } | Self::Hung { .. } => {
                 ErrorKind::Reopen
             }
-            Self::NotAStore { .. } | Self::NewerFormat { .. } | Self::TooLarge { .. } | Self::Name(_) => {
-                ErrorKind::Input
-            }
+            Self::NotAStore { .. }
+            | Self::OtherMedium { .. }
+            | Self::NewerFormat { .. }
+            | Self::TooLarge { .. }
+            | Self::Name(_) => ErrorKind::Input,
             Self::Missing { .. }
             | Self::Mixed { .. }
             | Self::LostAcknowledged { .. }

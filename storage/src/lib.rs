@@ -15,6 +15,7 @@
 //! | [`medium`], `layered` | what a disk does, and no more; a store over any medium |
 //! | `conformance`, `simulated_store` | with feature `test-support`: the executable contract of a backend; a device that crashes and fails as planned |
 //! | `simulated_medium`, `draws` | with the same feature: a medium that loses its power; choices out of a seed |
+//! | `choice` | which medium keeps the store of a directory |
 //! | `admission` | what a backend may take next |
 //! | `worker`, `poison`, `directory` | threads that make a backend's calls; the first failure ends an opening; that one handle has a directory open |
 //! | [`boundary`] | the phases of a store as trace events |
@@ -26,6 +27,7 @@ pub mod block;
 pub mod boundary;
 pub mod checkpoint;
 pub mod checkpoint_store;
+mod choice;
 mod directory;
 mod durability;
 mod error;
@@ -60,6 +62,7 @@ pub use actor_id::{ActorId, ActorIds, NameError, check_name};
 pub use block::{Block, BlockHeader};
 pub use checkpoint::{Checkpoint, CheckpointHeader};
 pub use checkpoint_store::{CheckpointStore, Generation, Store};
+pub use choice::{MediumKind, StoreOptions, open_store};
 pub use durability::Durability;
 pub use error::{ErrorKind, StoreError};
 pub use frame::Frame;

@@ -5,24 +5,35 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use clap::ValueEnum;
-use relive::{Actor, ActorRef, AskError, Builder, Context, Durability, Handle, Message, Runtime};
+use relive::{Actor, ActorRef, AskError, Builder, Context, Durability, Handle, Medium, Message, Runtime};
 use serde::{Deserialize, Serialize};
 
 use super::{Numbers, Peer};
 
-/// What the store survives.
+/// What the store survives; and on which medium it is, when that is not the default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Tier {
     PowerLoss,
     ProcessCrash,
     Volatile,
+    PowerLossOnFiles,
+    ProcessCrashOnFiles,
+}
+
+impl Tier {
+    fn medium(self) -> Medium {
+        match self {
+            Self::PowerLoss | Self::ProcessCrash | Self::Volatile => Medium::Sled,
+            Self::PowerLossOnFiles | Self::ProcessCrashOnFiles => Medium::SegmentFiles,
+        }
+    }
 }
 
 impl From<Tier> for Durability {
     fn from(tier: Tier) -> Self {
         match tier {
-            Tier::PowerLoss => Self::PowerLoss,
-            Tier::ProcessCrash => Self::ProcessCrash,
+            Tier::PowerLoss | Tier::PowerLossOnFiles => Self::PowerLoss,
+            Tier::ProcessCrash | Tier::ProcessCrashOnFiles => Self::ProcessCrash,
             Tier::Volatile => Self::Volatile,
         }
     }
@@ -86,7 +97,7 @@ impl Relive {
     /// What all measurements open with; each may set more.
     pub(crate) fn builder(tier: Tier) -> Builder {
         let counter = |kind: relive::KindBuilder<Counter>| kind.handles::<Numbers>().handles::<Question>();
-        Runtime::builder().actor(counter).durability(tier.into())
+        Runtime::builder().actor(counter).durability(tier.into()).medium(tier.medium())
     }
 
     /// Opens with the defaults of the library.

@@ -19,6 +19,8 @@ use crate::memory::peak_bytes;
 /// Tells until so many bytes are logged, with checkpoints and cuts as the library makes them by itself.
 #[derive(Args)]
 pub(crate) struct Churn {
+    #[arg(long, value_enum, default_value_t = Tier::PowerLoss)]
+    tier: Tier,
     #[arg(long, default_value_t = 10.0)]
     gigabytes: f64,
     /// The budget of the log; the default is that of the library.
@@ -44,7 +46,7 @@ impl Churn {
         ensure!(self.gigabytes >= 2.0, "the first gigabyte and the last one are compared: log at least 2");
         let directory = data.temporary()?;
         let store = directory.path().join("store");
-        let runtime = Relive::builder(Tier::PowerLoss).log_bytes(self.log_bytes).open(&store).await?;
+        let runtime = Relive::builder(self.tier).log_bytes(self.log_bytes).open(&store).await?;
         let peer = Arc::new(Relive::of(&runtime, self.actors)?);
         let asked = ask_all(&peer).await?;
         let written = Written::so_far(&store);

@@ -17,6 +17,8 @@ use crate::memory::peak_bytes;
 /// Tells many actors in turn for some time.
 #[derive(Args)]
 pub(crate) struct Crowd {
+    #[arg(long, value_enum, default_value_t = Tier::PowerLoss)]
+    tier: Tier,
     #[arg(long, default_value_t = 20)]
     seconds: u64,
     #[arg(long, default_value_t = 16 << 20)]
@@ -58,7 +60,7 @@ impl Crowd {
     async fn measure(&self, data: &Data) -> Result<Figures> {
         let directory = data.temporary()?;
         let store = directory.path().join("store");
-        let runtime = Relive::builder(Tier::PowerLoss).log_bytes(self.log_bytes).open(&store).await?;
+        let runtime = Relive::builder(self.tier).log_bytes(self.log_bytes).open(&store).await?;
         let peer = Arc::new(Relive::of(&runtime, self.actors)?);
         let asked = ask_all(&peer).await?;
 

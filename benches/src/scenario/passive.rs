@@ -18,6 +18,8 @@ use crate::memory::peak_bytes;
 /// Makes a store of many passive actors, and opens it.
 #[derive(Args)]
 pub(crate) struct Passive {
+    #[arg(long, value_enum, default_value_t = Tier::PowerLoss)]
+    tier: Tier,
     /// Which process this is; `all` starts the two others.
     #[arg(long, value_enum, default_value_t = Step::All)]
     step: Step,
@@ -64,6 +66,7 @@ impl Passive {
             "passive".to_owned(),
             format!("--step={step}"),
             format!("--store={}", store.display()),
+            format!("--tier={}", self.tier.to_possible_value().context("the tier has a name")?.get_name()),
             format!("--actors={}", self.actors),
             format!("--at-once={}", self.at_once),
         ];
@@ -73,7 +76,7 @@ impl Passive {
     /// Asks each actor once and has it checkpointed, so that nothing of it is needed from the log.
     async fn make(&self, store: &Path) -> Result<Figures> {
         let began = Instant::now();
-        let builder = Relive::builder(Tier::PowerLoss);
+        let builder = Relive::builder(self.tier);
         let runtime =
             builder.log_bytes(LOG_BYTES).passivate_after(Duration::from_secs(1)).open(store).await?;
         for begin in (0..self.actors).step_by(self.at_once) {
@@ -106,7 +109,7 @@ impl Passive {
     /// Opens, and asks a few whether they are as they were.
     async fn open(&self, store: &Path) -> Result<Figures> {
         let began = Instant::now();
-        let runtime = Relive::builder(Tier::PowerLoss).open(store).await?;
+        let runtime = Relive::builder(self.tier).open(store).await?;
         let opened = began.elapsed();
         let active = runtime.actors_in_memory();
         let peer = Relive::of(&runtime, self.actors.min(1000))?;

@@ -4,14 +4,15 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 use relive_storage::record::Sender;
 use relive_storage::{
-    ActorId, Block, BlockHeader, Epoch, FrameWriter, Log, Lsn, Name, Rsn, SledOptions, SledStore, Timestamp,
-    scan,
+    ActorId, Block, BlockHeader, Epoch, FrameWriter, Lsn, MediumKind, Name, Rsn, Store, StoreOptions,
+    Timestamp, open_store, scan,
 };
 
 use super::Data;
@@ -49,6 +50,7 @@ pub(crate) struct StoreAlone {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Into {
     Sled,
+    SegmentFiles,
     File,
 }
 
@@ -59,7 +61,10 @@ impl StoreAlone {
         let path = directory.path();
         let written = Written::so_far(path);
         let timed = match self.into {
-            Into::Sled => self.write(&mut Window::open(path, self.window)?)?,
+            Into::Sled => self.write(&mut Window::open(path, MediumKind::Sled, self.window)?)?,
+            Into::SegmentFiles => {
+                self.write(&mut Window::open(path, MediumKind::SegmentFiles, self.window)?)?
+            }
             Into::File => self.write(&mut Growing(File::create(path.join("plain"))?))?,
         };
         Ok(timed.figures().and(written.since(path)))
@@ -151,7 +156,7 @@ impl Target for Growing {
 
 /// The store, of which a window of the newest blocks is kept. The cuts are a part of what is timed.
 struct Window {
-    store: SledStore,
+    store: Arc<dyn Store>,
     bytes: u64,
     /// Where each block that is kept ends, and its length.
     uncut: VecDeque<(Lsn, u64)>,
@@ -159,15 +164,16 @@ struct Window {
 }
 
 impl Window {
-    fn open(directory: &Path, bytes: u64) -> Result<Self> {
-        let store = SledStore::open(directory.join("store"), &SledOptions::default())?;
+    fn open(directory: &Path, medium: MediumKind, bytes: u64) -> Result<Self> {
+        let options = StoreOptions::default().medium(Some(medium)).log_bytes(bytes);
+        let store = open_store(directory.join("store"), &options)?;
         Ok(Self { store, bytes, uncut: VecDeque::new(), kept: 0 })
     }
 }
 
 impl Target for Window {
     fn next(&self) -> Result<Lsn> {
-        Ok(scan(&self.store, &mut |_, _| Ok(()))?.next)
+        Ok(scan(&*self.store, &mut |_, _| Ok(()))?.next)
     }
 
     fn commit(&mut self, block: &Block) -> Result<()> {

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 
 use super::files::{ASIDE, BLOBS, CONF, CREATING, DATA, MARK, SNAPSHOT, STORE, STORE_NEW};
-use crate::StoreError;
 use crate::directory::{LOCK, io_error, names, remembered, sync_directory, write_synced};
 use crate::position::StoreId;
 use crate::wire::{Malformed, Reader};
+use crate::{MediumKind, StoreError};
 
 /// The format of the directory: its files, sled's trees, their keys and the headers of their values. What stands in
 /// blocks and checkpoints has versions of its own, of which none may be newer than a reader of this format knows.
@@ -137,7 +137,9 @@ pub(super) fn decode(bytes: &Bytes, place: &Path) -> Result<Identity, StoreError
         what: format!("{} says no store: {malformed}", place.display()),
     };
     let mut reader = Reader::new(bytes);
-    if reader.u32().map_err(damaged)? != MAGIC {
+    let magic = reader.u32().map_err(damaged)?;
+    MediumKind::Sled.check(place.parent().unwrap_or(place), magic)?;
+    if magic != MAGIC {
         return Err(damaged(Malformed("it does not begin as it should")));
     }
     // Magic and version stand first in every format to come, so that a newer one can be told from damage.

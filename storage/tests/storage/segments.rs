@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use relive_storage::medium::{Medium, StreamId};
-use relive_storage::{Durability, SegmentFiles, SegmentOptions, SledOptions, SledStore, StoreError};
+use relive_storage::{
+    Durability, MediumKind, SegmentFiles, SegmentOptions, SledOptions, SledStore, StoreError,
+};
 use tempfile::TempDir;
 
 use crate::content::copy;
@@ -106,12 +108,21 @@ fn a_store_on_sled_and_a_medium_of_files_refuse_each_other() {
     SledStore::open(&on_sled, &SledOptions::default()).unwrap().close().unwrap();
     fs::remove_dir_all(on_sled.join("blobs")).ok();
     let error = refused(&on_sled);
-    assert!(matches!(&error, StoreError::NotAStore { found, .. } if found.contains("sled")), "{error}");
+    let on = (MediumKind::Sled, MediumKind::SegmentFiles);
+    assert!(
+        matches!(&error, StoreError::OtherMedium { found, asked, .. } if (*found, *asked) == on),
+        "{error}"
+    );
+    assert_eq!(MediumKind::of(&on_sled).unwrap(), Some(on.0));
 
     let (_root, path) = small();
     let before = files(&path);
     let error = SledStore::open(&path, &SledOptions::default()).unwrap_err();
-    assert!(matches!(error, StoreError::CorruptStore { .. } | StoreError::NotAStore { .. }), "{error}");
+    assert!(
+        matches!(&error, StoreError::OtherMedium { found, asked, .. } if (*asked, *found) == on),
+        "{error}"
+    );
+    assert_eq!(MediumKind::of(&path).unwrap(), Some(on.1));
     assert_eq!(before.keys().collect::<Vec<_>>(), files(&path).keys().collect::<Vec<_>>());
     open(&path).unwrap().close().unwrap();
 

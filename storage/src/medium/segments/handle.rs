@@ -74,7 +74,7 @@ impl SegmentFiles {
     ///
     /// # Errors
     /// Nothing was changed: [`StoreError::Locked`] (another process or handle has it open), [`StoreError::NotAStore`] (the
-    /// directory holds something else, such as a store on sled), [`StoreError::NewerFormat`], [`StoreError::Missing`],
+    /// directory holds something else), [`StoreError::OtherMedium`] (a store on sled), [`StoreError::NewerFormat`], [`StoreError::Missing`],
     /// [`StoreError::Mixed`] and [`StoreError::CorruptStore`] (restore the files), [`StoreError::Misuse`] (the tier
     /// `Volatile`, which is that of [`crate::medium::memory::MemoryMedium`]). Otherwise: [`StoreError::Io`].
     pub fn open(path: impl AsRef<Path>, options: &SegmentOptions) -> Result<Self, StoreError> {

@@ -8,10 +8,10 @@ use std::path::Path;
 use bytes::Bytes;
 
 use super::names::{CREATING, MANIFEST, MANIFEST_NEW, SEGMENT, STORE, STORE_NEW, SUPER, number};
-use crate::StoreError;
 use crate::directory::{LOCK, io_error, names, remembered, sync_directory, write_synced};
 use crate::position::StoreId;
 use crate::wire::{Malformed, Reader};
+use crate::{MediumKind, StoreError};
 
 /// The format of the directory and of all of its files.
 pub(super) const FORMAT: u32 = 1;
@@ -125,12 +125,10 @@ fn read(directory: &Path) -> Result<StoreId, StoreError> {
         what: format!("{} says no store: {malformed}", path.display()),
     };
     let mut reader = Reader::new(&bytes);
-    match reader.u32().map_err(damaged)? {
-        MAGIC => {}
-        MAGIC_ON_SLED => {
-            return Err(not_a_store(directory, "a store on sled, which another medium keeps"));
-        }
-        _ => return Err(damaged(Malformed("it does not begin as it should"))),
+    let magic = reader.u32().map_err(damaged)?;
+    MediumKind::SegmentFiles.check(directory, magic)?;
+    if magic != MAGIC {
+        return Err(damaged(Malformed("it does not begin as it should")));
     }
     // Magic and version stand first in every format to come, so that a newer one can be told from damage.
     let format = reader.u32().map_err(damaged)?;
@@ -158,5 +156,3 @@ fn not_a_store(directory: &Path, found: &str) -> StoreError {
 }
 
 const MAGIC: u32 = u32::from_le_bytes(*b"RLSG");
-/// How the file of a store on sled begins.
-const MAGIC_ON_SLED: u32 = u32::from_le_bytes(*b"RLVS");

@@ -1,0 +1,166 @@
+//! Which medium keeps the store of a directory, and opening it as what it is. Knows the media by name, and of their files only
+//! how the one begins that says which store it is.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::directory::io_error;
+use crate::medium::Medium;
+use crate::{
+    Durability, LayeredOptions, LayeredStore, SegmentFiles, SegmentOptions, SledOptions, SledStore, Store,
+    StoreError,
+};
+
+/// What keeps the store of a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum MediumKind {
+    /// The database sled, version 0.34, with what it leaves undone: the default.
+    Sled,
+    /// Plain files: the log in segments that are written through ahead and used again, so that a commit is one write and one
+    /// sync.
+    SegmentFiles,
+}
+
+impl fmt::Display for MediumKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sled => "sled",
+            Self::SegmentFiles => "segment files",
+        })
+    }
+}
+
+impl MediumKind {
+    /// What keeps the store of a directory; `None` when none was ever finished there, or its file says nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn of(directory: impl AsRef<Path>) -> Result<Option<Self>, StoreError> {
+        let path = directory.as_ref().join(STORE);
+        let mut magic = [0; 4];
+        let read = File::open(&path).and_then(|mut file| file.read_exact(&mut magic));
+        match read {
+            Ok(()) => Ok(Self::by_magic(magic)),
+            Err(error) if is_no_file(&error) => Ok(None),
+            Err(error) => Err(io_error("read", &path)(error)),
+        }
+    }
+
+    /// The one that begins its file so.
+    pub(crate) fn by_magic(magic: [u8; 4]) -> Option<Self> {
+        match &magic {
+            b"RLVS" => Some(Self::Sled),
+            b"RLSG" => Some(Self::SegmentFiles),
+            _ => None,
+        }
+    }
+
+    /// Refuses a directory whose file begins as that of another medium.
+    pub(crate) fn check(self, directory: &Path, magic: u32) -> Result<(), StoreError> {
+        match Self::by_magic(magic.to_le_bytes()) {
+            Some(found) if found != self => {
+                Err(StoreError::OtherMedium { path: directory.to_owned(), found, asked: self })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn is_no_file(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::UnexpectedEof)
+}
+
+/// How the store of a directory is opened.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct StoreOptions {
+    /// On which medium; without one on that which is there, and on sled when there is none.
+    pub medium: Option<MediumKind>,
+    /// What stored data survives.
+    pub durability: Durability,
+    /// How long one call may take until the store is given up as hung.
+    pub call_timeout: Duration,
+    /// How many bytes of log the store is to hold, about: smaller segments suit a smaller log.
+    pub log_bytes: u64,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            medium: None,
+            durability: Durability::PowerLoss,
+            call_timeout: Duration::from_secs(30),
+            log_bytes: 256 << 20,
+        }
+    }
+}
+
+impl StoreOptions {
+    /// Chooses the medium.
+    #[must_use]
+    pub fn medium(mut self, medium: Option<MediumKind>) -> Self {
+        self.medium = medium;
+        self
+    }
+
+    /// Chooses the tier.
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Chooses how long one call may take.
+    #[must_use]
+    pub fn call_timeout(mut self, timeout: Duration) -> Self {
+        self.call_timeout = timeout;
+        self
+    }
+
+    /// Says how many bytes of log the store is to hold, about.
+    #[must_use]
+    pub fn log_bytes(mut self, bytes: u64) -> Self {
+        self.log_bytes = bytes;
+        self
+    }
+}
+
+/// Opens the store of a directory; creates one in a directory that is missing or empty.
+///
+/// # Errors
+/// [`StoreError::OtherMedium`] when another medium keeps it than the one asked for; those of [`SledStore::open`],
+/// [`SegmentFiles::open`] and [`LayeredStore::open`].
+pub fn open_store(path: impl AsRef<Path>, options: &StoreOptions) -> Result<Arc<dyn Store>, StoreError> {
+    let path = path.as_ref();
+    // From here on it does not matter what the process calls its working directory.
+    let path = std::path::absolute(path).map_err(io_error("find", path))?;
+    let there = MediumKind::of(&path)?;
+    let StoreOptions { durability, call_timeout, log_bytes, .. } = *options;
+    let asked = options.medium.or(there).unwrap_or(MediumKind::Sled);
+    match there {
+        Some(found) if found != asked => Err(StoreError::OtherMedium { path, found, asked }),
+        _ if asked == MediumKind::SegmentFiles => {
+            let segment_bytes = (log_bytes / SEGMENTS).clamp(SEGMENT_BYTES.0, SEGMENT_BYTES.1);
+            let options = SegmentOptions::default().durability(durability).segment_bytes(segment_bytes);
+            let open = move || Ok(Box::new(SegmentFiles::open(path, &options)?) as Box<dyn Medium>);
+            let layered = LayeredOptions::default().call_timeout(call_timeout);
+            Ok(Arc::new(LayeredStore::open(open, &layered)?))
+        }
+        _ => {
+            let options = SledOptions::default().durability(durability).call_timeout(call_timeout);
+            Ok(Arc::new(SledStore::open(path, &options)?))
+        }
+    }
+}
+
+/// The file that says which store it is, on any medium.
+const STORE: &str = "relive.store";
+/// A log has so many segments, about.
+const SEGMENTS: u64 = 16;
+/// The smallest and the largest.
+const SEGMENT_BYTES: (u64, u64) = (256 << 10, 16 << 20);
