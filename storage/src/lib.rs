@@ -12,7 +12,8 @@
 //! | [`log`], [`checkpoint_store`] | the seam: eight methods that a backend has |
 //! | [`mod@scan`] | which log is whole, which ends in a torn tail, which is damaged |
 //! | [`sled_store`], [`memory_store`] | the backends |
-//! | [`medium`], `layered` | what a disk does, and no more; a store over any medium |
+//! | [`medium`] | what a disk does for a store: streams of values, and a superblock; in memory, and in plain files |
+//! | `layered` | a store over any medium |
 //! | `conformance`, `simulated_store` | with feature `test-support`: the executable contract of a backend; a device that crashes and fails as planned |
 //! | `simulated_medium`, `draws` | with the same feature: a medium that loses its power; choices out of a seed |
 //! | `choice` | which medium keeps the store of a directory |

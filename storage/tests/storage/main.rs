@@ -19,6 +19,7 @@ mod power;
 mod processes;
 mod scanning;
 mod segment_crashes;
+mod segment_damage;
 mod segments;
 mod simulated;
 mod space;

@@ -453,7 +453,7 @@ fn number(name: &str) -> Option<u64> {
 }
 
 fn runs(power: bool) {
-    let count = number("RELIVE_SEGMENT_RUNS").unwrap_or(20);
+    let count = number("RELIVE_SEGMENT_RUNS").unwrap_or(12);
     let first = number("RELIVE_SEGMENT_SEED").unwrap_or(1);
     let mut seen = BTreeMap::new();
     for seed in first..first + count {

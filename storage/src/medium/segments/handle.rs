@@ -183,9 +183,10 @@ impl SegmentFiles {
     fn remove_stream(&self, id: StreamId) -> Result<(), StoreError> {
         let _removing = lock(&self.removing);
         boundary!("medium.remove.begin");
-        let known = lock(&self.streams).remove(&id).is_some();
+        let known = lock(&self.streams).remove(&id);
         if id == LOG {
-            if known {
+            if let Some(stream) = known {
+                stream.forget();
                 self.preparer.clear()?;
             }
         } else {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::file::Source;
-use super::scan::{Expected, Found, is_whole, scan};
+use super::scan::{Expected, Found, scan};
 use super::value::VALUES_AT;
 use crate::StoreError;
 
@@ -101,26 +101,17 @@ impl Parts {
         sources: Vec<Arc<Source>>,
     ) -> Result<(Self, VecDeque<Arc<Source>>), StoreError> {
         let mut parts = Self::default();
-        let mut skipped = 0_u64;
+        let mut bytes = 0_u64;
         for source in sources {
             let next = parts.next().unwrap_or(first);
-            let values = scan(&source, Expected { first, next, skipped })?;
-            let room = source.room.unwrap_or(source.length()?);
+            let values = scan(&source, Expected { first, next, bytes })?;
+            bytes = bytes.saturating_add(source.room.unwrap_or(source.length()?));
             let mut part = Part::new(source, next);
-            if let Some(value) = values.first() {
-                if value.position < next {
-                    parts.truncate(value.position);
-                    part.first = value.position;
-                }
-                skipped = 0;
-            }
             for value in &values {
                 part.push_found(value);
             }
-            skipped = skipped.saturating_add(room.saturating_sub(part.end));
             parts.0.push_back(part);
         }
-        parts.drop_torn_end()?;
         let mut empty = VecDeque::new();
         for part in parts.take_empty() {
             empty.push_front(part.source);
@@ -135,20 +126,6 @@ impl Parts {
             empty.extend(self.0.pop_back());
         }
         empty
-    }
-
-    /// Forgets what is not whole at the end.
-    fn drop_torn_end(&mut self) -> Result<(), StoreError> {
-        for part in self.0.iter_mut().rev() {
-            while let Some(place) = part.places.last().copied() {
-                let position = part.next() - 1;
-                if !place.is_lost() && is_whole(&part.source, place.offset(), position)? {
-                    return Ok(());
-                }
-                part.truncate(position);
-            }
-        }
-        Ok(())
     }
 
     /// The position that the stream begins with.

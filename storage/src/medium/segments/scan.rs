@@ -24,41 +24,37 @@ pub(super) struct Expected {
     pub(super) first: u64,
     /// The position after the last value in the files before.
     pub(super) next: u64,
-    /// How many bytes lie in those behind that value, in which others may have stood.
-    pub(super) skipped: u64,
+    /// How many bytes those files have.
+    pub(super) bytes: u64,
 }
 
-/// Finds the values of a file, in order. The first may have a lower position than expected when its value is whole: then
-/// what was found before at that position and after it is what was left of appends that these replaced.
+/// Finds the values of a file that continue those of the files before, in order. The last one is whole: what is torn at the
+/// end of a file is never in the way of what was appended after it, wherever that stands.
 pub(super) fn scan(source: &Source, expected: Expected) -> Result<Vec<Found>, StoreError> {
     let mut scanner = Scanner::new(source)?;
-    let mut values = Vec::new();
-    let Expected { first: mut lowest, mut next, mut skipped } = expected;
+    let mut values: Vec<Found> = Vec::new();
     let mut at = VALUES_AT;
     loop {
-        let found = match scanner.value_at(at)? {
-            Some(value) if value.position == next => Some(value),
-            // No more positions than there is room for may lie in between, so that no number takes all memory.
-            _ => scanner.search(at, |value| {
-                let between = (skipped + (value.offset - at)) / HEADER_BYTES as u64;
-                value.position >= lowest && value.position <= next.saturating_add(between)
-            })?,
+        let next = values.last().map_or(expected.next, |last| last.position + 1);
+        match scanner.value_at(at)? {
+            Some(value) if value.position == next => {
+                at = value.end;
+                values.push(value);
+                continue;
+            }
+            _ => {}
+        }
+        let found = match scanner.search(at, expected, values.last())? {
+            Some(value) => Some(value),
+            None => {
+                // What is torn at the end may have been written over whole values, which are found once it is forgotten.
+                let Some(torn) = scanner.drop_torn(&mut values)? else { return Ok(values) };
+                scanner.search(torn + 8, expected, values.last())?
+            }
         };
         let Some(value) = found else { return Ok(values) };
-        next = value.position + 1;
-        lowest = next;
-        skipped = 0;
         at = value.end;
         values.push(value);
-    }
-}
-
-/// Whether the value of a position stands at a place, with all of its bytes.
-pub(super) fn is_whole(source: &Source, offset: u64, position: u64) -> Result<bool, StoreError> {
-    let mut scanner = Scanner::new(source)?;
-    match scanner.value_at(offset)? {
-        Some(value) if value.position == position => scanner.is_whole(&value),
-        _ => Ok(false),
     }
 }
 
@@ -100,13 +96,30 @@ impl<'s> Scanner<'s> {
     fn value_at(&mut self, at: u64) -> Result<Option<Found>, StoreError> {
         let stamp = self.source.stamp;
         let Some(header) = stamp.header(self.bytes(at, HEADER_BYTES)?) else { return Ok(None) };
-        let end = at.saturating_add(span(header.length));
-        let found = Found { position: header.position, offset: at, end, header };
-        Ok((end <= self.end).then_some(found))
+        let found = Found {
+            position: header.position,
+            offset: at,
+            end: at.saturating_add(span(header.length)),
+            header,
+        };
+        let last = at.saturating_add((HEADER_BYTES + header.length) as u64);
+        Ok((last <= self.end).then_some(found))
     }
 
-    /// The first whole value at a place or after it that is wanted.
-    fn search(&mut self, from: u64, wanted: impl Fn(&Found) -> bool) -> Result<Option<Found>, StoreError> {
+    /// The first whole value at a place or after it that may come after the last one.
+    fn search(
+        &mut self,
+        from: u64,
+        expected: Expected,
+        last: Option<&Found>,
+    ) -> Result<Option<Found>, StoreError> {
+        let Expected { first, next, bytes } = expected;
+        let lowest = last.map_or(next, |last| last.position + 1);
+        let wanted = |value: &Found| {
+            // There are no more values than there is room for, so that no number takes all memory.
+            let most = bytes.saturating_add(value.offset) / HEADER_BYTES as u64;
+            value.position >= lowest && value.position <= first.saturating_add(most)
+        };
         let mut at = from;
         while at < self.end {
             let piece = self.bytes(at, PIECE_BYTES)?;
@@ -127,6 +140,19 @@ impl<'s> Scanner<'s> {
             }
         }
         Ok(None)
+    }
+
+    /// Forgets the values at the end that are not whole, and says where the first of them stood.
+    fn drop_torn(&mut self, values: &mut Vec<Found>) -> Result<Option<u64>, StoreError> {
+        let mut torn = None;
+        while let Some(last) = values.last() {
+            if self.is_whole(last)? {
+                break;
+            }
+            torn = Some(last.offset);
+            values.pop();
+        }
+        Ok(torn)
     }
 
     /// Whether the bytes of a value are what its header says.

@@ -244,6 +244,15 @@ impl Stream {
         Ok(removed)
     }
 
+    /// Forgets all of it, before its files are used for something else.
+    pub(super) fn forget(&self) {
+        let _appending = lock(&self.appending);
+        lock(&self.writer).files.clear();
+        let mut state = lock(&self.state);
+        state.parts.0.clear();
+        state.gathered.clear();
+    }
+
     /// Remembers a failure before anyone who waits for a lock gets it.
     fn note<T>(&self, outcome: &Result<T, StoreError>) {
         if let Err(error) = outcome {
@@ -294,7 +303,9 @@ impl State {
 
     fn end_writing(&mut self, bytes: Arc<Vec<u8>>) {
         self.writing = None;
-        if let Ok(mut bytes) = Arc::try_unwrap(bytes) {
+        // A buffer of one large value is not kept.
+        if let Some(mut bytes) = Arc::into_inner(bytes).filter(|bytes| bytes.capacity() <= 2 * GATHERED_BYTES)
+        {
             bytes.clear();
             self.spare = bytes;
         }
