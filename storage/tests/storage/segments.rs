@@ -226,6 +226,43 @@ fn an_unfinished_creation_is_begun_anew() {
     }
 }
 
+/// The process may end when a segment is made for its next use, and the list does not name it yet.
+#[test]
+fn a_segment_that_was_not_listed_any_more_is_used_all_the_same() {
+    for reused in [false, true] {
+        let root = tempfile::tempdir().unwrap();
+        let medium = open(root.path()).unwrap();
+        if reused {
+            fill(&medium, 40);
+            medium.remove_below(LOG, 40).unwrap();
+        }
+        let list = || fs::read(root.path().join("relive.segments")).unwrap();
+        let (mut old, mut end) = (Vec::new(), 0);
+        for _ in 0..20 {
+            old = list();
+            fill(&medium, 1);
+            end = medium.streams().unwrap()[&LOG].end;
+            // The thread that prepares has its own pace.
+            std::thread::sleep(std::time::Duration::from_millis(30));
+            if list() != old && end % 40 > 1 {
+                break;
+            }
+        }
+        assert!(list() != old, "no segment was prepared");
+        medium.close().unwrap();
+        fs::write(root.path().join("relive.segments"), &old).unwrap();
+        let medium = open(root.path()).unwrap();
+        assert_eq!(medium.streams().unwrap()[&LOG].end, end);
+        fill(&medium, 30);
+        medium.close().unwrap();
+        let medium = open(root.path()).unwrap();
+        assert_eq!(medium.streams().unwrap()[&LOG].end, end + 30);
+        for position in medium.streams().unwrap()[&LOG].clone() {
+            assert!(matches!(medium.read(LOG, position), Ok(Some(Ok(_)))), "{position}");
+        }
+    }
+}
+
 /// Segments that hold nothing any more are used again, and no more of them are kept than that needs.
 #[test]
 fn the_space_of_what_is_removed_comes_back() {
