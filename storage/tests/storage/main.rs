@@ -20,6 +20,7 @@ mod processes;
 mod scanning;
 mod segment_crashes;
 mod segment_damage;
+mod segment_kills;
 mod segments;
 mod simulated;
 mod space;
