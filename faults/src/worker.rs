@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
-use relive::{CheckpointPolicy, Durability, RestartPolicy, Runtime};
+use relive::{CheckpointPolicy, Durability, Medium, RestartPolicy, Runtime};
 
 use crate::failpoint::Boundaries;
 use crate::till::{Till, say};
@@ -45,6 +45,33 @@ impl std::fmt::Display for Tier {
     }
 }
 
+/// What keeps a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Kept {
+    /// sled.
+    Sled,
+    /// Plain files.
+    SegmentFiles,
+}
+
+impl From<Kept> for Medium {
+    fn from(kept: Kept) -> Self {
+        match kept {
+            Kept::Sled => Self::Sled,
+            Kept::SegmentFiles => Self::SegmentFiles,
+        }
+    }
+}
+
+impl std::fmt::Display for Kept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Sled => "sled",
+            Self::SegmentFiles => "segment-files",
+        })
+    }
+}
+
 /// How a store is opened.
 #[derive(Clone, Debug, clap::Args)]
 pub struct StoreArguments {
@@ -54,6 +81,9 @@ pub struct StoreArguments {
     /// What the store survives.
     #[arg(long, default_value_t = Tier::ProcessCrash)]
     pub tier: Tier,
+    /// What keeps the store; what keeps it already when it is not given, and sled when there is none.
+    #[arg(long)]
+    pub medium: Option<Kept>,
     /// The socket of the ledger of effects; without one effects go to a function.
     #[arg(long)]
     pub effects: Option<PathBuf>,
@@ -219,7 +249,11 @@ async fn open(arguments: &StoreArguments) -> Result<Runtime, String> {
         restarts = restarts.backoff(backoff);
         restarts.backoff_max = backoff;
     }
-    let opening = builder()
+    let builder = match arguments.medium {
+        Some(kept) => builder().medium(kept.into()),
+        None => builder(),
+    };
+    let opening = builder
         .durability(arguments.tier.into())
         .checkpoints(CheckpointPolicy::default().records(arguments.checkpoint_records))
         .restarts(restarts)

@@ -36,7 +36,8 @@ impl fmt::Display for MediumKind {
 }
 
 impl MediumKind {
-    /// What keeps the store of a directory; `None` when none was ever finished there, or its file says nothing.
+    /// What keeps the store of a directory, or was to keep one whose creation was never finished; `None` when there is neither,
+    /// or its file says nothing.
     ///
     /// # Errors
     /// [`StoreError::Io`].
@@ -46,7 +47,10 @@ impl MediumKind {
         let read = File::open(&path).and_then(|mut file| file.read_exact(&mut magic));
         match read {
             Ok(()) => Ok(Self::by_magic(magic)),
-            Err(error) if is_no_file(&error) => Ok(None),
+            Err(error) if is_no_file(&error) => {
+                let unfinished = directory.as_ref().join(SEGMENTS_CREATING).exists();
+                Ok(unfinished.then_some(Self::SegmentFiles))
+            }
             Err(error) => Err(io_error("read", &path)(error)),
         }
     }
@@ -145,7 +149,9 @@ pub fn open_store(path: impl AsRef<Path>, options: &StoreOptions) -> Result<Arc<
     match there {
         Some(found) if found != asked => Err(StoreError::OtherMedium { path, found, asked }),
         _ if asked == MediumKind::SegmentFiles => {
-            let segment_bytes = (log_bytes / SEGMENTS).clamp(SEGMENT_BYTES.0, SEGMENT_BYTES.1);
+            // Of a log smaller than a few of the smallest they are a quarter.
+            let least = SEGMENT_BYTES.0.min(log_bytes / 4);
+            let segment_bytes = (log_bytes / SEGMENTS).clamp(least, SEGMENT_BYTES.1);
             let options = SegmentOptions::default().durability(durability).segment_bytes(segment_bytes);
             let open = move || Ok(Box::new(SegmentFiles::open(path, &options)?) as Box<dyn Medium>);
             let layered = LayeredOptions::default().call_timeout(call_timeout);
@@ -160,6 +166,8 @@ pub fn open_store(path: impl AsRef<Path>, options: &StoreOptions) -> Result<Arc<
 
 /// The file that says which store it is, on any medium.
 const STORE: &str = "relive.store";
+/// What stands beside a creation on segment files that is not finished.
+const SEGMENTS_CREATING: &str = "relive.segments.creating";
 /// A log has so many segments, about.
 const SEGMENTS: u64 = 16;
 /// The smallest and the largest.

@@ -2,7 +2,7 @@
 
 use crate::failpoint::KillAt;
 use crate::random::Random;
-use crate::worker::Tier;
+use crate::worker::{Kept, Tier};
 
 /// What the process under test is in the middle of when it dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -120,6 +120,8 @@ impl std::fmt::Display for Fault {
 pub struct Conditions {
     /// The durability tier.
     pub tier: Tier,
+    /// What keeps the store.
+    pub medium: Kept,
     /// Whether there is a store yet.
     pub fresh: bool,
     /// What the worker before died in, if it died.
@@ -133,18 +135,19 @@ const LIMIT: u64 = 300;
 
 /// A death at each boundary, in an order in which each is reached.
 #[must_use]
-pub fn each() -> Vec<Fault> {
+pub fn each(medium: Kept) -> Vec<Fault> {
+    let (create, open, commit, checkpoint, between, cut, close) = medium.boundaries();
     let phases = [
-        (Phase::Create, CREATE, 1, LIMIT),
+        (Phase::Create, create, 1, LIMIT),
         // The first commit is that of the opening.
-        (Phase::Commit, COMMIT, 10, LIMIT),
-        (Phase::Open, OPEN, 1, LIMIT),
+        (Phase::Commit, commit, 10, LIMIT),
+        (Phase::Open, open, 1, LIMIT),
         (Phase::Recovery, RECOVERY, 1, LIMIT),
-        (Phase::Checkpoint, CHECKPOINT, 1, LIMIT),
-        (Phase::BetweenCheckpointAndCut, BETWEEN, 1, LIMIT),
-        (Phase::Cut, CUT, 1, LIMIT),
+        (Phase::Checkpoint, checkpoint, 1, LIMIT),
+        (Phase::BetweenCheckpointAndCut, between, 1, LIMIT),
+        (Phase::Cut, cut, 1, LIMIT),
         (Phase::Effect, EFFECT, 1, LIMIT),
-        (Phase::Close, CLOSE, 1, 20),
+        (Phase::Close, close, 1, 20),
     ];
     let faults = phases.into_iter().flat_map(|(phase, boundaries, occurrence, limit)| {
         boundaries.iter().map(move |(name, _)| {
@@ -157,25 +160,26 @@ pub fn each() -> Vec<Fault> {
 
 /// Draws the next fault.
 pub fn draw(random: &mut Random, conditions: Conditions) -> Fault {
-    let Conditions { tier, fresh, before, strace } = conditions;
+    let Conditions { tier, medium, fresh, before, strace } = conditions;
+    let (create, open, commit, checkpoint, between, cut, close) = medium.boundaries();
     if fresh && random.one_in(2) {
-        return at_boundary(random, Phase::Create, CREATE);
+        return at_boundary(random, Phase::Create, create);
     }
     // A recovery that was killed is often killed again.
     let again = before.is_some_and(Phase::is_before_work) && !fresh;
     if again && random.one_in(2) {
-        let boundaries = [OPEN, RECOVERY].concat();
+        let boundaries = [open, RECOVERY].concat();
         return at_boundary(random, Phase::RecoveryAgain, &boundaries);
     }
     match random.below(20) {
-        0..=1 if !fresh => at_boundary(random, Phase::Open, OPEN),
+        0..=1 if !fresh => at_boundary(random, Phase::Open, open),
         2..=4 if !fresh => at_boundary(random, Phase::Recovery, RECOVERY),
-        0..=7 => at_boundary(random, Phase::Commit, COMMIT),
-        8..=10 => at_boundary(random, Phase::Checkpoint, CHECKPOINT),
-        11 => at_boundary(random, Phase::BetweenCheckpointAndCut, BETWEEN),
-        12..=13 => at_boundary(random, Phase::Cut, CUT),
+        0..=7 => at_boundary(random, Phase::Commit, commit),
+        8..=10 => at_boundary(random, Phase::Checkpoint, checkpoint),
+        11 => at_boundary(random, Phase::BetweenCheckpointAndCut, between),
+        12..=13 => at_boundary(random, Phase::Cut, cut),
         14 => at_boundary(random, Phase::Effect, EFFECT),
-        15 => Fault { limit: 1 + random.below(60), ..at_boundary(random, Phase::Close, CLOSE) },
+        15 => Fault { limit: 1 + random.below(60), ..at_boundary(random, Phase::Close, close) },
         16 if strace => at_system_call(random, tier),
         17 => {
             let death = Death::AfterMicroseconds(random.below(30_000));
@@ -206,6 +210,61 @@ fn at_system_call(random: &mut Random, tier: Tier) -> Fault {
 /// Boundaries, each with how often it is reached at least in most runs of [`LIMIT`] messages.
 type Boundaries = &'static [(&'static str, u64)];
 
+impl Kept {
+    /// Those of making, opening, committing, checkpointing, between checkpoint and cut, of cutting and of closing.
+    fn boundaries(
+        self,
+    ) -> (Boundaries, Boundaries, Boundaries, Boundaries, Boundaries, Boundaries, Boundaries) {
+        match self {
+            Self::Sled => (CREATE, OPEN, COMMIT, CHECKPOINT, BETWEEN, CUT, CLOSE),
+            Self::SegmentFiles => {
+                (CREATE_FILES, OPEN_FILES, COMMIT_FILES, CHECKPOINT_FILES, BETWEEN, CUT_FILES, CLOSE)
+            }
+        }
+    }
+}
+
+const CREATE_FILES: Boundaries = &[
+    ("medium.create.begun", 1),
+    ("medium.create.super", 1),
+    ("medium.create.manifest", 1),
+    ("medium.create.named", 1),
+];
+const OPEN_FILES: Boundaries =
+    &[("medium.open.locked", 1), ("medium.open.read", 1), ("medium.open.stable", 1), ("open.stable", 1)];
+const COMMIT_FILES: Boundaries = &[
+    ("commit.begin", 80),
+    ("commit.written", 80),
+    ("commit.flush", 80),
+    ("medium.write.begin", 80),
+    ("medium.write.end", 80),
+    ("medium.synced", 80),
+    ("stable.synced", 80),
+    ("medium.super.begin", 100),
+    ("medium.super.written", 100),
+    ("commit.acknowledged", 80),
+    ("medium.segment.made", 3),
+    ("medium.segment.listed", 3),
+    ("medium.manifest.written", 3),
+    ("medium.manifest.renamed", 3),
+    ("medium.manifest.synced", 3),
+];
+const CHECKPOINT_FILES: Boundaries = &[
+    ("checkpoint.begin", 15),
+    ("checkpoint.values", 15),
+    ("checkpoint.stable", 15),
+    ("checkpoint.verified", 15),
+    ("checkpoint.listed", 15),
+];
+const CUT_FILES: Boundaries = &[
+    ("cut.marked", 3),
+    ("cut.step", 3),
+    ("cut.end", 3),
+    ("medium.super.synced", 3),
+    ("medium.remove.begin", 3),
+    ("medium.remove.step", 1),
+    ("medium.remove.end", 3),
+];
 const CREATE: Boundaries =
     &[("create.begun", 1), ("create.mark", 1), ("create.data", 1), ("create.named", 1)];
 const OPEN: Boundaries = &[("open.locked", 1), ("open.mark", 1), ("open.data", 1), ("open.stable", 1)];
@@ -251,9 +310,9 @@ mod tests {
     fn the_same_seed_draws_the_same_faults() {
         let draws = |seed| {
             let mut random = Random::new(seed);
-            let (tier, mut before) = (Tier::PowerLoss, None);
+            let (tier, medium, mut before) = (Tier::PowerLoss, Kept::Sled, None);
             let faults = (0..50).map(|cycle| {
-                let conditions = Conditions { tier, fresh: cycle == 0, before, strace: true };
+                let conditions = Conditions { tier, medium, fresh: cycle == 0, before, strace: true };
                 let fault = draw(&mut random, conditions);
                 before = Some(fault.phase);
                 fault

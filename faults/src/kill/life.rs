@@ -14,7 +14,7 @@ use super::table::Table;
 use crate::ledger;
 use crate::process::Process;
 use crate::random::Random;
-use crate::worker::{Sabotage, Tier};
+use crate::worker::{Kept, Sabotage, Tier};
 use crate::workload::part::LEFT_ALONE;
 use crate::workload::plan::{ACCOUNTS, share};
 use crate::workload::{Line, Plan, Survey, Witness, judge, judge_part};
@@ -28,6 +28,8 @@ pub struct Setup {
     pub directory: PathBuf,
     /// The durability tier.
     pub tier: Tier,
+    /// What keeps the store.
+    pub medium: Kept,
     /// What everything about this store is drawn from.
     pub seed: u64,
     /// The budget of the log; drawn when it is not given.
@@ -134,14 +136,14 @@ impl<'c> Life<'c> {
     /// # Errors
     /// A broken promise.
     pub fn cycle(&mut self, fault: Option<Fault>, table: &mut Table) -> Result<(), Broken> {
-        let (tier, strace) = (self.setup.tier, self.setup.strace);
+        let (tier, medium, strace) = (self.setup.tier, self.setup.medium, self.setup.strace);
         let fresh = !self.setup.directory.join("store/relive.store").exists();
-        let conditions = Conditions { tier, fresh, before: self.before, strace };
+        let conditions = Conditions { tier, medium, fresh, before: self.before, strace };
         let drawn = draw(&mut self.random, conditions);
         let (told, ends_well) = self.course.draw(&mut self.random, &self.witness);
         let drawn = if ends_well { Fault::none(&mut self.random) } else { drawn };
         let fault = fault.unwrap_or(drawn);
-        if self.random.one_in(6) && !fresh {
+        if self.random.one_in(6) && !fresh && medium == Kept::Sled {
             self.leave_a_half_written_snapshot()?;
             table.leftovers += 1;
         }
@@ -320,7 +322,7 @@ impl<'c> Life<'c> {
     fn with_store(&self, command: &mut Command) {
         command.arg("--store").arg(self.setup.directory.join("store"));
         command.arg("--effects").arg(self.setup.directory.join("socket"));
-        command.args(["--tier", &self.setup.tier.to_string()]);
+        command.args(["--tier", &self.setup.tier.to_string(), "--medium", &self.setup.medium.to_string()]);
         command.args(["--log-bytes", &self.log_bytes.to_string(), "--tries", &self.setup.tries.to_string()]);
         command.args(["--checkpoint-records", &self.checkpoint_records.to_string()]);
         if let Some(backoff) = self.setup.backoff {

@@ -16,7 +16,7 @@ use self::course::{Course, Kills};
 use self::fault::Fault;
 use self::life::{Broken, Life, Setup};
 use self::table::{Found, Table};
-use crate::worker::{Sabotage, Tier};
+use crate::worker::{Kept, Sabotage, Tier};
 
 /// What the supervisor is told.
 #[derive(Clone, Debug, Parser)]
@@ -31,6 +31,9 @@ pub struct KillArguments {
     /// What the stores survive.
     #[arg(long, default_value_t = Tier::ProcessCrash)]
     pub tier: Tier,
+    /// What keeps the stores.
+    #[arg(long, default_value_t = Kept::Sled)]
+    pub medium: Kept,
     /// How many cycles a store lives.
     #[arg(long, default_value_t = 50)]
     pub cycles_per_store: u64,
@@ -83,7 +86,7 @@ pub fn run_course(
         None => temporary.tempdir()?,
     };
     let strace = !arguments.no_strace && Command::new("strace").arg("-V").output().is_ok();
-    let faults = if arguments.each_boundary { fault::each() } else { Vec::new() };
+    let faults = if arguments.each_boundary { fault::each(arguments.medium) } else { Vec::new() };
     let per_store =
         if arguments.each_boundary { faults.len() as u64 } else { arguments.cycles_per_store.max(1) };
     let mut table = Table::default();
@@ -96,6 +99,7 @@ pub fn run_course(
             program: program.to_owned(),
             directory: directory.clone(),
             tier: arguments.tier,
+            medium: arguments.medium,
             seed: split_mix(arguments.seed, store),
             // Little, so that the log is cut while the worker lives.
             log_bytes: arguments.each_boundary.then_some(16 << 10),
@@ -142,10 +146,11 @@ fn live(
 }
 
 fn repeat(arguments: &KillArguments, store: u64, cycles: u64) -> String {
-    let KillArguments { seed, tier, cycles_per_store, each_boundary, tries, sabotage, no_strace, .. } =
-        arguments;
+    let KillArguments {
+        seed, tier, medium, cycles_per_store, each_boundary, tries, sabotage, no_strace, ..
+    } = arguments;
     let mut line = format!(
-        "cargo run --release -p relive-faults -- kill --seed {seed} --tier {tier} --first-store {store} --cycles {cycles} \
+        "cargo run --release -p relive-faults -- kill --seed {seed} --tier {tier} --medium {medium} --first-store {store} --cycles {cycles} \
          --cycles-per-store {cycles_per_store} --tries {tries}"
     );
     if *each_boundary {

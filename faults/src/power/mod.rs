@@ -25,6 +25,7 @@ use self::recording::{Entry, Recording};
 use self::table::{Found, Table};
 use crate::preload::Interposer;
 use crate::random::Random;
+use crate::worker::Kept;
 use crate::workload::{Line, Witness};
 
 /// What the command is told.
@@ -40,6 +41,9 @@ pub struct PowerLossArguments {
     /// What everything is drawn from.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// What keeps the stores.
+    #[arg(long, default_value_t = Kept::Sled)]
+    pub medium: Kept,
     /// How many images are opened at once.
     #[arg(long, default_value_t = 2)]
     pub jobs: usize,
@@ -95,7 +99,8 @@ pub fn run(arguments: &PowerLossArguments, program: &Path) -> io::Result<Table> 
                     std::fs::create_dir_all(&directory)?;
                     let (program, interposer) = (program.to_owned(), interposer.clone());
                     let faults = arguments.lie.map_or_else(String::new, |lie| lie.faults().to_owned());
-                    let recorder = Recorder { program, interposer, directory, faults };
+                    let medium = arguments.medium;
+                    let recorder = Recorder { program, medium, interposer, directory, faults };
                     Work { arguments, recorder }.run(next)
                 })
             })
@@ -117,7 +122,7 @@ struct Work<'a> {
 
 impl Work<'_> {
     fn run(&self, next: &AtomicU64) -> io::Result<Table> {
-        let PowerLossArguments { first, images, seed, recording, lie, .. } = self.arguments;
+        let PowerLossArguments { first, images, seed, medium, recording, lie, .. } = self.arguments;
         let end = first + images;
         let mut table = Table::default();
         loop {
@@ -138,7 +143,7 @@ impl Work<'_> {
                 if lie.is_none() {
                     let kept = keep(&recorded.recording, &made)?;
                     repeat = format!(
-                        "cargo run --release -p relive-faults -- power-loss --seed {seed} --first {number} --images 1 \
+                        "cargo run --release -p relive-faults -- power-loss --seed {seed} --medium {medium} --first {number} --images 1 \
                          --recording {kept}/recording    (the image, and that of its recovery: {kept}/image-*)",
                         kept = kept.display()
                     );

@@ -12,7 +12,7 @@ use super::recording::Recording;
 use crate::preload::Interposer;
 use crate::process::Process;
 use crate::random::Random;
-use crate::worker::Tier;
+use crate::worker::{Kept, Tier};
 use crate::workload::{Line, Plan, Witness};
 
 /// What workers did to a store from its creation on, over several openings.
@@ -33,6 +33,8 @@ pub struct Recorded {
 pub struct Recorder {
     /// The program that has the command `worker`.
     pub program: PathBuf,
+    /// What keeps the stores.
+    pub medium: Kept,
     /// The library that records.
     pub interposer: Interposer,
     /// Where stores are made.
@@ -61,7 +63,7 @@ impl Recorder {
         for _ in 0..2 + random.below(3) {
             let mut command = Command::new(&self.program);
             command.arg("worker").arg("--store").arg(&store);
-            command.args(["--tier", &Tier::PowerLoss.to_string()]);
+            command.args(["--tier", &Tier::PowerLoss.to_string(), "--medium", &self.medium.to_string()]);
             // Often so many that sled's file has several segments, and frees some of them.
             let limit = if random.one_in(3) { 300 + random.below(500) } else { 20 + random.below(150) };
             for (name, value) in [

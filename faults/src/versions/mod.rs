@@ -13,7 +13,7 @@ use clap::Parser;
 use self::course::Versions;
 use self::table::Table;
 use crate::kill::{KillArguments, run_course};
-use crate::worker::Tier;
+use crate::worker::{Kept, Tier};
 
 /// What the supervisor is told.
 #[derive(Clone, Debug, Parser)]
@@ -30,6 +30,9 @@ pub struct VersionsArguments {
     /// What the stores survive.
     #[arg(long, default_value_t = Tier::ProcessCrash)]
     pub tier: Tier,
+    /// What keeps the stores.
+    #[arg(long, default_value_t = Kept::Sled)]
+    pub medium: Kept,
     /// How many workers a store lives through.
     #[arg(long, default_value_t = 30)]
     pub cycles_per_store: u64,
@@ -71,6 +74,7 @@ impl std::fmt::Display for Pretence {
 /// The supervisor itself can't go on: what was found is in the table.
 pub fn run(arguments: &VersionsArguments, program: &Path) -> std::io::Result<Table> {
     let kills = KillArguments {
+        medium: arguments.medium,
         cycles: arguments.cycles,
         seed: arguments.seed,
         tier: arguments.tier,
@@ -93,9 +97,9 @@ pub fn run(arguments: &VersionsArguments, program: &Path) -> std::io::Result<Tab
 const BACKOFF: u64 = 2;
 
 fn repeat(arguments: &VersionsArguments, store: u64, cycles: u64) -> String {
-    let VersionsArguments { seed, tier, cycles_per_store, no_strace, pretence, .. } = arguments;
+    let VersionsArguments { seed, tier, medium, cycles_per_store, no_strace, pretence, .. } = arguments;
     let mut line = format!(
-        "cargo run --release -p relive-faults -- versions --seed {seed} --tier {tier} --first-store {store} --cycles {cycles} \
+        "cargo run --release -p relive-faults -- versions --seed {seed} --tier {tier} --medium {medium} --first-store {store} --cycles {cycles} \
          --cycles-per-store {cycles_per_store}"
     );
     if *no_strace {

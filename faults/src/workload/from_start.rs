@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use relive::replay::{Instance, Kind, KindBuilder, Tape, restore};
-use relive::storage::{Log, Lsn, SledOptions, SledStore};
+use relive::storage::{Lsn, Store, StoreOptions, open_store};
 use relive::{ActorId, Durability};
 
 use super::actors::{Account, Audit, Summary, register_account, register_audit, register_summary};
@@ -19,14 +19,14 @@ use super::trial::{Trial, register_trial};
 /// # Errors
 /// What is not the same, or can't be read.
 pub fn replay(store: &Path, found: &Survey) -> Result<u64, String> {
-    let options = SledOptions::default().durability(Durability::ProcessCrash);
-    let store = SledStore::open(store, &options).map_err(|error| error.to_string())?;
+    let options = StoreOptions::default().durability(Durability::ProcessCrash);
+    let store = open_store(store, &options).map_err(|error| error.to_string())?;
     let extent = store.extent().map_err(|error| error.to_string())?;
     if extent.start != Lsn::FIRST {
         return Err(format!("the log begins at {}: it was cut", extent.start));
     }
     let mut deliveries = 0;
-    for (actor, mut tape) in tapes(&store)? {
+    for (actor, mut tape) in tapes(&*store)? {
         let kind = kind_of(&actor)?;
         let restored = restore(&kind, &actor, extent.store, None, &mut tape, None);
         let restored = restored.map_err(|halt| format!("{actor}, from the start of the log: {halt}"))?;
@@ -45,7 +45,7 @@ pub fn replay(store: &Path, found: &Survey) -> Result<u64, String> {
 }
 
 /// The records of each actor.
-fn tapes(store: &SledStore) -> Result<BTreeMap<ActorId, Tape>, String> {
+fn tapes(store: &dyn Store) -> Result<BTreeMap<ActorId, Tape>, String> {
     let mut tapes: BTreeMap<ActorId, Tape> = BTreeMap::new();
     let mut at = Lsn::FIRST;
     while let Some(stored) = store.read(at).map_err(|error| error.to_string())? {

@@ -10,13 +10,14 @@ use relive_faults::kill::table::Table;
 use relive_faults::kill::{self, KillArguments};
 use relive_faults::ledger;
 use relive_faults::process::Process;
-use relive_faults::worker::{Sabotage, Tier};
+use relive_faults::worker::{Kept, Sabotage, Tier};
 use relive_faults::workload::{Line, Plan, Violation, Witness, judge};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_relive-faults");
 
 fn arguments(seed: u64) -> KillArguments {
     KillArguments {
+        medium: Kept::Sled,
         cycles: 24,
         seed,
         tier: Tier::ProcessCrash,
@@ -34,8 +35,8 @@ fn run(arguments: &KillArguments) -> Table {
     kill::run(arguments, Path::new(PROGRAM)).unwrap()
 }
 
-fn nothing_is_broken(tier: Tier, seed: u64) {
-    let table = run(&KillArguments { tier, ..arguments(seed) });
+fn nothing_is_broken(medium: Kept, tier: Tier, seed: u64) {
+    let table = run(&KillArguments { medium, tier, ..arguments(seed) });
     assert!(table.violations.is_empty(), "{table}");
     assert!(table.killed() >= 18 && table.judged >= 10 && table.acknowledged > 200, "{table}");
     println!("{table}");
@@ -43,21 +44,30 @@ fn nothing_is_broken(tier: Tier, seed: u64) {
 
 #[test]
 fn nothing_is_broken_by_kills_process_crash() {
-    nothing_is_broken(Tier::ProcessCrash, 1);
+    nothing_is_broken(Kept::Sled, Tier::ProcessCrash, 1);
+}
+
+#[test]
+fn nothing_is_broken_by_kills_on_segment_files() {
+    nothing_is_broken(Kept::SegmentFiles, Tier::ProcessCrash, 11);
+    nothing_is_broken(Kept::SegmentFiles, Tier::PowerLoss, 12);
 }
 
 #[test]
 fn nothing_is_broken_by_kills_power_loss() {
-    nothing_is_broken(Tier::PowerLoss, 2);
+    nothing_is_broken(Kept::Sled, Tier::PowerLoss, 2);
 }
 
 /// Every boundary is where it is said to be, and a kill at each breaks nothing: classes 3 and 4.
 #[test]
 fn nothing_is_broken_by_a_kill_at_each_boundary() {
-    let cycles = fault::each().len() as u64;
-    let table = run(&KillArguments { tier: Tier::PowerLoss, each_boundary: true, cycles, ..arguments(4) });
-    assert!(table.violations.is_empty(), "{table}");
-    assert_eq!(table.killed(), cycles, "{table}");
+    for medium in [Kept::Sled, Kept::SegmentFiles] {
+        let cycles = fault::each(medium).len() as u64;
+        let tier = Tier::PowerLoss;
+        let table = run(&KillArguments { medium, tier, each_boundary: true, cycles, ..arguments(4) });
+        assert!(table.violations.is_empty(), "{table}");
+        assert_eq!(table.killed(), cycles, "{table}");
+    }
 }
 
 /// What was broken on purpose is found, and kept to be looked at.

@@ -13,10 +13,11 @@ use relive_faults::power::{Lie, PowerLossArguments, run};
 use relive_faults::preload::Interposer;
 use relive_faults::process::Process;
 use relive_faults::random::Random;
+use relive_faults::worker::Kept;
 use relive_faults::workload::{Line, Plan, Witness};
 
-fn images(images: u64, seed: u64, lie: Option<Lie>) -> Table {
-    let arguments = PowerLossArguments { images, first: 0, seed, jobs: 2, lie, recording: None };
+fn images(medium: Kept, images: u64, seed: u64, lie: Option<Lie>) -> Table {
+    let arguments = PowerLossArguments { images, medium, first: 0, seed, jobs: 2, lie, recording: None };
     let table = run(&arguments, Path::new(env!("CARGO_BIN_EXE_relive-faults"))).unwrap();
     println!("{table}");
     table
@@ -24,10 +25,22 @@ fn images(images: u64, seed: u64, lie: Option<Lie>) -> Table {
 
 #[test]
 fn class_05_nothing_acknowledged_is_lost_with_the_power() {
-    let table = images(100, 5, None);
+    let table = images(Kept::Sled, 100, 5, None);
     assert!(table.violations.is_empty(), "{table}");
     assert!(table.total() >= 100 && table.lacking > 30 && table.of_recoveries > 8, "{table}");
     assert!(table.acknowledged > 500 && table.recovered >= table.acknowledged, "{table}");
+}
+
+#[test]
+fn class_05_nothing_acknowledged_is_lost_with_the_power_on_segment_files() {
+    let table = images(Kept::SegmentFiles, 100, 6, None);
+    assert!(table.violations.is_empty(), "{table}");
+    assert!(table.total() >= 100 && table.lacking > 30 && table.of_recoveries > 8, "{table}");
+    assert!(table.acknowledged > 500 && table.recovered >= table.acknowledged, "{table}");
+    // The test of the test: without our syncs what was acknowledged is lost, and that is seen.
+    let lying =
+        (6..16).any(|seed| !images(Kept::SegmentFiles, 24, seed, Some(Lie::All)).violations.is_empty());
+    assert!(lying, "no image shows that the syncs were left out");
 }
 
 /// The test of the test: without our syncs what was acknowledged is lost, and that is seen. Most images are refused for
@@ -40,7 +53,7 @@ fn class_05_a_sync_left_out_is_noticed() {
             ["were acknowledged,", "was acknowledged: acknowledged records are lost", "the epoch 1 follows"];
         let lost =
             |found: &relive_faults::power::table::Found| told.iter().any(|told| found.what.contains(told));
-        let seen = (5..15).any(|seed| images(24, seed, Some(lie)).violations.iter().any(lost));
+        let seen = (5..15).any(|seed| images(Kept::Sled, 24, seed, Some(lie)).violations.iter().any(lost));
         assert!(seen, "{lie:?}: no image shows the loss");
     }
 }

@@ -5,12 +5,13 @@ use std::path::Path;
 
 use relive_faults::versions::table::Table;
 use relive_faults::versions::{self, Pretence, VersionsArguments};
-use relive_faults::worker::Tier;
+use relive_faults::worker::{Kept, Tier};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_relive-faults");
 
 fn run(cycles: u64, seed: u64, tier: Tier, pretence: Option<Pretence>) -> Table {
     let arguments = VersionsArguments {
+        medium: Kept::Sled,
         cycles,
         seed,
         tier,

@@ -218,4 +218,4 @@ fn judge_unlisted(directory: &Path, store: StoreId, number: u64, generation: u64
 }
 
 /// How many segments are kept to be used again.
-const SPARES_MAX: usize = 2;
+const SPARES_MAX: usize = 4;
