@@ -334,4 +334,58 @@ pub(super) const GUARDS: &[Guard] = &[
         }],
         test: STORAGE.filter("sled_store::part::tests"),
     },
+    Guard {
+        name: "fdatasync of a commit, over a medium",
+        edits: &[Edit {
+            file: "storage/src/layered/log_writer.rs",
+            find: "        self.shared.medium.sync(LOG)?;\n",
+            replace: "",
+        }],
+        test: STORES.filter("layered_power::what_was_synced"),
+    },
+    Guard {
+        name: "packs are removed after that is stable",
+        edits: &[Edit {
+            file: "storage/src/layered/packer.rs",
+            find: "        self.shared.write(true, |superblock| superblock.packs = marks)?;\n        boundary!(\"pack.dead\");",
+            replace: "        self.shared.write(false, |superblock| superblock.packs = marks)?;\n        boundary!(\"pack.dead\");",
+        }],
+        test: STORES.filter("layered_power::what_was_synced"),
+    },
+    Guard {
+        name: "a pack whose number is used is listed",
+        edits: &[Edit {
+            file: "storage/src/layered/packer.rs",
+            find: "        superblock.next_pack = next;\n        superblock.packs = self.packs.marks();\n",
+            replace: "        superblock.next_pack = next;\n",
+        }],
+        test: STORES.filter("layered_power::what_was_synced"),
+    },
+    Guard {
+        name: "a pack that is shorter than it was is missed",
+        edits: &[Edit {
+            file: "storage/src/layered/opening.rs",
+            find: "range.start != 0 || range.end < u64::from(mark.values)",
+            replace: "range.start != 0",
+        }],
+        test: STORES.filter("layered::what_is_missing"),
+    },
+    Guard {
+        name: "packs that are mostly dead are emptied",
+        edits: &[Edit {
+            file: "storage/src/layered/packer.rs",
+            find: "        self.clean(put)?;\n",
+            replace: "        let _ = put;\n",
+        }],
+        test: STORES.filter("layered::packs_take"),
+    },
+    Guard {
+        name: "what a segment held before is told from what it holds",
+        edits: &[Edit {
+            file: "storage/src/medium/segments/file.rs",
+            find: "    Stamp::new(head.store, head.stream, head.generation)",
+            replace: "    Stamp::new(head.store, head.stream, 0)",
+        }],
+        test: STORES.filter("segment_crashes::what_was_synced_survives_the_death"),
+    },
 ];

@@ -1,7 +1,7 @@
 //! What a store remembers of itself beside its streams, as bytes.
 //!
 //! ```text
-//! superblock := "RLVB" version:u32 start:u64 first:u64 acknowledged:u64 epoch:u64 highest:u64 next_pack:u32
+//! superblock := "RLVU" version:u32 start:u64 first:u64 acknowledged:u64 epoch:u64 highest:u64 next_pack:u32
 //!               count:varint pack* crc:u32
 //! pack       := stream:varint values:varint bytes:varint index:varint check:u32      index is 0 while the pack is open,
 //!                                                                           else the position of the index plus one
@@ -116,7 +116,7 @@ fn number(reader: &mut Reader<'_>) -> Result<u32, Malformed> {
     u32::try_from(reader.varint()?).map_err(|_| Malformed("a number in the superblock is out of range"))
 }
 
-const MAGIC: u32 = u32::from_le_bytes(*b"RLVB");
+const MAGIC: u32 = u32::from_le_bytes(*b"RLVU");
 const VERSION: u32 = 1;
 
 #[cfg(test)]

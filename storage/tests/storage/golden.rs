@@ -13,7 +13,8 @@ use relive_storage::conformance::{block_of, checkpoint};
 use relive_storage::record::{CheckpointMark, EffectDigest, Event, Quarantine, Record, Sender};
 use relive_storage::{
     ActorId, Block, BlockHeader, CheckpointNumber, CheckpointStore, Epoch, Frame, FrameWriter, Generation,
-    Lsn, MemoryStore, Name, Rsn, SledStore, Ssn, Store, StoreError, Timestamp, scan,
+    Lsn, MediumKind, MemoryStore, Name, Rsn, SledStore, Ssn, Store, StoreError, StoreOptions, Timestamp,
+    open_store, scan,
 };
 
 use crate::content::{copy, options, read_all};
@@ -55,6 +56,27 @@ fn opens_with_all_that_is_in_it(format: u32) {
     store.close().unwrap();
     assert_eq!(describe(&SledStore::open(&path, &options()).unwrap()).unwrap(), written);
     assert_eq!((format_of(&path), format_inside(&path)), (FORMAT, FORMAT));
+}
+
+/// The same on segment files.
+#[test]
+fn class_24_a_store_on_segment_files_of_format_1_opens_with_all_that_is_in_it() {
+    let golden = on_files(1);
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("store");
+    copy(&golden.join("store"), &path);
+    assert_eq!(format_of(&path), 1);
+    let expected = fs::read_to_string(golden.join(CONTENT)).unwrap();
+    let store = open_store(&path, &StoreOptions::default()).unwrap();
+    assert_eq!(describe(&*store).unwrap(), expected);
+    let next = scan(&*store, &mut |_, _| Ok(())).unwrap().next.get();
+    append(&*store, &history(next, 5, 3)).unwrap();
+    store.put(&[checkpoint(&actor("alice"), 90, 1000)]).unwrap();
+    let written = describe(&*store).unwrap();
+    store.close().unwrap();
+    drop(store);
+    let store = open_store(&path, &StoreOptions::default()).unwrap();
+    assert_eq!(describe(&*store).unwrap(), written);
 }
 
 /// An opening that ends at any point of the upgrade leaves a store that the next one opens, and upgrades.
@@ -200,6 +222,31 @@ fn write() {
         fill(&model, part).unwrap();
     }
     fs::write(golden.join(CONTENT), describe(&model).unwrap()).unwrap();
+}
+
+#[test]
+#[ignore = "writes the store on segment files to the tree anew"]
+fn write_on_files() {
+    let golden = on_files(1);
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("store");
+    let options = StoreOptions::default().medium(Some(MediumKind::SegmentFiles)).log_bytes(16 << 10);
+    for part in 0..2 {
+        let store = open_store(&path, &options).unwrap();
+        fill(&*store, part).unwrap();
+        if part == 0 {
+            store.close().unwrap();
+        } else {
+            // As if the process had died here.
+            let _ = fs::remove_dir_all(&golden);
+            copy(&path, &golden.join("store"));
+        }
+    }
+    fs::copy(self::golden(FORMAT).join(CONTENT), golden.join(CONTENT)).unwrap();
+}
+
+fn on_files(format: u32) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/segment-files-{format}"))
 }
 
 fn golden(format: u32) -> PathBuf {
