@@ -67,6 +67,7 @@ struct State {
     calls: u64,
     removed: u64,
     lies: bool,
+    turns: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -154,6 +155,7 @@ impl SimulatedMedium {
             calls: 0,
             removed: 0,
             lies: false,
+            turns: false,
         };
         Self { store, state: Arc::new(Mutex::new(state)) }
     }
@@ -207,6 +209,11 @@ impl SimulatedMedium {
     /// Lets it report syncs from now on that it does not do. For showing that a test would notice.
     pub fn lie(&self) {
         self.lock().lies = true;
+    }
+
+    /// Turns a byte of the next value that is appended.
+    pub fn turn_a_byte_of_the_next_value(&self) {
+        self.lock().turns = true;
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -286,14 +293,19 @@ impl Medium for Opening {
     }
 
     fn append(&self, stream: StreamId, position: u64, value: &[u8]) -> Result<(), StoreError> {
-        let value = Bytes::copy_from_slice(value);
         self.call(|state| {
             let end = state.cached.streams.get(&stream).map(Stream::end);
             if end.is_some_and(|end| end != position) {
                 let what = format!("position {position} of {stream:?} was appended after {end:?}");
                 return Err(StoreError::Misuse { what });
             }
-            state.write(Write::Value(stream, position, value));
+            let mut value = value.to_vec();
+            if std::mem::take(&mut state.turns)
+                && let Some(byte) = value.last_mut()
+            {
+                *byte ^= 1;
+            }
+            state.write(Write::Value(stream, position, value.into()));
             Ok(())
         })
     }
