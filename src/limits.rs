@@ -37,6 +37,18 @@ pub(crate) const OUTBOX_MESSAGES_MAX: usize = 4096;
 /// How many bytes of frames gather while a commit is under way, before appenders have to wait.
 pub(crate) const COMMIT_BUFFER_BYTES_MAX: usize = 4 << 20;
 
+/// A block of so many records was one of a busy log: the next one gathers for as long as more comes.
+pub(crate) const GATHER_RECORDS_MIN: u32 = 64;
+
+/// How long the next block of a busy log gathers at most, counted from the moment at which the one before had gathered.
+pub(crate) const GATHER_MAX: Duration = Duration::from_micros(1_200);
+
+/// What comes within this time is worth waiting for.
+pub(crate) const GATHER_SLICE: Duration = Duration::from_micros(100);
+
+/// With so many bytes of frames a block is not waited for: one that is larger costs about as much more as it is larger.
+pub(crate) const GATHER_BYTES_MAX: usize = 256 << 10;
+
 /// How many checkpoints wait to be written, before actors that take one have to wait.
 pub(crate) const CHECKPOINT_QUEUE_MAX: usize = 256;
 
