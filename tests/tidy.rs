@@ -32,6 +32,7 @@ const PUBLIC_NAMES: &[&str] = &[
     "KindBuilder",
     "LeftForReplay",
     "Lsn",
+    "Medium",
     "Message",
     "OpenError",
     "Producer",

@@ -1,7 +1,6 @@
 //! Which medium keeps the store of a directory, and opening it as what it is. Knows the media by name, and of their files only
 //! how the one begins that says which store it is.
 
-use std::fmt;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
@@ -10,30 +9,11 @@ use std::time::Duration;
 
 use crate::directory::io_error;
 use crate::medium::Medium;
+use crate::medium_kind::MediumKind;
 use crate::{
     Durability, LayeredOptions, LayeredStore, SegmentFiles, SegmentOptions, SledOptions, SledStore, Store,
     StoreError,
 };
-
-/// What keeps the store of a directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum MediumKind {
-    /// The database sled, version 0.34, with what it leaves undone: the default.
-    Sled,
-    /// Plain files: the log in segments that are written through ahead and used again, so that a commit is one write and one
-    /// sync.
-    SegmentFiles,
-}
-
-impl fmt::Display for MediumKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Sled => "sled",
-            Self::SegmentFiles => "segment files",
-        })
-    }
-}
 
 impl MediumKind {
     /// What keeps the store of a directory, or was to keep one whose creation was never finished; `None` when there is neither,
@@ -46,31 +26,12 @@ impl MediumKind {
         let mut magic = [0; 4];
         let read = File::open(&path).and_then(|mut file| file.read_exact(&mut magic));
         match read {
-            Ok(()) => Ok(Self::by_magic(magic)),
+            Ok(()) => Ok(Self::by_magic(u32::from_le_bytes(magic))),
             Err(error) if is_no_file(&error) => {
                 let unfinished = directory.as_ref().join(SEGMENTS_CREATING).exists();
                 Ok(unfinished.then_some(Self::SegmentFiles))
             }
             Err(error) => Err(io_error("read", &path)(error)),
-        }
-    }
-
-    /// The one that begins its file so.
-    pub(crate) fn by_magic(magic: [u8; 4]) -> Option<Self> {
-        match &magic {
-            b"RLVS" => Some(Self::Sled),
-            b"RLSG" => Some(Self::SegmentFiles),
-            _ => None,
-        }
-    }
-
-    /// Refuses a directory whose file begins as that of another medium.
-    pub(crate) fn check(self, directory: &Path, magic: u32) -> Result<(), StoreError> {
-        match Self::by_magic(magic.to_le_bytes()) {
-            Some(found) if found != self => {
-                Err(StoreError::OtherMedium { path: directory.to_owned(), found, asked: self })
-            }
-            _ => Ok(()),
         }
     }
 }

@@ -16,7 +16,7 @@
 //! | `layered` | a store over any medium |
 //! | `conformance`, `simulated_store` | with feature `test-support`: the executable contract of a backend; a device that crashes and fails as planned |
 //! | `simulated_medium`, `draws` | with the same feature: a medium that loses its power; choices out of a seed |
-//! | `choice` | which medium keeps the store of a directory |
+//! | `choice`, `medium_kind` | which medium keeps the store of a directory |
 //! | `admission` | what a backend may take next |
 //! | `worker`, `poison`, `directory` | threads that make a backend's calls; the first failure ends an opening; that one handle has a directory open |
 //! | [`boundary`] | the phases of a store as trace events |
@@ -38,6 +38,7 @@ mod layered;
 pub mod limits;
 pub mod log;
 pub mod medium;
+mod medium_kind;
 pub mod memory_store;
 mod name;
 mod poison;
@@ -63,7 +64,7 @@ pub use actor_id::{ActorId, ActorIds, NameError, check_name};
 pub use block::{Block, BlockHeader};
 pub use checkpoint::{Checkpoint, CheckpointHeader};
 pub use checkpoint_store::{CheckpointStore, Generation, Store};
-pub use choice::{MediumKind, StoreOptions, open_store};
+pub use choice::{StoreOptions, open_store};
 pub use durability::Durability;
 pub use error::{ErrorKind, StoreError};
 pub use frame::Frame;
@@ -71,6 +72,7 @@ pub use frame_writer::{FrameBytes, FrameWriter};
 pub use layered::{LayeredOptions, LayeredStore};
 pub use log::{Extent, Log, StoredBlock};
 pub use medium::segments::{SegmentFiles, SegmentOptions};
+pub use medium_kind::MediumKind;
 pub use memory_store::MemoryStore;
 pub use name::Name;
 pub use position::{CheckpointNumber, Epoch, Lsn, Rsn, Ssn, StoreId, Timestamp};

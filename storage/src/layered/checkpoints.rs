@@ -2,16 +2,13 @@
 
 use std::sync::PoisonError;
 
-use bytes::{Bytes, BytesMut};
-
-use super::cleaning::Small;
-use super::pack::{self, Entry};
-use super::packer::{Packer, Piece};
+use super::gathering::{Piece, Small};
+use super::packer::Packer;
 use super::places::Place;
+use super::reading::read;
 use super::store::LayeredStore;
 use crate::admission::admit_checkpoints;
 use crate::checkpoint_store::{CheckpointStore, Generation};
-use crate::medium::{Medium, StreamId};
 use crate::position::CheckpointNumber;
 use crate::worker::{reads, writes};
 use crate::{ActorId, Checkpoint, CheckpointHeader, StoreError, boundary};
@@ -93,56 +90,6 @@ impl LayeredStore {
     fn write_pieces(&self, step: Vec<Piece>) -> Result<(), StoreError> {
         self.packer.call(writes("put"), move |packer| packer.append(step))
     }
-}
-
-/// Reads an encoded checkpoint. The inner error says what is damaged.
-fn read(medium: &dyn Medium, actor: &ActorId, place: Place) -> Result<Result<Bytes, String>, StoreError> {
-    let id = StreamId(u64::from(place.pack));
-    let last = match read_value(medium, id, u64::from(place.value))? {
-        Ok(last) => last,
-        Err(what) => return Ok(Err(what)),
-    };
-    if pack::is_small(&last) {
-        let found = pack::find(&last, actor).map_err(|malformed| malformed.to_string());
-        return Ok(found.and_then(|found| found.ok_or_else(|| "it is not in its value".to_owned())));
-    }
-    let entry = match pack::decode(&last, place.value) {
-        Ok(pack::Value::Entries(mut entries)) => entries.pop(),
-        _ => None,
-    };
-    let Some(entry) = entry else { return Ok(Err("its value is something else".to_owned())) };
-    let mut whole = BytesMut::with_capacity(entry.length as usize);
-    for part in place.value - entry.parts..place.value {
-        let bytes = read_value(medium, id, u64::from(part))?;
-        match bytes.and_then(|bytes| pack::part_of(&bytes).map_err(|malformed| malformed.to_string())) {
-            Ok(bytes) if whole.len() + bytes.len() <= entry.length as usize => {
-                whole.extend_from_slice(&bytes);
-            }
-            Ok(_) => return Ok(Err("its parts are longer than it is".to_owned())),
-            Err(what) => return Ok(Err(what)),
-        }
-    }
-    Ok(Ok(whole.freeze()))
-}
-
-/// The encoded checkpoint of an entry of a pack. The inner error says what is damaged.
-pub(super) fn encoded(
-    medium: &dyn Medium,
-    stream: u32,
-    entry: &Entry,
-) -> Result<Result<Bytes, String>, StoreError> {
-    let place = Place { pack: stream, value: entry.value, length: entry.length };
-    let read = read(medium, &entry.header.actor, place)?;
-    Ok(read.and_then(|bytes| match Checkpoint::decode(bytes.clone()) {
-        Ok(checkpoint) if checkpoint.header == entry.header => Ok(bytes),
-        Ok(_) => Err("it is not the one that the index tells of".to_owned()),
-        Err(malformed) => Err(malformed.to_string()),
-    }))
-}
-
-fn read_value(medium: &dyn Medium, id: StreamId, position: u64) -> Result<Result<Bytes, String>, StoreError> {
-    let value = medium.read(id, position)?;
-    Ok(value.unwrap_or_else(|| Err(format!("its value {position} is gone"))))
 }
 
 /// How many bytes are appended at once, so that no call takes long.

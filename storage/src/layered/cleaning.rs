@@ -5,22 +5,13 @@
 //! Implementation of a Log-Structured File System", TOCS 1992, section 3.4). At most half of such a pack lives, so no more is
 //! copied than becomes free.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use bytes::Bytes;
-
-use super::checkpoints::encoded;
-use super::pack::{self, Entry};
-use super::packer::{Packer, Piece, place};
-use crate::checkpoint::CheckpointHeader;
-use crate::{ActorId, StoreError, boundary};
-
-/// A pack that is being emptied.
-pub(super) struct Cleaning {
-    stream: u32,
-    /// What is still to be looked at.
-    entries: std::vec::IntoIter<Entry>,
-}
+use super::gathering::Small;
+use super::pack::Entry;
+use super::packer::{Cleaning, Packer, place};
+use super::reading::encoded;
+use crate::{StoreError, boundary};
 
 impl Packer {
     /// Goes on emptying a pack, or begins when too much is dead. `put` is how many bytes were put since the last time.
@@ -99,49 +90,6 @@ impl Packer {
         self.shared.write(false, |superblock| superblock.packs = marks)?;
         boundary!("pack.copied");
         Ok(())
-    }
-}
-
-/// Gathers checkpoints into values.
-#[derive(Default)]
-pub(super) struct Small {
-    value: Vec<u8>,
-    completes: Vec<(CheckpointHeader, u32, u32)>,
-    actors: HashSet<ActorId>,
-}
-
-impl Small {
-    /// Adds an encoded checkpoint. Returns the values that are complete with it.
-    pub(super) fn add(&mut self, header: &CheckpointHeader, encoded: &Bytes) -> Vec<Piece> {
-        // At most the largest checkpoint, which is far below 4 GiB.
-        let length = u32::try_from(encoded.len()).unwrap_or(u32::MAX);
-        if encoded.len() > pack::SMALL_BYTES_MAX {
-            let parts = encoded.chunks(pack::PART_BYTES_MAX);
-            let count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
-            let mut pieces: Vec<_> =
-                parts.map(|bytes| Piece { value: pack::part(bytes), completes: Vec::new() }).collect();
-            let value = pack::large(header, count, length);
-            pieces.push(Piece { value, completes: vec![(header.clone(), count, length)] });
-            return pieces;
-        }
-        let mut pieces = Vec::new();
-        let over = self.value.len() + encoded.len() > pack::SMALL_BYTES_MAX;
-        if over || self.actors.contains(&header.actor) {
-            pieces = self.finish();
-        }
-        if self.value.is_empty() {
-            self.value = pack::small();
-        }
-        self.value.extend_from_slice(encoded);
-        self.completes.push((header.clone(), 0, length));
-        self.actors.insert(header.actor.clone());
-        pieces
-    }
-
-    /// The value that is not full.
-    pub(super) fn finish(&mut self) -> Vec<Piece> {
-        let Self { value, completes, .. } = std::mem::take(self);
-        if value.is_empty() { Vec::new() } else { vec![Piece { value, completes }] }
     }
 }
 

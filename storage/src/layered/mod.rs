@@ -11,6 +11,7 @@
 //! | `shared` | what the threads share: the medium, the superblock, the maps in memory |
 //! | `log_writer`, `log_index` | what changes the log; where its blocks stand in the stream |
 //! | `checkpoints` | the checkpoints' half of the seam |
+//! | `gathering`, `reading` | checkpoints into values of a pack, and out of them |
 //! | `packer`, `cleaning` | what writes packs; what empties those that are mostly dead |
 //! | `packs`, `pack` | which packs there are, and how much of each lives; the values of one |
 //! | `places` | where the newest two checkpoints of each actor stand |
@@ -19,6 +20,7 @@
 
 mod checkpoints;
 mod cleaning;
+mod gathering;
 mod log_index;
 mod log_writer;
 mod opening;
@@ -26,6 +28,7 @@ mod pack;
 mod packer;
 mod packs;
 mod places;
+mod reading;
 mod shared;
 mod store;
 mod superblock;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::cleaning::Cleaning;
+use super::gathering::Piece;
 use super::opening::Left;
 use super::pack::{self, Entry};
 use super::packs::{Pack, PackMark, Packs, chain};
@@ -14,13 +14,6 @@ use super::places::Place;
 use super::shared::Shared;
 use crate::position::CheckpointNumber;
 use crate::{ActorId, CheckpointHeader, StoreError, boundary};
-
-/// A value that is to be written, with the checkpoints that it makes complete: their headers, how many parts are before
-/// them, their encoded sizes.
-pub(super) struct Piece {
-    pub(super) value: Vec<u8>,
-    pub(super) completes: Vec<(CheckpointHeader, u32, u32)>,
-}
 
 /// The state of the thread that writes checkpoints.
 pub(super) struct Packer {
@@ -35,6 +28,13 @@ pub(super) struct Packer {
     written: Vec<(u32, Vec<u8>)>,
     entries: Vec<Entry>,
     pub(super) cleaning: Option<Cleaning>,
+}
+
+/// A pack that is being emptied.
+pub(super) struct Cleaning {
+    pub(super) stream: u32,
+    /// What is still to be looked at.
+    pub(super) entries: std::vec::IntoIter<Entry>,
 }
 
 impl Packer {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 
 use super::files::{ASIDE, BLOBS, CONF, CREATING, DATA, MARK, SNAPSHOT, STORE, STORE_NEW};
-use crate::directory::{LOCK, io_error, names, remembered, sync_directory, write_synced};
+use crate::directory::{LOCK, check_medium, io_error, names, remembered, sync_directory, write_synced};
 use crate::position::StoreId;
 use crate::wire::{Malformed, Reader};
 use crate::{MediumKind, StoreError};
@@ -138,7 +138,7 @@ pub(super) fn decode(bytes: &Bytes, place: &Path) -> Result<Identity, StoreError
     };
     let mut reader = Reader::new(bytes);
     let magic = reader.u32().map_err(damaged)?;
-    MediumKind::Sled.check(place.parent().unwrap_or(place), magic)?;
+    check_medium(MediumKind::Sled, place.parent().unwrap_or(place), magic)?;
     if magic != MAGIC {
         return Err(damaged(Malformed("it does not begin as it should")));
     }

@@ -8,7 +8,7 @@ use std::path::Path;
 use bytes::Bytes;
 
 use super::names::{CREATING, MANIFEST, MANIFEST_NEW, SEGMENT, STORE, STORE_NEW, SUPER, number};
-use crate::directory::{LOCK, io_error, names, remembered, sync_directory, write_synced};
+use crate::directory::{LOCK, check_medium, io_error, names, remembered, sync_directory, write_synced};
 use crate::position::StoreId;
 use crate::wire::{Malformed, Reader};
 use crate::{MediumKind, StoreError};
@@ -126,7 +126,7 @@ fn read(directory: &Path) -> Result<StoreId, StoreError> {
     };
     let mut reader = Reader::new(&bytes);
     let magic = reader.u32().map_err(damaged)?;
-    MediumKind::SegmentFiles.check(directory, magic)?;
+    check_medium(MediumKind::SegmentFiles, directory, magic)?;
     if magic != MAGIC {
         return Err(damaged(Malformed("it does not begin as it should")));
     }
