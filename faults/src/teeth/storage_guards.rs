@@ -347,8 +347,8 @@ pub(super) const GUARDS: &[Guard] = &[
         name: "packs are removed after that is stable",
         edits: &[Edit {
             file: "storage/src/layered/packer.rs",
-            find: "        self.shared.write(true, |superblock| superblock.packs = marks)?;\n        boundary!(\"pack.dead\");",
-            replace: "        self.shared.write(false, |superblock| superblock.packs = marks)?;\n        boundary!(\"pack.dead\");",
+            find: "        self.shared.write(true, |superblock| superblock.packs.clone_from(&marks))?;\n        boundary!(\"pack.dead\");",
+            replace: "        self.shared.write(false, |superblock| superblock.packs.clone_from(&marks))?;\n        boundary!(\"pack.dead\");",
         }],
         test: STORES.filter("layered_power::what_was_synced"),
     },

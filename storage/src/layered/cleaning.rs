@@ -87,7 +87,7 @@ impl Packer {
             }
         }
         let marks = self.packs.marks();
-        self.shared.write(false, |superblock| superblock.packs = marks)?;
+        self.shared.write(false, |superblock| superblock.packs.clone_from(&marks))?;
         boundary!("pack.copied");
         Ok(())
     }

@@ -30,15 +30,18 @@ impl LogIndex {
         Self { first, begins: VecDeque::new(), next: start, complete: false }
     }
 
-    /// The first block that begins at or after a position in the log.
-    pub(super) fn read(&mut self, medium: &dyn Medium, from: Lsn) -> Result<Option<StoredBlock>, StoreError> {
+    /// The first block that is known and begins at or after a position in the log, with its position in the stream.
+    pub(super) fn find(&self, from: Lsn) -> Option<(Lsn, u64)> {
         let at = self.begins.partition_point(|begins| *begins < from);
-        if let Some(begins) = self.begins.get(at).copied() {
-            let position = self.position(at);
-            let value = medium.read(LOG, position)?;
-            let gone = || Err(format!("its value {position} is gone"));
-            return Ok(Some(StoredBlock { first: begins, block: decode(value.unwrap_or_else(gone)) }));
-        }
+        self.begins.get(at).map(|begins| (*begins, self.position(at)))
+    }
+
+    /// The first block that is not known and begins at or after a position in the log; those before it are known then.
+    pub(super) fn learn_to(
+        &mut self,
+        medium: &dyn Medium,
+        from: Lsn,
+    ) -> Result<Option<StoredBlock>, StoreError> {
         while let Some(stored) = self.learn(medium)? {
             if stored.first >= from {
                 return Ok(Some(stored));
@@ -134,6 +137,13 @@ impl LogIndex {
     fn position(&self, at: usize) -> u64 {
         self.first + at as u64
     }
+}
+
+/// The block at a position in the stream, that is known to begin somewhere.
+pub(super) fn read_at(medium: &dyn Medium, first: Lsn, position: u64) -> Result<StoredBlock, StoreError> {
+    let value = medium.read(LOG, position)?;
+    let gone = || Err(format!("its value {position} is gone"));
+    Ok(StoredBlock { first, block: decode(value.unwrap_or_else(gone)) })
 }
 
 fn decode(value: Result<Bytes, String>) -> Result<Block, String> {

@@ -126,7 +126,7 @@ impl Packer {
         }
         let marks = self.packs.marks();
         self.shared.write(false, |superblock| {
-            superblock.packs = marks;
+            superblock.packs.clone_from(&marks);
             superblock.highest = superblock.highest.max(highest);
         })?;
         boundary!("checkpoint.listed");
@@ -236,7 +236,7 @@ impl Packer {
             });
             self.indexes.remove(&stream);
             let marks = self.packs.marks();
-            self.shared.write(true, |superblock| superblock.packs = marks)?;
+            self.shared.write(true, |superblock| superblock.packs.clone_from(&marks))?;
             boundary!("pack.closed");
         }
         Ok(())
@@ -251,7 +251,7 @@ impl Packer {
         let ids: Vec<_> = dead.iter().map(|stream| Pack::new(*stream).id()).collect();
         dead.iter().for_each(|stream| self.packs.remove(*stream));
         let marks = self.packs.marks();
-        self.shared.write(true, |superblock| superblock.packs = marks)?;
+        self.shared.write(true, |superblock| superblock.packs.clone_from(&marks))?;
         boundary!("pack.dead");
         ids.into_iter().try_for_each(|id| self.shared.medium.remove(id))
     }

@@ -14,6 +14,9 @@ pub(super) struct Shared {
     pub(super) medium: Box<dyn Medium>,
     pub(super) poison: Arc<Poison>,
     superblock: Mutex<Superblock>,
+    /// Held by whoever writes it. Apart from the above, which is locked for a moment only: a write that never ends must not
+    /// hold up those who read, who are no threads that can be given up.
+    writing: Mutex<()>,
     index: Mutex<LogIndex>,
     places: Mutex<Places>,
 }
@@ -30,6 +33,7 @@ impl Shared {
             medium,
             poison,
             superblock: Mutex::new(superblock),
+            writing: Mutex::default(),
             index: Mutex::new(index),
             places: Mutex::new(places),
         }
@@ -42,13 +46,14 @@ impl Shared {
     }
 
     /// Changes the superblock and writes it, stable when the tier asks for that at all. What it says counts from then on.
-    pub(super) fn write(&self, stable: bool, change: impl FnOnce(&mut Superblock)) -> Result<(), StoreError> {
-        let mut superblock = self.superblock();
-        let mut changed = superblock.clone();
+    /// `change` is made twice, to what is written and to what is in memory then.
+    pub(super) fn write(&self, stable: bool, change: impl Fn(&mut Superblock)) -> Result<(), StoreError> {
+        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut changed = self.superblock().clone();
         change(&mut changed);
         let stable = stable && self.medium.durability() == Durability::PowerLoss;
         self.medium.write_superblock(&changed.encode(), stable)?;
-        *superblock = changed;
+        change(&mut self.superblock());
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::log_index::read_at;
 use super::log_writer::LogWriter;
 use super::packer::Packer;
 use super::shared::Shared;
@@ -213,7 +214,19 @@ impl Log for LayeredStore {
 
     fn read(&self, from: Lsn) -> Result<Option<StoredBlock>, StoreError> {
         let from = from.max(self.shared.superblock().start);
-        self.reader.call(reads("read"), move |shared| shared.index().read(&*shared.medium, from))
+        self.reader.call(reads("read"), move |shared| {
+            // Known blocks are read without holding up those who append.
+            let mut known = shared.index().find(from);
+            while let Some((first, position)) = known {
+                let stored = read_at(&*shared.medium, first, position)?;
+                // One that was cut away meanwhile is not damaged.
+                known = shared.index().find(from);
+                if known == Some((first, position)) {
+                    return Ok(Some(stored));
+                }
+            }
+            shared.index().learn_to(&*shared.medium, from)
+        })
     }
 
     fn cut(&self, below: Lsn) -> Result<Lsn, StoreError> {

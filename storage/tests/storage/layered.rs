@@ -2,14 +2,18 @@
 //! is missing of them, and how much they take.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
+use bytes::Bytes;
 use proptest::prelude::*;
 use relive_storage::conformance::{self, Medium as Kept, block_of, checkpoint, id};
 use relive_storage::medium::memory::MemoryMedium;
 use relive_storage::medium::{Medium, StreamId};
 use relive_storage::{
     CheckpointStore, Durability, Generation, LayeredOptions, LayeredStore, Log, Lsn, SegmentFiles,
-    SegmentOptions, Store, StoreError,
+    SegmentOptions, Store, StoreError, StoreId,
 };
 
 fn open(medium: &MemoryMedium) -> Result<LayeredStore, StoreError> {
@@ -138,6 +142,72 @@ fn what_is_missing_of_the_packs_is_noticed() {
         restore(range.end);
         open(&medium).unwrap().list(&mut |_| Ok(())).unwrap();
     }
+}
+
+/// A medium whose stable superblocks never come to an end, until they are released.
+struct Hanging(MemoryMedium, Arc<(Mutex<bool>, Condvar)>);
+
+impl Medium for Hanging {
+    fn store(&self) -> StoreId {
+        self.0.store()
+    }
+    fn durability(&self) -> Durability {
+        Durability::PowerLoss
+    }
+    fn streams(&self) -> Result<BTreeMap<StreamId, Range<u64>>, StoreError> {
+        self.0.streams()
+    }
+    fn append(&self, stream: StreamId, position: u64, value: &[u8]) -> Result<(), StoreError> {
+        self.0.append(stream, position, value)
+    }
+    fn sync(&self, stream: StreamId) -> Result<(), StoreError> {
+        self.0.sync(stream)
+    }
+    fn read(&self, stream: StreamId, position: u64) -> Result<Option<Result<Bytes, String>>, StoreError> {
+        self.0.read(stream, position)
+    }
+    fn remove_below(&self, stream: StreamId, position: u64) -> Result<(), StoreError> {
+        self.0.remove_below(stream, position)
+    }
+    fn remove_from(&self, stream: StreamId, position: u64) -> Result<(), StoreError> {
+        self.0.remove_from(stream, position)
+    }
+    fn remove(&self, stream: StreamId) -> Result<(), StoreError> {
+        self.0.remove(stream)
+    }
+    fn superblock(&self) -> Result<Bytes, StoreError> {
+        self.0.superblock()
+    }
+    fn write_superblock(&self, bytes: &[u8], stable: bool) -> Result<(), StoreError> {
+        let (hangs, released) = &*self.1;
+        if stable {
+            drop(released.wait_while(hangs.lock().unwrap(), |hangs| *hangs).unwrap());
+        }
+        self.0.write_superblock(bytes, stable)
+    }
+}
+
+/// Class 20: a write of the superblock that never ends is told by the call that makes it, and by whoever comes after it;
+/// nobody waits for ever.
+#[test]
+fn class_20_a_superblock_that_hangs_is_told() {
+    let hangs = Arc::new((Mutex::new(false), Condvar::new()));
+    let medium = Hanging(MemoryMedium::new(), Arc::clone(&hangs));
+    let options = LayeredOptions::default().call_timeout(Duration::from_millis(300)).pack_bytes(1);
+    let store = LayeredStore::open(move || Ok(Box::new(medium)), &options).unwrap();
+    store.append(&block_of(0, 0, 300)).unwrap();
+    store.sync().unwrap();
+    *hangs.0.lock().unwrap() = true;
+    // A pack that is full makes the superblock stable.
+    let put = store.put(&[checkpoint(&id("alice"), 1, 900)]);
+    assert!(matches!(put, Err(StoreError::Hung { .. })), "{put:?}");
+    assert_eq!(store.extent().unwrap().acknowledged, Lsn::new(1));
+    let append = store.append(&block_of(1, 1, 300));
+    assert!(matches!(append, Err(StoreError::Poisoned { .. })), "{append:?}");
+    assert!(matches!(store.sync(), Err(StoreError::Poisoned { .. })));
+    assert!(store.read(Lsn::FIRST).unwrap().is_some());
+    *hangs.0.lock().unwrap() = false;
+    hangs.1.notify_all();
 }
 
 #[derive(Clone, Debug)]
