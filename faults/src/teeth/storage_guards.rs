@@ -179,7 +179,7 @@ pub(super) const GUARDS: &[Guard] = &[
             find: "if error.kind() == ErrorKind::Reopen &&",
             replace: "if false && error.kind() == ErrorKind::Reopen &&",
         }],
-        test: STORAGE.filter("sled_store::worker::tests::a_panic_is_an_error_and_poisons"),
+        test: STORAGE.filter("worker::tests::a_panic_is_an_error_and_poisons"),
     },
     Guard {
         name: "poison refuses",
@@ -188,7 +188,7 @@ pub(super) const GUARDS: &[Guard] = &[
             find: "Some(error) => Err(StoreError::Poisoned { reason: error.cause() }),",
             replace: "Some(_) => Ok(()),",
         }],
-        test: STORAGE.filter("sled_store::worker::tests"),
+        test: STORAGE.filter("worker::tests"),
     },
     Guard {
         name: "watchdog of calls into sled",
@@ -197,7 +197,7 @@ pub(super) const GUARDS: &[Guard] = &[
             find: "        if waited >= after {",
             replace: "        if false {",
         }],
-        test: STORAGE.filter("sled_store::worker::tests::a_hang_is_an_error").hangs(),
+        test: STORAGE.filter("worker::tests::a_hang_is_an_error").hangs(),
     },
     Guard {
         name: "time in which the process is stopped does not count",
@@ -206,7 +206,7 @@ pub(super) const GUARDS: &[Guard] = &[
             find: "waited += since.elapsed().min(2 * slice),",
             replace: "waited += since.elapsed(),",
         }],
-        test: STORAGE.filter("sled_store::worker::tests::time_in_which"),
+        test: STORAGE.filter("worker::tests::time_in_which"),
     },
     Guard {
         name: "what sled finds while it reads is damage",
@@ -224,7 +224,7 @@ pub(super) const GUARDS: &[Guard] = &[
             find: "match catch_unwind(AssertUnwindSafe(work)) {",
             replace: "match {\n        let _ = (catch_unwind::<fn(), ()>, AssertUnwindSafe(()));\n        Ok::<_, Box<dyn std::any::Any + Send>>(work())\n    } {",
         }],
-        test: STORAGE.filter("sled_store::worker::tests::a_panic_is_an_error"),
+        test: STORAGE.filter("worker::tests::a_panic_is_an_error"),
     },
     Guard {
         name: "lock of the directory",
