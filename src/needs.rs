@@ -46,12 +46,10 @@ impl Needs {
 
     /// Where the log begins that is needed; `None` when none is.
     pub(crate) fn first(&self) -> Option<Lsn> {
-        let needs = self.needs();
-        let awake = needs.awake.first().map(|(lsn, _)| *lsn);
-        awake.into_iter().chain(needs.dormant.first()).min()
+        self.front().map(|(lsn, _)| lsn)
     }
 
-    /// Whoever needs the log from its very beginning on, and where that is; the name of a dormant actor is not known.
+    /// The actor that holds the cut back, and where the log begins that it needs; a dormant actor has no name here.
     pub(crate) fn front(&self) -> Option<(Lsn, Option<ActorId>)> {
         let needs = self.needs();
         let awake = needs.awake.first().map(|(lsn, actor)| (*lsn, Some(actor.clone())));

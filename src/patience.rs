@@ -8,13 +8,13 @@ use std::fmt;
 
 use relive_storage::{ActorId, Lsn};
 
-/// What is known of whoever holds the cut back.
+/// Remembers the actor that holds the cut back.
 #[derive(Default)]
 pub(crate) struct Patience {
     front: Option<Front>,
 }
 
-/// Whoever needs the log from its very beginning on; `None` for an actor whose name is not known yet.
+/// Where the log begins that is needed, and the actor that needs it; a dormant one has no name here.
 pub(crate) type Needed = (Lsn, Option<ActorId>);
 
 /// The one that was met first, and what it did then.

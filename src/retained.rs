@@ -40,6 +40,10 @@ impl Kept {
         self.total - self.before()
     }
 
+    fn is_over(&self) -> bool {
+        self.bytes() > self.budget
+    }
+
     fn before(&self) -> u64 {
         self.steps.front().map_or(0, |(_, total)| *total)
     }
@@ -88,15 +92,14 @@ impl Retained {
         before != may_grow
     }
 
-    /// Whether the log is over its budget, whoever waits for it.
+    /// Whether the log is over its budget, also when that holds nobody back.
     pub(crate) fn is_over(&self) -> bool {
-        let kept = self.kept();
-        kept.bytes() > kept.budget
+        self.kept().is_over()
     }
 
     /// Holds senders back, or lets them in.
     fn judge(&self, kept: &Kept) {
-        let hold = kept.bytes() > kept.budget && !kept.may_grow;
+        let hold = kept.is_over() && !kept.may_grow;
         if self.held_back.swap(hold, Ordering::AcqRel) && !hold {
             self.let_in.notify_waiters();
         }

@@ -61,7 +61,7 @@ impl Packer {
     fn begin_cleaning(&mut self) -> Result<(), StoreError> {
         let Some(stream) = self.packs.emptiest() else { return Ok(()) };
         let Some(pack) = self.packs.get(stream).copied() else { return Ok(()) };
-        // Of one that lives more than half little would become free.
+        // Of one of which more than two thirds live little would become free.
         if pack.live.saturating_mul(3) > pack.mark.bytes.saturating_mul(2) {
             return Ok(());
         }

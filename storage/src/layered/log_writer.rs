@@ -14,9 +14,7 @@ use crate::{Block, Durability, StoreError, boundary};
 /// The state of the thread that writes the log.
 pub(super) struct LogWriter {
     shared: Arc<Shared>,
-    /// Nothing was appended in this opening, so that remains of an earlier one may lie ahead.
-    fresh: bool,
-    /// Where the last block ends that was appended in this opening.
+    /// Where the last block ends that was appended in this opening; before the first, remains of an earlier one may lie ahead.
     appended: Option<Lsn>,
     /// What writes the checkpoints, until it has a thread of its own.
     packer: Option<Packer>,
@@ -37,7 +35,7 @@ impl LogWriter {
         boundary!("open.stable");
         let shared = Arc::new(Shared::new(medium, poison, superblock, places));
         let packer = Packer::new(Arc::clone(&shared), pack_bytes, packs, indexes, left);
-        Ok(Self { shared, fresh: true, appended: None, packer: Some(packer) })
+        Ok(Self { shared, appended: None, packer: Some(packer) })
     }
 
     /// What the other threads are to have.
@@ -64,7 +62,7 @@ impl LogWriter {
         let header = block.header();
         let position = {
             let mut index = self.shared.index();
-            if std::mem::replace(&mut self.fresh, false) {
+            if self.appended.is_none() {
                 index.complete(medium)?;
                 let (position, _) = index.place(medium, header.first)?;
                 if position < index.end() {
@@ -109,9 +107,7 @@ impl LogWriter {
         let limit = below.min(Lsn::new(acknowledged.get().saturating_sub(1)));
         let found = {
             let mut index = self.shared.index();
-            if self.fresh {
-                index.complete(medium)?;
-            }
+            index.complete(medium)?;
             index.last(limit)
         };
         let Some((begins, position)) = found.filter(|(begins, _)| *begins > start) else {
