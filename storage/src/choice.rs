@@ -7,8 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::directory::io_error;
+use crate::directory::{STORE, io_error};
 use crate::medium::Medium;
+use crate::medium::segments::SEGMENTS_CREATING;
 use crate::medium_kind::MediumKind;
 use crate::{
     Durability, LayeredOptions, LayeredStore, SegmentFiles, SegmentOptions, SledOptions, SledStore, Store,
@@ -125,10 +126,6 @@ pub fn open_store(path: impl AsRef<Path>, options: &StoreOptions) -> Result<Arc<
     }
 }
 
-/// The file that says which store it is, on any medium.
-const STORE: &str = "relive.store";
-/// What stands beside a creation on segment files that is not finished.
-const SEGMENTS_CREATING: &str = "relive.segments.creating";
 /// A log has so many segments, about.
 const SEGMENTS: u64 = 16;
 /// The smallest and the largest.

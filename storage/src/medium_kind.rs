@@ -23,12 +23,16 @@ impl fmt::Display for MediumKind {
 }
 
 impl MediumKind {
+    /// How its file begins.
+    pub(crate) const fn magic(self) -> u32 {
+        u32::from_le_bytes(match self {
+            Self::Sled => *b"RLVS",
+            Self::SegmentFiles => *b"RLSG",
+        })
+    }
+
     /// The one that begins its file so.
     pub(crate) fn by_magic(magic: u32) -> Option<Self> {
-        match &magic.to_le_bytes() {
-            b"RLVS" => Some(Self::Sled),
-            b"RLSG" => Some(Self::SegmentFiles),
-            _ => None,
-        }
+        [Self::Sled, Self::SegmentFiles].into_iter().find(|medium| medium.magic() == magic)
     }
 }

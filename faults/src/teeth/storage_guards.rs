@@ -256,18 +256,18 @@ pub(super) const GUARDS: &[Guard] = &[
     Guard {
         name: "a directory that once held a store is never made anew",
         edits: &[Edit {
-            file: "storage/src/sled_store/identity.rs",
-            find: "    if remembered(directory)?.is_some() {",
-            replace: "    if remembered(directory)?.is_some() && false {",
+            file: "storage/src/directory/identity.rs",
+            find: "        if remembered(directory)?.is_some() {",
+            replace: "        if remembered(directory)?.is_some() && false {",
         }],
         test: STORES.filter("opening::a_store_without_one_of_its_files"),
     },
     Guard {
         name: "newer formats are refused",
         edits: &[Edit {
-            file: "storage/src/sled_store/identity.rs",
-            find: "    if format > FORMAT {",
-            replace: "    if false {",
+            file: "storage/src/directory/identity.rs",
+            find: "        if format > self.format {",
+            replace: "        if false {",
         }],
         test: STORES.filter("golden::class_24_a_store_of_the_next_format"),
     },

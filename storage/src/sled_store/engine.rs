@@ -9,10 +9,10 @@ use sled::{Db, Tree};
 
 use super::answers::backend;
 use super::files::{ASIDE, BLOBS, CONF, DATA, SNAPSHOT};
-use super::identity::{self, Identity};
+use super::identity::LAYOUT;
 use super::rescue;
 use super::shape::{CACHE_BYTES, FLUSH_EVERY_MS, SEGMENT_BYTES};
-use crate::directory::{Lock, io_error, names, sync_directory};
+use crate::directory::{Identity, Lock, io_error, names, sync_directory};
 use crate::position::StoreId;
 use crate::{Durability, StoreError};
 
@@ -66,7 +66,7 @@ impl Engine {
             let what = "the store's id is gone from its data".to_owned();
             return Err(StoreError::CorruptStore { what });
         };
-        let found = identity::decode(&id.to_vec().into(), &directory.join(DATA))?;
+        let found = LAYOUT.decode(&id.to_vec().into(), &directory.join(DATA))?;
         if found.store != store {
             return Err(StoreError::Mixed {
                 path: directory.to_owned(),
@@ -87,7 +87,7 @@ impl Engine {
 
     /// Has sled hold which store this is, in today's format; not stable yet.
     pub(super) fn name(&self, store: StoreId) -> Result<(), StoreError> {
-        let inserted = self.db.insert(STORE_KEY, identity::encode(store));
+        let inserted = self.db.insert(STORE_KEY, LAYOUT.encode(store));
         inserted.map_err(backend("write the store's id")).map(drop)
     }
 

@@ -1,9 +1,5 @@
 //! The names of the files in the directory of a store on sled.
 
-/// Says which store this is; written last, so that it stands for a finished creation.
-pub(super) const STORE: &str = "relive.store";
-/// What [`STORE`] is written as before it is renamed.
-pub(super) const STORE_NEW: &str = "relive.store.new";
 /// Says how far the log was acknowledged.
 pub(super) const MARK: &str = "relive.mark";
 /// There as long as a creation is not finished.

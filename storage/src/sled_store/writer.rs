@@ -11,13 +11,13 @@ use super::census;
 use super::checkpoints;
 use super::engine::Engine;
 use super::fenced::Fenced;
-use super::identity::{self, Found, Identity};
+use super::identity::{self, LAYOUT, is_older};
 use super::mark::{Mark, MarkFile, Seal};
 use super::part::Key;
 use super::shape::UNSTABLE_BYTES_MAX;
 use super::stable::Stable;
 use crate::admission::Tail;
-use crate::directory::{Lock, make_directory};
+use crate::directory::{Found, Identity, Lock, make_directory};
 use crate::poison::Poison;
 use crate::position::{CheckpointNumber, Lsn, StoreId};
 use crate::random::random_u128;
@@ -70,13 +70,13 @@ impl Writer {
     /// Opens the store of a directory, or creates one there. Takes the lock first; changes nothing before it has
     /// recognized the directory.
     pub(super) fn open(directory: &Path, tier: Durability, poison: Arc<Poison>) -> Result<Self, StoreError> {
-        if identity::survey(directory)? == Found::Nothing {
+        if LAYOUT.survey(directory)? == Found::Nothing {
             make_directory(directory)?;
         }
         let lock = Arc::new(Lock::acquire(directory)?);
         boundary!("open.locked");
         // Once more, because the one who had the lock until now may have created the store.
-        let identity = match identity::survey(directory)? {
+        let identity = match LAYOUT.survey(directory)? {
             Found::Store(identity) => identity,
             Found::Unfinished => {
                 tracing::warn!(path = %directory.display(), "removing an unfinished creation, and creating anew");
@@ -86,7 +86,7 @@ impl Writer {
             Found::Empty | Found::Nothing => return Self::create(directory, tier, poison, &lock),
         };
         let store = identity.store;
-        identity::finish(directory)?;
+        LAYOUT.finish(directory)?;
         if lock.store()? != Some(store) {
             lock.remember(store)?;
         }
@@ -126,7 +126,7 @@ impl Writer {
         lock: &Arc<Lock>,
     ) -> Result<Self, StoreError> {
         make_directory(directory)?;
-        identity::begin(directory)?;
+        LAYOUT.begin(directory)?;
         boundary!("create.begun");
         let store = StoreId::new(random_u128());
         let mark_file = MarkFile::create(directory, store)?;
@@ -134,10 +134,10 @@ impl Writer {
         let engine = Engine::create(directory, store, Arc::clone(lock))?;
         boundary!("create.data");
         // The file that makes the directory a store comes when all the rest is stable.
-        identity::write(directory, store)?;
+        LAYOUT.write(directory, store)?;
         boundary!("create.named");
         lock.remember(store)?;
-        identity::finish(directory)?;
+        LAYOUT.finish(directory)?;
         Ok(Self {
             store,
             tier,
@@ -329,13 +329,13 @@ fn upgrade(
     engine: &Engine,
     stable: &mut Stable,
 ) -> Result<(), StoreError> {
-    if beside.is_older() {
+    if is_older(beside) {
         let (path, from, to) = (directory.display(), beside.format, identity::FORMAT);
         tracing::info!(%path, from, to, "the store gets a newer format, older versions will not open it");
-        identity::write(directory, beside.store)?;
+        LAYOUT.write(directory, beside.store)?;
         boundary!("upgrade.beside");
     }
-    if inside.is_older() {
+    if is_older(inside) {
         engine.name(beside.store)?;
         stable.flush(&engine.db)?;
         boundary!("upgrade.inside");

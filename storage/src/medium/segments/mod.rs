@@ -54,4 +54,5 @@ mod superblock;
 mod value;
 
 pub use handle::SegmentFiles;
+pub(crate) use names::CREATING as SEGMENTS_CREATING;
 pub use options::SegmentOptions;

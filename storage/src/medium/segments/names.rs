@@ -1,12 +1,8 @@
 //! The names of the files in the directory of a medium of plain files. Knows no content.
 
-/// Says which store this is; written last, so that it stands for a finished creation.
-pub(super) const STORE: &str = "relive.store";
-/// What [`STORE`] is written as before it is renamed.
-pub(super) const STORE_NEW: &str = "relive.store.new";
 /// There as long as a creation is not finished. Another name than that of a store on sled, which would take what such a
 /// creation leaves for its own.
-pub(super) const CREATING: &str = "relive.segments.creating";
+pub(crate) const CREATING: &str = "relive.segments.creating";
 /// The superblock.
 pub(super) const SUPER: &str = "relive.super";
 /// Says of which segments the log consists.

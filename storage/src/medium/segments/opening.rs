@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use super::chain::{Chain, LOG};
 use super::file::Source;
-use super::identity::{self, Found};
+use super::identity::{self, LAYOUT};
 use super::manifest::Manifest;
 use super::names::{MANIFEST, STREAM, number};
 use super::part::Parts;
 use super::stream::Stream;
 use super::superblock::SuperFile;
 use super::value::VALUES_AT;
-use crate::directory::{Lock, io_error, make_directory, names, sync_directory};
+use crate::directory::{Found, Lock, io_error, make_directory, names, sync_directory};
 use crate::medium::StreamId;
 use crate::poison::Poison;
 use crate::position::StoreId;
@@ -40,14 +40,14 @@ pub(super) fn open(
     segment_bytes: u64,
     poison: &Arc<Poison>,
 ) -> Result<Opened, StoreError> {
-    if identity::survey(directory)? == Found::Nothing {
+    if LAYOUT.survey(directory)? == Found::Nothing {
         make_directory(directory)?;
     }
     let lock = Lock::acquire(directory)?;
     boundary!("medium.open.locked");
     // Once more, because the one who had the lock until now may have made it.
-    let store = match identity::survey(directory)? {
-        Found::Store(store) => store,
+    let store = match LAYOUT.survey(directory)? {
+        Found::Store(identity) => identity.store,
         Found::Unfinished => {
             tracing::warn!(path = %directory.display(), "removing an unfinished creation, and creating anew");
             identity::clear(directory)?;
@@ -76,7 +76,7 @@ pub(super) fn open(
     }
     boundary!("medium.open.read");
     // From here on it is right to change something.
-    identity::finish(directory)?;
+    LAYOUT.finish(directory)?;
     if lock.store()? != Some(store) {
         lock.remember(store)?;
     }
@@ -95,7 +95,7 @@ pub(super) fn open(
 
 fn create(directory: &Path, lock: &Lock) -> Result<StoreId, StoreError> {
     make_directory(directory)?;
-    identity::begin(directory)?;
+    LAYOUT.begin(directory)?;
     boundary!("medium.create.begun");
     let store = StoreId::new(random_u128());
     SuperFile::create(directory, store)?;
@@ -103,10 +103,10 @@ fn create(directory: &Path, lock: &Lock) -> Result<StoreId, StoreError> {
     Manifest::new().write(directory, store, true)?;
     boundary!("medium.create.manifest");
     // The file that makes the directory a store comes when all the rest is stable.
-    identity::write(directory, store)?;
+    LAYOUT.write(directory, store)?;
     boundary!("medium.create.named");
     lock.remember(store)?;
-    identity::finish(directory)?;
+    LAYOUT.finish(directory)?;
     Ok(store)
 }
 
