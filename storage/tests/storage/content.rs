@@ -1,7 +1,7 @@
 //! A small real store, and all that can be read from one. Used by the tests of opening, of killing and of the tiers.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use relive_storage::conformance::{Content, block, block_of, checkpoint, id};
 use relive_storage::{Block, Lsn, SledOptions, SledStore, Store, StoreError, scan};
@@ -10,6 +10,22 @@ pub(crate) fn options() -> SledOptions {
     let timeout = Duration::from_secs(5);
     SledOptions::default().call_timeout(timeout).open_timeout(timeout)
 }
+
+/// The sled of a closed store, behind the back of the store. A child that another test has just forked holds its lock until
+/// it runs its program.
+pub(crate) fn sled_of(path: &Path) -> sled::Db {
+    let since = Instant::now();
+    loop {
+        match sled::Config::new().path(path).segment_size(1 << 20).open() {
+            Err(error) if error.to_string().contains("acquire lock") && since.elapsed() < PATIENCE => {
+                std::thread::yield_now();
+            }
+            opened => return opened.unwrap(),
+        }
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Appends and syncs `count` blocks after the last, checkpoints some actors, and cuts the log a little.
 pub(crate) fn fill(store: &dyn Store, count: u64) {

@@ -17,7 +17,7 @@ use relive_storage::{
     open_store, scan,
 };
 
-use crate::content::{copy, options, read_all};
+use crate::content::{copy, options, read_all, sled_of};
 
 const FORMAT: u32 = 2;
 const CONTENT: &str = "content.txt";
@@ -140,8 +140,7 @@ fn format_of(path: &Path) -> u32 {
 
 /// What sled says.
 fn format_inside(path: &Path) -> u32 {
-    let db = sled::Config::new().path(path).segment_size(1 << 20).open().unwrap();
-    format_in(&db.get(STORE).unwrap().unwrap())
+    format_in(&sled_of(path).get(STORE).unwrap().unwrap())
 }
 
 fn format_in(bytes: &[u8]) -> u32 {

@@ -10,7 +10,7 @@ use relive_storage::conformance::{block, checkpoint, id};
 use relive_storage::{CheckpointStore, Durability, Log, Lsn, SledStore, StoreError};
 use tempfile::TempDir;
 
-use crate::content::{copy, fill, options, read_all};
+use crate::content::{copy, fill, options, read_all, sled_of};
 
 /// A closed store with a little in it.
 fn small() -> (TempDir, PathBuf) {
@@ -315,7 +315,7 @@ fn no_blob_files_are_made() {
 #[test]
 fn a_checkpoint_that_went_missing_inside_of_sled_is_missed() {
     let (_root, path) = small();
-    let db = sled::Config::new().path(&path).segment_size(1 << 20).open().unwrap();
+    let db = sled_of(&path);
     let catalog = db.open_tree("relive.catalog").unwrap();
     let (key, _) = catalog.first().unwrap().unwrap();
     catalog.remove(key).unwrap();
@@ -340,7 +340,7 @@ fn the_last_block_is_missed_whichever_copy_of_the_mark_is_damaged() {
         store.sync().unwrap();
         let stopped = root.path().join(format!("stopped {first}"));
         copy(&live, &stopped);
-        let db = sled::Config::new().path(&stopped).segment_size(1 << 20).open().unwrap();
+        let db = sled_of(&stopped);
         let log = db.open_tree("relive.log").unwrap();
         let mut values = log.iter().keys().map(Result::unwrap).filter(|key| key.len() == 19);
         log.remove(values.next_back().unwrap()).unwrap();
