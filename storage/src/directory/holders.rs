@@ -1,14 +1,14 @@
 //! Which directories this process has open, and who has the others: what the lock's file says, held against what can be
-//! known. Locks nothing.
+//! known. Locks nothing; keeps the open file of a lock that is held, for whoever is to hold it as well.
 //!
 //! The lock is the system's, and goes with the open file: a process that was forked off, or was given the file in another
 //! way, goes on holding it when the one whose number stands in the file is gone. So the number alone says too little.
 
-use std::fs::File;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::StoreError;
 
@@ -19,39 +19,55 @@ pub(super) struct Held(Identity);
 /// What tells one lock file from another, whatever path it was opened by.
 type Identity = (u64, u64);
 
-static HELD: Mutex<Vec<Identity>> = Mutex::new(Vec::new());
+static HELD: Mutex<Vec<(Identity, Arc<File>)>> = Mutex::new(Vec::new());
 
 impl Held {
     /// Remembers that the lock of this file was taken.
-    pub(super) fn remember(lock: &File) -> io::Result<Self> {
-        let identity = identity(lock)?;
-        held().push(identity);
+    pub(super) fn remember(lock: &Arc<File>) -> io::Result<Self> {
+        let identity = identity(&lock.metadata()?);
+        held().push((identity, Arc::clone(lock)));
         Ok(Self(identity))
     }
 
     /// Whether a handle of this process has the lock of this file.
     pub(super) fn is(lock: &File) -> io::Result<bool> {
-        Ok(held().contains(&identity(lock)?))
+        Ok(Self::file(lock)?.is_some())
+    }
+
+    /// The open file that has the lock of this one, if a handle of this process has it.
+    pub(super) fn file(lock: &File) -> io::Result<Option<Arc<File>>> {
+        let identity = identity(&lock.metadata()?);
+        let held = held();
+        let found = held.iter().find(|(held, _)| *held == identity);
+        Ok(found.map(|(_, file)| Arc::clone(file)))
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
         let mut held = held();
-        if let Some(at) = held.iter().position(|identity| *identity == self.0) {
+        if let Some(at) = held.iter().position(|(identity, _)| *identity == self.0) {
             held.swap_remove(at);
         }
     }
 }
 
-fn held() -> MutexGuard<'static, Vec<Identity>> {
+/// Whether this path leads to this file, and not to another or to none.
+pub(super) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    match fs::metadata(path) {
+        Ok(found) => Ok(identity(&found) == identity(&file.metadata()?)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn held() -> MutexGuard<'static, Vec<(Identity, Arc<File>)>> {
     // Each change is one step, so a panic elsewhere leaves no half of one.
     HELD.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn identity(file: &File) -> io::Result<Identity> {
-    let found = file.metadata()?;
-    Ok((found.dev(), found.ino()))
+fn identity(found: &fs::Metadata) -> Identity {
+    (found.dev(), found.ino())
 }
 
 /// The error of a directory whose lock is held. `noted` is the process that the lock's file names, `ours` whether a handle

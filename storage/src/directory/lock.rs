@@ -4,10 +4,11 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::files::io_error;
-use super::holders::{Held, locked};
+use super::holders::{Held, is_at, locked};
 use crate::StoreError;
 use crate::position::StoreId;
 
@@ -16,7 +17,7 @@ use crate::position::StoreId;
 pub(crate) struct Lock {
     // Forgotten before the file is closed: whoever looks in between waits.
     _held: Held,
-    file: File,
+    file: Arc<File>,
     path: PathBuf,
 }
 
@@ -26,28 +27,34 @@ impl Lock {
     /// program.
     pub(crate) fn acquire(directory: &Path) -> Result<Self, StoreError> {
         let path = directory.join(LOCK);
-        let mut options = OpenOptions::new();
-        let options = options.read(true).write(true).create(true).truncate(false);
-        let file = options.open(&path).map_err(io_error("open", &path))?;
-        let since = Instant::now();
         loop {
-            match file.try_lock() {
-                Ok(()) => break,
-                Err(TryLockError::Error(error)) => return Err(io_error("lock", &path)(error)),
-                Err(TryLockError::WouldBlock) => {}
+            let mut options = OpenOptions::new();
+            let options = options.read(true).write(true).create(true).truncate(false);
+            let file = Arc::new(options.open(&path).map_err(io_error("open", &path))?);
+            wait(&file, &path, directory)?;
+            // A conversion may have put another directory in the place of the one in which the file was opened. That one's
+            // lock says nothing of this one.
+            if is_at(&file, &path).map_err(io_error("open", &path))? {
+                let held = Held::remember(&file).map_err(io_error("open", &path))?;
+                let lock = Self { _held: held, file, path };
+                let store = lock.store()?;
+                lock.write(store)?;
+                return Ok(lock);
             }
-            let noted = Note::read(&file, &path)?.process;
-            if noted != Some(std::process::id()) || since.elapsed() >= OWN_LINGER {
-                let ours = Held::is(&file).map_err(io_error("open", &path))?;
-                return Err(locked(directory, noted, ours));
-            }
-            std::thread::sleep(OWN_LINGER / 100);
         }
+    }
+
+    /// Holds the lock of a directory that a handle of this process has open together with that handle: the lock is free when
+    /// both have let it go, so that nobody takes it in between.
+    pub(crate) fn share(directory: &Path) -> Result<Self, StoreError> {
+        let path = directory.join(LOCK);
+        let found = File::open(&path).and_then(|file| Held::file(&file)).map_err(io_error("open", &path))?;
+        let Some(file) = found else {
+            let what = format!("the lock of {} was to be shared, and nobody holds it", directory.display());
+            return Err(StoreError::Misuse { what });
+        };
         let held = Held::remember(&file).map_err(io_error("open", &path))?;
-        let lock = Self { _held: held, file, path };
-        let store = lock.store()?;
-        lock.write(store)?;
-        Ok(lock)
+        Ok(Self { _held: held, file, path })
     }
 
     /// The store that was created under this lock, if any ever was.
@@ -67,10 +74,28 @@ impl Lock {
         if let Some(store) = store {
             text.push_str(&format!("store {store}\n"));
         }
-        let mut file = &self.file;
+        let mut file = &*self.file;
         let written = file.seek(SeekFrom::Start(0));
         let written = written.and_then(|_| file.write_all(text.as_bytes()));
         written.map_err(io_error("write", &self.path))
+    }
+}
+
+/// Waits until this open file has the lock of the file.
+fn wait(file: &File, path: &Path, directory: &Path) -> Result<(), StoreError> {
+    let since = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::Error(error)) => return Err(io_error("lock", path)(error)),
+            Err(TryLockError::WouldBlock) => {}
+        }
+        let noted = Note::read(file, path)?.process;
+        if noted != Some(std::process::id()) || since.elapsed() >= OWN_LINGER {
+            let ours = Held::is(file).map_err(io_error("open", path))?;
+            return Err(locked(directory, noted, ours));
+        }
+        std::thread::sleep(OWN_LINGER / 100);
     }
 }
 
