@@ -26,6 +26,7 @@
 //! | `shutdown` | the end in good order: drain, checkpoint, close |
 //! | `restart`, `supervision`, `activation` | the same for one actor: after a panic, or from passive |
 //! | `active` | an actor in memory |
+//! | `conversion` | a store that is moved to another medium |
 //! | `config`, `limits`, `error`, `stats`, `clock`, `stop` | what can be set, what is bounded, what can go wrong, what is counted, time, the end |
 //! | `replayers` | threads that restore actors, with a stack as large as any |
 //! | `waiting`, `handling`, `timer` | how callers wait for an actor, and not for themselves; time without a time driver |
@@ -42,6 +43,7 @@ mod checkpointer;
 mod clock;
 mod committer;
 mod config;
+mod conversion;
 mod core;
 mod covered;
 mod dormant;
@@ -89,6 +91,7 @@ mod watermark;
 pub use actor_ref::ActorRef;
 pub use builder::Builder;
 pub use config::{CheckpointPolicy, Config, RestartPolicy, WhenExhausted};
+pub use conversion::convert;
 pub use envelope::Receipted;
 pub use error::{ActorFailure, AskError, FailureCause, OpenError, Refused, TellError};
 pub use producer::{Producer, ProducerReceipt};

@@ -57,6 +57,7 @@ const PUBLIC_NAMES: &[&str] = &[
     "TellError",
     "Timestamp",
     "WhenExhausted",
+    "convert",
     "replay",
     "storage",
 ];

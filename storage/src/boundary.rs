@@ -66,6 +66,24 @@
 //! | `medium.remove.begin` | something of a stream is about to be removed |
 //! | `medium.remove.step` | a file of it is about to be cut, emptied or removed; once for each |
 //! | `medium.remove.end` | all of it is removed |
+//!
+//! Those of a conversion, which reaches those of both media as well:
+//!
+//! | name | when |
+//! | --- | --- |
+//! | `convert.left` | what an earlier conversion had left is removed |
+//! | `convert.begun` | the directory beside that of the store is there, with its lock file |
+//! | `convert.created` | an empty store is in it that begins where the old one does |
+//! | `convert.block` | some blocks are in it and synced; once for each step |
+//! | `convert.checkpoints` | some checkpoints are in it; once for each step |
+//! | `convert.copied` | all blocks and checkpoints are in it and synced |
+//! | `convert.closed` | both stores are closed |
+//! | `convert.verified` | the new one gave back all that the old one had, and all of it is stable |
+//! | `convert.exchange` | the two directories are about to exchange their names |
+//! | `convert.exchanged` | they have |
+//! | `convert.named` | that is stable |
+//! | `convert.emptied` | of a directory that does not count only the lock file is left |
+//! | `convert.end` | it is gone |
 
 /// The target of all boundary events.
 pub const TARGET: &str = "relive::boundary";

@@ -3,14 +3,15 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::directory::{STORE, io_error};
+use crate::directory::{STORE, beside, io_error};
 use crate::medium::Medium;
 use crate::medium::segments::SEGMENTS_CREATING;
 use crate::medium_kind::MediumKind;
+use crate::position::StoreId;
 use crate::{
     Durability, LayeredOptions, LayeredStore, SegmentFiles, SegmentOptions, SledOptions, SledStore, Store,
     StoreError,
@@ -105,25 +106,66 @@ pub fn open_store(path: impl AsRef<Path>, options: &StoreOptions) -> Result<Arc<
     let path = path.as_ref();
     // From here on it does not matter what the process calls its working directory.
     let path = std::path::absolute(path).map_err(io_error("find", path))?;
+    let real = path.canonicalize().unwrap_or_else(|_| path.clone());
+    if let Some(left) = beside(&real).filter(|left| left.exists()) {
+        tracing::warn!(
+            path = %path.display(), left = %left.display(),
+            "a conversion of this store did not get through, and left a directory; the next conversion removes it"
+        );
+    }
+    open_directory(path, options)
+}
+
+/// As [`open_store`], for an absolute path, whatever stands beside it.
+pub(crate) fn open_directory(path: PathBuf, options: &StoreOptions) -> Result<Arc<dyn Store>, StoreError> {
     let there = MediumKind::of(&path)?;
-    let StoreOptions { durability, call_timeout, log_bytes, .. } = *options;
     let asked = options.medium.or(there).unwrap_or(MediumKind::Sled);
     match there {
         Some(found) if found != asked => Err(StoreError::OtherMedium { path, found, asked }),
         _ if asked == MediumKind::SegmentFiles => {
-            // Of a log smaller than a few of the smallest they are a quarter.
-            let least = SEGMENT_BYTES.0.min(log_bytes / 4);
-            let segment_bytes = (log_bytes / SEGMENTS).clamp(least, SEGMENT_BYTES.1);
-            let options = SegmentOptions::default().durability(durability).segment_bytes(segment_bytes);
-            let open = move || Ok(Box::new(SegmentFiles::open(path, &options)?) as Box<dyn Medium>);
-            let layered = LayeredOptions::default().call_timeout(call_timeout);
-            Ok(Arc::new(LayeredStore::open(open, &layered)?))
+            let segments = segment_options(options);
+            let open = move || Ok(Box::new(SegmentFiles::open(path, &segments)?) as Box<dyn Medium>);
+            Ok(Arc::new(LayeredStore::open(open, &layered_options(options))?))
         }
         _ => {
+            let StoreOptions { durability, call_timeout, .. } = *options;
             let options = SledOptions::default().durability(durability).call_timeout(call_timeout);
             Ok(Arc::new(SledStore::open(path, &options)?))
         }
     }
+}
+
+/// Makes an empty medium for a store that is there already, in a directory that is empty.
+///
+/// # Errors
+/// Those of [`SegmentFiles::open`]; [`StoreError::Misuse`] for a medium that can't be made so.
+pub(crate) fn create_medium(
+    kind: MediumKind,
+    path: &Path,
+    options: &StoreOptions,
+    store: StoreId,
+) -> Result<Box<dyn Medium>, StoreError> {
+    match kind {
+        MediumKind::SegmentFiles => {
+            Ok(Box::new(SegmentFiles::create_as(path, &segment_options(options), store)?))
+        }
+        // As long as sled is a store of its own, and no medium below the layered one.
+        MediumKind::Sled => Err(StoreError::Misuse {
+            what: "a store was to be converted to sled, which is not there yet".to_owned(),
+        }),
+    }
+}
+
+fn segment_options(options: &StoreOptions) -> SegmentOptions {
+    // Of a log smaller than a few of the smallest they are a quarter.
+    let least = SEGMENT_BYTES.0.min(options.log_bytes / 4);
+    let segment_bytes = (options.log_bytes / SEGMENTS).clamp(least, SEGMENT_BYTES.1);
+    SegmentOptions::default().durability(options.durability).segment_bytes(segment_bytes)
+}
+
+/// How a store over any medium is opened.
+pub(crate) fn layered_options(options: &StoreOptions) -> LayeredOptions {
+    LayeredOptions::default().call_timeout(options.call_timeout)
 }
 
 /// A log has so many segments, about.

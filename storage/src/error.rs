@@ -88,6 +88,12 @@ pub enum StoreError {
         /// What was found in it.
         found: String,
     },
+    /// The directory holds no store.
+    #[error("there is no relive store in {path}; nothing was changed: give the directory of one")]
+    NoStore {
+        /// The directory.
+        path: PathBuf,
+    },
     /// Another medium keeps the store of the directory.
     #[error(
         "the store {path} is on {found}, and was to be opened on {asked}; nothing was changed: open it on {found}, or convert it"
@@ -207,6 +213,7 @@ impl StoreError {
                 ErrorKind::Reopen
             }
             Self::NotAStore { .. }
+            | Self::NoStore { .. }
             | Self::OtherMedium { .. }
             | Self::NewerFormat { .. }
             | Self::TooLarge { .. }

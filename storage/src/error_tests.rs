@@ -38,6 +38,10 @@ fn all() -> Vec<(StoreError, [&'static str; 3])> {
             ["/data/store/db is not a relive store", "was changed", "give a new or empty directory"],
         ),
         (
+            StoreError::NoStore { path: path.clone() },
+            ["no relive store in /data/store/db", "nothing was changed", "give the directory of one"],
+        ),
+        (
             StoreError::NewerFormat { path: path.clone(), found: 9, supported: 2 },
             ["by /data/store/db the store has format 9", "none of its records", "use a newer version"],
         ),

@@ -17,6 +17,7 @@
 //! | `conformance`, `simulated_store` | with feature `test-support`: the executable contract of a backend; a device that crashes and fails as planned |
 //! | `simulated_medium`, `draws` | with the same feature: a medium that loses its power; choices out of a seed |
 //! | `choice`, `medium_kind` | which medium keeps the store of a directory |
+//! | `conversion` | from one medium to another, crash-safe |
 //! | `admission` | what a backend may take next |
 //! | `worker`, `poison`, `directory` | threads that make a backend's calls; the first failure ends an opening; that one handle has a directory open |
 //! | [`boundary`] | the phases of a store as trace events |
@@ -29,6 +30,7 @@ pub mod boundary;
 pub mod checkpoint;
 pub mod checkpoint_store;
 mod choice;
+mod conversion;
 mod directory;
 mod durability;
 mod error;
@@ -65,6 +67,7 @@ pub use block::{Block, BlockHeader};
 pub use checkpoint::{Checkpoint, CheckpointHeader};
 pub use checkpoint_store::{CheckpointStore, Generation, Store};
 pub use choice::{StoreOptions, open_store};
+pub use conversion::convert_store;
 pub use durability::Durability;
 pub use error::{ErrorKind, StoreError};
 pub use frame::Frame;

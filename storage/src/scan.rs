@@ -42,20 +42,47 @@ pub fn scan(
     log: &dyn Log,
     visit: &mut dyn FnMut(&BlockHeader, Frame) -> Result<(), StoreError>,
 ) -> Result<Scanned, StoreError> {
-    let mut ids = ActorIds::default();
-    let mut last = HashMap::<ActorId, Rsn>::new();
+    let mut frames = Frames::default();
+    scan_blocks(log, &mut |block| frames.check(block, visit))
+}
+
+/// As [`scan`], with all its checks, for a visitor that is shown whole blocks.
+pub(crate) fn scan_checked(
+    log: &dyn Log,
+    visit: &mut dyn FnMut(&Block) -> Result<(), StoreError>,
+) -> Result<Scanned, StoreError> {
+    let mut frames = Frames::default();
     scan_blocks(log, &mut |block| {
+        frames.check(block, &mut |_, _| Ok(()))?;
+        visit(block)
+    })
+}
+
+/// What is known of the frames so far when a log is read from its start.
+#[derive(Default)]
+struct Frames {
+    ids: ActorIds,
+    last: HashMap<ActorId, Rsn>,
+}
+
+impl Frames {
+    /// Decodes and checks the frames of the next block, and shows them.
+    fn check(
+        &mut self,
+        block: &Block,
+        visit: &mut dyn FnMut(&BlockHeader, Frame) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
         for head in block.heads() {
-            let frame = head.and_then(|head| Frame::read(head, block.bytes(), &mut ids));
+            let frame = head.and_then(|head| Frame::read(head, block.bytes(), &mut self.ids));
             let frame = frame.map_err(|malformed| damaged(block, &malformed))?;
             if let Some(actor) = &frame.actor {
-                let last = last.entry(actor.clone()).or_insert(Rsn::NONE);
+                let last = self.last.entry(actor.clone()).or_insert(Rsn::NONE);
                 follow(last, actor.as_str(), &frame.records)?;
             }
             visit(&block.header(), frame)?;
         }
         Ok(())
-    })
+    }
 }
 
 /// As [`scan`], for a visitor that decodes the frames of the blocks and checks them itself, perhaps later and elsewhere:

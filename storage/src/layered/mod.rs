@@ -17,7 +17,9 @@
 //! | `places` | where the newest two checkpoints of each actor stand |
 //! | `opening` | reads indexes at an opening, and judges what is missing |
 //! | `superblock` | its bytes |
+//! | `beginning` | what a store says of itself that begins where another one did |
 
+mod beginning;
 mod checkpoints;
 mod cleaning;
 mod gathering;
@@ -33,4 +35,5 @@ mod shared;
 mod store;
 mod superblock;
 
+pub(crate) use beginning::begin;
 pub use store::{LayeredOptions, LayeredStore};

@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use super::chain::{Chain, LOG};
 use super::file::Source;
+use super::identity::mixed;
 use super::names::STREAM;
 use super::opening;
 use super::options::SegmentOptions;
@@ -19,7 +20,7 @@ use super::preparer::Preparer;
 use super::stream::{Stream, lock};
 use super::superblock::SuperFile;
 use super::value::FileHead;
-use crate::directory::{Lock, io_error};
+use crate::directory::{Lock, STORE, io_error};
 use crate::limits::POSITION_MAX;
 use crate::medium::{Medium, SUPERBLOCK_BYTES_MAX, StreamId, VALUE_BYTES_MAX};
 use crate::poison::Poison;
@@ -78,7 +79,27 @@ impl SegmentFiles {
     /// [`StoreError::Mixed`] and [`StoreError::CorruptStore`] (restore the files), [`StoreError::Misuse`] (the tier
     /// `Volatile`, which is that of [`crate::medium::memory::MemoryMedium`]). Otherwise: [`StoreError::Io`].
     pub fn open(path: impl AsRef<Path>, options: &SegmentOptions) -> Result<Self, StoreError> {
-        let path = path.as_ref();
+        Self::open_or_create(path.as_ref(), options, None)
+    }
+
+    /// As [`SegmentFiles::open`]; one that is created is of this store, and one of another store is [`StoreError::Mixed`].
+    pub(crate) fn create_as(
+        path: &Path,
+        options: &SegmentOptions,
+        store: StoreId,
+    ) -> Result<Self, StoreError> {
+        let medium = Self::open_or_create(path, options, Some(store))?;
+        if medium.store != store {
+            return Err(mixed(&medium.directory.join(STORE), store, medium.store));
+        }
+        Ok(medium)
+    }
+
+    fn open_or_create(
+        path: &Path,
+        options: &SegmentOptions,
+        store: Option<StoreId>,
+    ) -> Result<Self, StoreError> {
         // From here on it does not matter what the process calls its working directory.
         let directory = std::path::absolute(path).map_err(io_error("find", path))?;
         let SegmentOptions { durability, segment_bytes } = *options;
@@ -93,7 +114,7 @@ impl SegmentFiles {
         };
         let segment_bytes = segment_bytes.clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX).next_multiple_of(8);
         let poison = Arc::new(Poison::default());
-        let opened = opening::open(&directory, durable, segment_bytes, &poison)?;
+        let opened = opening::open(&directory, durable, segment_bytes, store, &poison)?;
         let opening::Opened { lock, store, superblock, chain, ready, streams } = opened;
         let chain = Arc::new(chain);
         let preparer = Preparer::start(Arc::clone(&chain), Arc::clone(&poison), ready, segment_bytes)?;

@@ -33,11 +33,12 @@ pub(super) struct Opened {
     pub(super) streams: BTreeMap<StreamId, Arc<Stream>>,
 }
 
-/// Opens the medium of a directory, or makes one there. Takes the lock first.
+/// Opens the medium of a directory, or makes one there, of the store that is `made` or of a new one. Takes the lock first.
 pub(super) fn open(
     directory: &Path,
     durable: bool,
     segment_bytes: u64,
+    made: Option<StoreId>,
     poison: &Arc<Poison>,
 ) -> Result<Opened, StoreError> {
     if LAYOUT.survey(directory)? == Found::Nothing {
@@ -51,9 +52,9 @@ pub(super) fn open(
         Found::Unfinished => {
             tracing::warn!(path = %directory.display(), "removing an unfinished creation, and creating anew");
             identity::clear(directory)?;
-            create(directory, &lock)?
+            create(directory, &lock, made)?
         }
-        Found::Empty | Found::Nothing => create(directory, &lock)?,
+        Found::Empty | Found::Nothing => create(directory, &lock, made)?,
     };
     let superblock = SuperFile::open(directory, store, durable)?;
     let (chain, segments) = Chain::open(directory, store, durable, segment_bytes)?;
@@ -93,11 +94,11 @@ pub(super) fn open(
     Ok(Opened { lock, store, superblock, chain, ready, streams })
 }
 
-fn create(directory: &Path, lock: &Lock) -> Result<StoreId, StoreError> {
+fn create(directory: &Path, lock: &Lock, made: Option<StoreId>) -> Result<StoreId, StoreError> {
     make_directory(directory)?;
     LAYOUT.begin(directory)?;
     boundary!("medium.create.begun");
-    let store = StoreId::new(random_u128());
+    let store = made.unwrap_or_else(|| StoreId::new(random_u128()));
     SuperFile::create(directory, store)?;
     boundary!("medium.create.super");
     Manifest::new().write(directory, store, true)?;

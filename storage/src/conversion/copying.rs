@@ -1,0 +1,146 @@
+//! Reads a store whole, writes what it reads into another, and sums up what it saw, so that two readings can be compared.
+//! Knows no medium and no directory.
+
+use std::collections::HashSet;
+
+use crc32fast::Hasher;
+
+use super::source::Source;
+use crate::limits::CHECKPOINT_BYTES_MAX;
+use crate::position::{CheckpointNumber, Epoch, Lsn, StoreId};
+use crate::{Block, Checkpoint, Store, StoreError, boundary};
+
+/// What a reading of a whole store saw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    store: StoreId,
+    start: Lsn,
+    /// Where the log ends.
+    next: Lsn,
+    epoch: Epoch,
+    blocks: u64,
+    blocks_sum: u32,
+    checkpoints: u64,
+    highest: CheckpointNumber,
+    checkpoints_sum: u32,
+}
+
+/// Reads a store, and shows all that it keeps: the blocks, then the checkpoints.
+fn read(
+    source: &dyn Source,
+    on_block: &mut dyn FnMut(&Block) -> Result<(), StoreError>,
+    on_checkpoint: &mut dyn FnMut(&Checkpoint) -> Result<(), StoreError>,
+) -> Result<Seen, StoreError> {
+    let extent = source.extent()?;
+    let mut seen = Seen {
+        store: extent.store,
+        start: extent.start,
+        next: extent.start,
+        epoch: extent.epoch,
+        blocks: 0,
+        blocks_sum: 0,
+        checkpoints: 0,
+        highest: CheckpointNumber::new(0),
+        checkpoints_sum: 0,
+    };
+    let mut sum = Hasher::new();
+    source.blocks(&mut |block| {
+        sum.update(block.bytes());
+        seen.blocks += 1;
+        seen.next = block.header().next();
+        seen.epoch = seen.epoch.max(block.header().epoch);
+        on_block(block)
+    })?;
+    seen.blocks_sum = sum.finalize();
+    let mut sum = Hasher::new();
+    source.checkpoints(&mut |checkpoint| {
+        let encoded = checkpoint.encode().map_err(|found| StoreError::TooLarge {
+            what: format!("the checkpoint of {}", checkpoint.header.actor),
+            found,
+            limit: CHECKPOINT_BYTES_MAX,
+        })?;
+        sum.update(&encoded);
+        seen.checkpoints += 1;
+        seen.highest = checkpoint.header.number;
+        on_checkpoint(checkpoint)
+    })?;
+    seen.checkpoints_sum = sum.finalize();
+    Ok(seen)
+}
+
+/// Reads a store only to see what it keeps.
+pub(super) fn look(source: &dyn Source) -> Result<Seen, StoreError> {
+    read(source, &mut |_| Ok(()), &mut |_| Ok(()))
+}
+
+/// Reads a store, and writes all that it keeps into another that begins where it does. Whatever fails in the other one is no
+/// damage of a store: nobody relies on that one yet.
+pub(super) fn copy(source: &dyn Source, target: &dyn Store) -> Result<Seen, StoreError> {
+    let mut unsynced = 0;
+    let mut group = Group::default();
+    let seen = read(
+        source,
+        &mut |block| {
+            target.append(block).map_err(of_target)?;
+            unsynced += block.bytes().len();
+            if unsynced >= LOG_STEP_BYTES {
+                target.sync().map_err(of_target)?;
+                boundary!("convert.block");
+                unsynced = 0;
+            }
+            Ok(())
+        },
+        &mut |checkpoint| group.add(checkpoint, target),
+    )?;
+    group.put(target)?;
+    target.sync().map_err(of_target)?;
+    boundary!("convert.copied");
+    Ok(seen)
+}
+
+/// Checkpoints that are put together.
+#[derive(Default)]
+struct Group {
+    checkpoints: Vec<Checkpoint>,
+    actors: HashSet<crate::ActorId>,
+    bytes: usize,
+}
+
+impl Group {
+    /// Adds the next one, and puts what is here before when there is no place for it.
+    fn add(&mut self, checkpoint: &Checkpoint, target: &dyn Store) -> Result<(), StoreError> {
+        let actor = &checkpoint.header.actor;
+        let full = self.bytes >= GROUP_BYTES || self.checkpoints.len() >= GROUP;
+        // Both of one actor can't be put at once.
+        if full || self.actors.contains(actor) {
+            self.put(target)?;
+        }
+        self.actors.insert(actor.clone());
+        self.bytes += checkpoint.body.len();
+        self.checkpoints.push(checkpoint.clone());
+        Ok(())
+    }
+
+    fn put(&mut self, target: &dyn Store) -> Result<(), StoreError> {
+        if !self.checkpoints.is_empty() {
+            target.put(&self.checkpoints).map_err(of_target)?;
+            boundary!("convert.checkpoints");
+        }
+        *self = Self::default();
+        Ok(())
+    }
+}
+
+/// The store into which is written may be damaged without any harm to the one that is read.
+pub(super) fn of_target(error: StoreError) -> StoreError {
+    if error.is_corrupt() {
+        return StoreError::Backend { action: "keep the converted copy", reason: error.cause() };
+    }
+    error
+}
+
+/// The log is synced after so many bytes.
+const LOG_STEP_BYTES: usize = 16 << 20;
+/// Checkpoints are put after so many bytes or so many of them.
+const GROUP_BYTES: usize = 4 << 20;
+const GROUP: usize = 1024;

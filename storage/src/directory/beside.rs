@@ -1,0 +1,60 @@
+//! The directory beside that of a store in which a conversion makes the store anew, and the step that puts the one in the
+//! place of the other. Knows no file in them.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::files::io_error;
+use crate::StoreError;
+
+/// Ends the name of the directory in which the store of the directory without it is made anew.
+const CONVERTING: &str = ".converting";
+
+/// The directory in which the store of a directory is made anew; `None` beside the root of all.
+pub(crate) fn beside(directory: &Path) -> Option<PathBuf> {
+    let mut name = directory.file_name()?.to_owned();
+    name.push(CONVERTING);
+    Some(directory.with_file_name(name))
+}
+
+/// Lets two directories change their names, in one step.
+pub(crate) fn exchange(one: &Path, other: &Path) -> Result<(), StoreError> {
+    change_names(one, other).map_err(io_error("exchange", one))
+}
+
+/// Finds out whether the file system of a directory can exchange two, with two that it makes there.
+pub(crate) fn probe_exchange(directory: &Path) -> Result<(), StoreError> {
+    let probes = ["relive.exchange.1", "relive.exchange.2"].map(|name| directory.join(name));
+    for probe in &probes {
+        fs::create_dir(probe).map_err(io_error("create", probe))?;
+    }
+    let [one, other] = &probes;
+    let exchanged = change_names(one, other);
+    for probe in &probes {
+        fs::remove_dir(probe).map_err(io_error("remove", probe))?;
+    }
+    exchanged.map_err(io_error("exchange", directory))
+}
+
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+fn change_names(one: &Path, other: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use rustix::io::Errno;
+
+    renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).map_err(|error| match error {
+        Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP => {
+            let what = format!(
+                "this file system can't exchange two directories in one step, which a conversion needs ({error})"
+            );
+            io::Error::new(io::ErrorKind::Unsupported, what)
+        }
+        error => error.into(),
+    })
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+fn change_names(_one: &Path, _other: &Path) -> io::Result<()> {
+    let what = "this system can't exchange two directories in one step, which a conversion needs";
+    Err(io::Error::new(io::ErrorKind::Unsupported, what))
+}
