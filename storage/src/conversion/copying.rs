@@ -140,7 +140,59 @@ pub(super) fn of_target(error: StoreError) -> StoreError {
 }
 
 /// The log is synced after so many bytes.
-const LOG_STEP_BYTES: usize = 16 << 20;
+const LOG_STEP_BYTES: usize = 2 << 20;
 /// Checkpoints are put after so many bytes or so many of them.
 const GROUP_BYTES: usize = 4 << 20;
 const GROUP: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::conformance::{block, checkpoint, id};
+    use crate::conversion::source::Opened;
+    use crate::simulated_medium::SimulatedMedium;
+    use crate::{CheckpointStore, LayeredOptions, LayeredStore, Log, MemoryStore};
+
+    fn target() -> (SimulatedMedium, Arc<LayeredStore>) {
+        let device = SimulatedMedium::new(1);
+        let opened = device.clone();
+        let open = move || Ok(Box::new(opened.open()) as Box<dyn crate::medium::Medium>);
+        (device, Arc::new(LayeredStore::open(open, &LayeredOptions::default()).unwrap()))
+    }
+
+    fn source() -> Opened {
+        let store = MemoryStore::new();
+        for first in 0..5 {
+            store.append(&block(first, 1, first, 1)).unwrap();
+        }
+        store.sync().unwrap();
+        for number in 1..4 {
+            store.put(&[checkpoint(&id("alice"), number, 90)]).unwrap();
+        }
+        Opened(Arc::new(store))
+    }
+
+    #[test]
+    fn a_copy_is_seen_as_what_it_was_made_of_and_a_change_of_it_is_not() {
+        let (source, (_, target)) = (source(), target());
+        let copied = copy(&source, &*target).unwrap();
+        let seen = look(&Opened(Arc::clone(&target) as Arc<dyn Store>)).unwrap();
+        assert_eq!((seen.blocks, seen.checkpoints, seen.highest.get()), (5, 2, 3));
+        assert_eq!(Seen { store: copied.store, ..seen }, copied);
+        target.put(&[checkpoint(&id("alice"), 4, 90)]).unwrap();
+        let seen = look(&Opened(target as Arc<dyn Store>)).unwrap();
+        assert_ne!(Seen { store: copied.store, ..seen }, copied);
+    }
+
+    /// The store that is read is whole, and must not be said to be damaged.
+    #[test]
+    fn a_copy_that_does_not_read_back_is_no_damage_of_the_store() {
+        let (source, (device, target)) = (source(), target());
+        device.turn_a_byte_of_the_next_value();
+        let error = copy(&source, &*target)
+            .and_then(|_| look(&Opened(Arc::clone(&target) as Arc<dyn Store>)).map_err(of_target).map(drop));
+        assert!(matches!(error, Err(StoreError::Backend { .. })), "{error:?}");
+    }
+}

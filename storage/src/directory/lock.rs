@@ -138,3 +138,46 @@ impl Note {
 pub(crate) const LOCK: &str = "relive.lock";
 const OWN_LINGER: Duration = Duration::from_secs(1);
 const NOTE_BYTES_MAX: u64 = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::directory::exchange;
+
+    /// The lock that counts is that of the directory which is there when it is taken, not when the file was opened.
+    #[test]
+    fn whoever_waits_for_a_directory_that_is_exchanged_gets_the_lock_of_the_new_one() {
+        let root = tempfile::tempdir().unwrap();
+        let [path, new] = ["store", "new"].map(|name| root.path().join(name));
+        for directory in [&path, &new] {
+            std::fs::create_dir(directory).unwrap();
+        }
+        let old_lock = Lock::acquire(&path).unwrap();
+        let new_lock = Lock::acquire(&new).unwrap();
+        let waiting = std::thread::spawn({
+            let path = path.clone();
+            move || Lock::acquire(&path)
+        });
+        std::thread::sleep(OWN_LINGER / 10);
+        exchange(&path, &new).unwrap();
+        drop((old_lock, new_lock));
+        let waited = waiting.join().unwrap().unwrap();
+        assert!(matches!(Lock::acquire(&path), Err(StoreError::Locked { .. })));
+        drop(Lock::acquire(&new).unwrap());
+        drop(waited);
+        Lock::acquire(&path).unwrap();
+    }
+
+    #[test]
+    fn a_lock_that_is_shared_is_free_when_both_let_it_go() {
+        let root = tempfile::tempdir().unwrap();
+        assert!(matches!(Lock::share(root.path()), Err(StoreError::Io { .. })));
+        let lock = Lock::acquire(root.path()).unwrap();
+        let shared = Lock::share(root.path()).unwrap();
+        drop(lock);
+        assert!(matches!(Lock::acquire(root.path()), Err(StoreError::Locked { .. })));
+        drop(shared);
+        drop(Lock::acquire(root.path()).unwrap());
+        assert!(matches!(Lock::share(root.path()), Err(StoreError::Misuse { .. })));
+    }
+}

@@ -8,6 +8,8 @@
 
 mod conformance;
 mod content;
+mod conversion;
+mod conversion_kills;
 mod flips;
 mod golden;
 mod killing;

@@ -1,0 +1,146 @@
+//! Invariant: prefix. A process that is killed at any boundary of a conversion leaves the store whole, on one medium or the
+//! other, and the next conversion goes on from there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+
+use relive_storage::boundary::TARGET;
+use relive_storage::{MediumKind, convert_store};
+use rustix::process::{Signal, getpid, kill_process};
+use tracing::span;
+
+use crate::content::copy;
+use crate::conversion::{DIRECTIONS, beside, filled, goes_on, kept, options};
+
+const DIRECTORY: &str = "RELIVE_CONVERTED";
+const TO: &str = "RELIVE_CONVERTED_TO";
+const KILL_AT: &str = "RELIVE_CONVERTED_KILL_AT";
+
+#[test]
+fn a_process_that_is_killed_while_it_converts_leaves_the_store_whole() {
+    for &(from, to) in DIRECTIONS {
+        let root = tempfile::tempdir().unwrap();
+        let store = root.path().join("whole");
+        filled(&store, from);
+        let whole = kept(&store).unwrap();
+        let counted = root.path().join("counted/store");
+        copy(&store, &counted);
+        let counts = convert(&counted, to, "");
+        let mut media = BTreeMap::new();
+        let (own, others): (Vec<_>, Vec<_>) =
+            counts.iter().partition(|(name, _)| name.starts_with("convert."));
+        assert_eq!(own.len(), 12, "{counts:?}");
+        // Those of the media have tests of their own, so some of them, in the middle of what is done.
+        let others = others.into_iter().step_by(4).map(|(name, count)| (name, count.div_ceil(2)));
+        let own = own.into_iter().flat_map(|(name, count)| [(name, 1), (name, *count)]);
+        let all: BTreeSet<_> = own.chain(others).collect();
+        for (name, occurrence) in all {
+            let at = format!("{name}:{occurrence}");
+            let path = root.path().join(format!("{at}/store"));
+            copy(&store, &path);
+            let reached = convert(&path, to, &at);
+            // What threads prepare ahead comes as often as there is time for it.
+            assert!(reached.is_empty() || !name.starts_with("convert."), "it was to be killed at {at}");
+            let found = MediumKind::of(&path).unwrap().expect("there is a store");
+            *media.entry(found.to_string()).or_insert(0) += 1;
+            assert!(kept(&path).unwrap_or_else(|error| panic!("{at}: {error}")) == whole, "{at}");
+            convert_store(&path, to, &options()).unwrap_or_else(|error| panic!("{at}: {error}"));
+            assert_eq!(MediumKind::of(&path).unwrap(), Some(to), "{at}");
+            assert!(kept(&path).unwrap() == whole, "{at}");
+            assert!(!beside(&path).exists(), "{at}");
+            goes_on(&path, whole.end());
+        }
+        println!("from {from} to {to} processes were killed, and these media found: {media:?}");
+        assert_eq!(media.len(), 2, "some were killed before the exchange, and some after it");
+    }
+}
+
+/// One that is killed while it removes what another one has left, too.
+#[test]
+fn a_conversion_after_one_that_was_killed_may_be_killed() {
+    for &(from, to) in DIRECTIONS {
+        let root = tempfile::tempdir().unwrap();
+        let store = root.path().join("whole");
+        filled(&store, from);
+        let whole = kept(&store).unwrap();
+        for before in ["convert.begun:1", "convert.copied:1", "convert.exchange:1", "convert.exchanged:1"] {
+            for at in ["convert.emptied:1", "convert.left:1"] {
+                let path = root.path().join(format!("{before} {at}/store"));
+                copy(&store, &path);
+                convert(&path, to, before);
+                assert!(beside(&path).exists());
+                convert(&path, to, at);
+                assert!(kept(&path).unwrap() == whole, "{before}, {at}");
+                convert(&path, to, "");
+                assert!(kept(&path).unwrap() == whole && !beside(&path).exists(), "{before}, {at}");
+                assert_eq!(MediumKind::of(&path).unwrap(), Some(to));
+            }
+        }
+    }
+}
+
+/// Converts in a process of its own that dies at a boundary, and returns which boundaries were reached when it does not.
+fn convert(path: &Path, to: MediumKind, kill_at: &str) -> BTreeMap<String, u64> {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["conversion_kills::child", "--exact", "--ignored", "--nocapture"])
+        .env(DIRECTORY, path)
+        .env(TO, to.to_string())
+        .env(KILL_AT, kill_at)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let killed = std::os::unix::process::ExitStatusExt::signal(&output.status) == Some(9);
+    assert!(killed || output.status.success(), "{kill_at}: {text}");
+    let reached = text.lines().filter_map(|line| line.strip_prefix("reached ")?.rsplit_once(' '));
+    reached.map(|(name, count)| (name.to_owned(), count.parse().unwrap())).collect()
+}
+
+#[test]
+#[ignore = "run by the tests above, in a process of its own"]
+fn child() {
+    let (Some(path), Ok(to)) = (std::env::var_os(DIRECTORY), std::env::var(TO)) else { return };
+    let media = [MediumKind::Sled, MediumKind::SegmentFiles];
+    let to = media.into_iter().find(|medium| medium.to_string() == to).unwrap();
+    let kill_at = std::env::var(KILL_AT).unwrap();
+    let kill_at = kill_at.split_once(':').map(|(name, count)| (name.to_owned(), count.parse().unwrap()));
+    let boundaries = Arc::new(Boundaries { kill_at, counts: Mutex::default() });
+    tracing::subscriber::set_global_default(Arc::clone(&boundaries)).unwrap();
+    convert_store(path, to, &options()).unwrap();
+    println!();
+    for (name, count) in boundaries.counts.lock().unwrap().iter() {
+        println!("reached {name} {count}");
+    }
+}
+
+/// Counts boundaries, and dies at one.
+struct Boundaries {
+    kill_at: Option<(String, u64)>,
+    counts: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+impl tracing::Subscriber for Boundaries {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target() == TARGET
+    }
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn event(&self, event: &tracing::Event<'_>) {
+        let name = event.metadata().name();
+        let mut counts = self.counts.lock().unwrap();
+        let count = counts.entry(name).or_default();
+        *count += 1;
+        if self.kill_at.as_ref().is_some_and(|(at, occurrence)| at == name && occurrence == count) {
+            kill_process(getpid(), Signal::KILL).unwrap();
+            loop {
+                std::thread::park();
+            }
+        }
+    }
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
+}
