@@ -6,9 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use relive_storage::conformance::{Content, block, block_of, checkpoint, id};
-use relive_storage::{
-    Block, Extent, Generation, Lsn, MediumKind, Store, StoreError, StoreOptions, convert_store, open_store,
-};
+use relive_storage::{Block, Extent, Lsn, MediumKind, StoreError, StoreOptions, convert_store, open_store};
 use tempfile::TempDir;
 
 use crate::content::{fill, sled_of};
@@ -393,19 +391,4 @@ fn a_store_is_not_converted_to_sled_yet() {
     let error = convert(&path, MediumKind::Sled).unwrap_err();
     assert!(error.to_string().contains("converted to sled, which is not there yet"), "{error}");
     assert!(kept(&path).unwrap() == before && !beside(&path).exists());
-}
-
-#[test]
-fn the_last_checkpoint_of_an_actor_is_the_newest() {
-    for &(from, to) in DIRECTIONS {
-        let (_root, path) = new(from);
-        convert(&path, to).unwrap();
-        let store: std::sync::Arc<dyn Store> = open_store(&path, &options()).unwrap();
-        for actor in 0..5 {
-            let actor = id(&format!("actor {actor}"));
-            let number = |generation| store.get(&actor, generation).unwrap().unwrap().header.number.get();
-            let (newest, previous) = (number(Generation::Newest), number(Generation::Previous));
-            assert_eq!(newest, previous + 5);
-        }
-    }
 }
