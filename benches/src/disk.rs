@@ -41,8 +41,17 @@ impl Written {
 /// What was handed to calls that write. Not `write_bytes` beside it: that counts a large folio of the page cache as a
 /// whole when a part of it becomes dirty, and comes to several times what reaches the device.
 fn process_bytes() -> Option<f64> {
+    of_io("wchar:")
+}
+
+/// What this process has made dirty in the page cache so far, in whole pages and whole large folios.
+pub(crate) fn process_dirtied_bytes() -> Option<f64> {
+    of_io("write_bytes:")
+}
+
+fn of_io(name: &str) -> Option<f64> {
     let text = fs::read_to_string("/proc/self/io").ok()?;
-    text.lines().find_map(|line| line.strip_prefix("wchar:"))?.trim().parse().ok()
+    text.lines().find_map(|line| line.strip_prefix(name))?.trim().parse().ok()
 }
 
 fn device_bytes(directory: &Path) -> Option<f64> {

@@ -15,7 +15,9 @@ mod report;
 mod round;
 mod row;
 mod rows;
+mod samples;
 mod scenario;
+mod soak;
 mod suite;
 mod table;
 mod unit;
@@ -32,6 +34,7 @@ use report::{Report, redraw};
 use round::{Measure, Round};
 use rows::{Settings, rows};
 use scenario::{Data, Scenario, beside_the_program, print};
+use soak::SoakRun;
 use suite::{measure, one, say};
 use table::Table;
 
@@ -63,6 +66,8 @@ enum Command {
         /// The directory that was given with `--out`.
         directory: PathBuf,
     },
+    /// Touches many actors now and then for a long time on either medium, and judges what disk, log and memory come to.
+    Soak(SoakRun),
     /// Makes a single measurement in this process, and prints its figures as a line of JSON.
     #[command(subcommand)]
     One(Scenario),
@@ -113,6 +118,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
             say(&format!("drawn in {}: {}", directory.display(), files.join(", ")));
             Ok(ExitCode::SUCCESS)
         }
+        Some(Command::Soak(options)) => soak(options, data),
         Some(Command::One(scenario)) => {
             print(&scenario.run(data)?)?;
             Ok(ExitCode::SUCCESS)
@@ -159,6 +165,21 @@ fn quick(data: &Data) -> Result<ExitCode> {
     }
     let good = collapsed.is_empty() && measured.failed == 0;
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[expect(clippy::print_stdout, reason = "the table is what the command is for")]
+fn soak(options: &SoakRun, data: &Data) -> Result<ExitCode> {
+    if is_in_memory(&data.root()?)? {
+        say("stores are made in memory, where a sync costs nothing: give a directory on a disk with --data");
+        return Ok(ExitCode::from(NOT_MEASURED));
+    }
+    let outcomes = soak::soak(options, data)?;
+    println!("{}\n{}", machine(data)?, Table(&outcomes));
+    let broken = soak::broken(&outcomes);
+    for sentence in &broken {
+        say(sentence);
+    }
+    Ok(if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Describes the machine, and how long its disk takes for a synced write.

@@ -23,10 +23,10 @@ struct Series {
 }
 
 const SIZE: (u32, u32) = (900, 480);
-const BLUE: RGBColor = RGBColor(0, 90, 181);
+pub(crate) const BLUE: RGBColor = RGBColor(0, 90, 181);
 const TEAL: RGBColor = RGBColor(0, 140, 130);
-const GREY: RGBColor = RGBColor(110, 110, 110);
-const ORANGE: RGBColor = RGBColor(220, 120, 0);
+pub(crate) const GREY: RGBColor = RGBColor(110, 110, 110);
+pub(crate) const ORANGE: RGBColor = RGBColor(220, 120, 0);
 const RED: RGBColor = RGBColor(190, 20, 60);
 
 /// Draws all plots for which there are figures; gives their names.

@@ -9,6 +9,7 @@ pub(crate) enum Unit {
     PerSecond,
     BytesPerSecond,
     Bytes,
+    BytesPerMinute,
     Micros,
     Seconds,
     /// So many times.
@@ -24,6 +25,7 @@ impl Unit {
             Self::BytesPerSecond => format!("{} MB/s", digits(value / 1e6)),
             Self::Bytes if value >= 1e6 => format!("{} MB", digits(value / 1e6)),
             Self::Bytes => format!("{} B", digits(value)),
+            Self::BytesPerMinute => format!("{} MB/min", digits(value / 1e6)),
             Self::Micros if value >= 1e4 => format!("{} ms", digits(value / 1e3)),
             Self::Micros => format!("{} µs", digits(value)),
             Self::Seconds => format!("{} s", digits(value)),
@@ -70,5 +72,6 @@ mod tests {
         assert_eq!(Unit::Times.show(0.5), "0.50x");
         assert_eq!(Unit::Times.show(0.0123), "0.0123x");
         assert_eq!(Unit::Bytes.show(5.27), "5.27 B");
+        assert_eq!(Unit::BytesPerMinute.show(-1_250_000.0), "-1.25 MB/min");
     }
 }

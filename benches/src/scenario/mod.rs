@@ -11,8 +11,11 @@ mod naive;
 mod passive;
 mod plain;
 mod replay;
+mod soak;
 mod store;
 mod tells;
+
+pub(crate) use self::soak::SoakLoad;
 
 use std::path::{Path, PathBuf};
 
@@ -35,6 +38,7 @@ pub(crate) enum Scenario {
     Crowd(crowd::Crowd),
     Idle(idle::Idle),
     Passive(passive::Passive),
+    Soak(soak::Soak),
     Checkpoint(checkpoint::CheckpointBeside),
 }
 
@@ -53,6 +57,7 @@ impl Scenario {
             Self::Crowd(crowd) => crowd.run(data),
             Self::Idle(idle) => idle.run(data),
             Self::Passive(passive) => passive.run(data),
+            Self::Soak(soak) => soak.run(data),
             Self::Checkpoint(checkpoint) => checkpoint.run(data),
         }
     }
