@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::medium::Medium;
 use crate::protocol::{Malformed, Report, Request};
 use crate::tier::Tier;
 
@@ -22,6 +23,7 @@ pub(crate) struct Start {
     pub(crate) program: PathBuf,
     pub(crate) store: PathBuf,
     pub(crate) tier: Tier,
+    pub(crate) medium: Option<Medium>,
 }
 
 /// The ledger did what it should not. The message ends with what it said on stderr.
@@ -58,6 +60,7 @@ impl Life {
             .arg("--store")
             .arg(&start.store)
             .args(["--tier", start.tier.as_argument()])
+            .args(start.medium.iter().flat_map(|medium| ["--medium", medium.as_argument()]))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -16,7 +16,7 @@
 //! | `input`, `money`, `sample` | the transactions file; amounts; a file to start with |
 //! | `check` | what must come out, from the input alone |
 //! | `directory` | what a data directory holds besides the store |
-//! | `screen`, `tier` | output; the durability tiers on the command line |
+//! | `screen`, `tier`, `medium` | output; the durability tiers and the media on the command line |
 
 mod actors;
 mod check;
@@ -24,6 +24,7 @@ mod directory;
 mod drill;
 mod input;
 mod life;
+mod medium;
 mod money;
 mod plan;
 mod protocol;
@@ -45,6 +46,7 @@ use crate::directory::Directory;
 use crate::drill::Tally;
 use crate::input::Input;
 use crate::life::Start;
+use crate::medium::Medium;
 use crate::random::Random;
 use crate::screen::{Screen, count};
 use crate::tier::Tier;
@@ -82,6 +84,10 @@ struct Run {
     /// What the store survives.
     #[arg(long, value_enum, default_value_t = Tier::PowerLoss)]
     tier: Tier,
+    /// What keeps the store. Without it the medium of the ledger that is there already, and the default of the library for
+    /// a new one.
+    #[arg(long, value_enum)]
+    medium: Option<Medium>,
 }
 
 #[derive(Subcommand)]
@@ -93,6 +99,8 @@ enum Process {
         store: PathBuf,
         #[arg(long, value_enum)]
         tier: Tier,
+        #[arg(long, value_enum)]
+        medium: Option<Medium>,
     },
 }
 
@@ -100,9 +108,11 @@ enum Process {
 fn main() -> ExitCode {
     let options = Options::parse();
     let outcome = match options.process {
-        Some(Process::Serve { store, tier }) => serve::serve(&store, tier.into())
-            .map(|()| ExitCode::SUCCESS)
-            .map_err(|error| (ExitCode::FAILURE, error.to_string())),
+        Some(Process::Serve { store, tier, medium }) => {
+            serve::serve(&store, tier.into(), medium.map(Into::into))
+                .map(|()| ExitCode::SUCCESS)
+                .map_err(|error| (ExitCode::FAILURE, error.to_string()))
+        }
         None => run(&options.run),
     };
     outcome.unwrap_or_else(|(code, message)| {
@@ -140,6 +150,7 @@ fn run(options: &Run) -> Result<ExitCode, Failure> {
         program: std::env::current_exe().map_err(failed)?,
         store: directory.store(),
         tier: options.tier,
+        medium: options.medium,
     };
     let plan = plan::plan(options.kills, rows.len(), &mut Random::new(seed));
     let screen = Screen::new(rows.len());

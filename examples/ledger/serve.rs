@@ -9,8 +9,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 use relive::{
-    ActorRef, CheckpointPolicy, Durability, Producer, ProducerReceipt, Receipted, RecoveryProgress, Runtime,
-    Ssn,
+    ActorRef, CheckpointPolicy, Durability, Medium, Producer, ProducerReceipt, Receipted, RecoveryProgress,
+    Runtime, Ssn,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -27,10 +27,10 @@ const QUEUE: usize = 1024;
 type Failure = Box<dyn Error + Send + Sync>;
 
 /// Serves until stdin ends, then shuts down in good order.
-pub(crate) fn serve(store: &Path, durability: Durability) -> Result<(), Failure> {
+pub(crate) fn serve(store: &Path, durability: Durability, medium: Option<Medium>) -> Result<(), Failure> {
     let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let (reports, writer) = write_reports();
-    let served = tokio.block_on(run(store, durability, &reports));
+    let served = tokio.block_on(run(store, durability, medium, &reports));
     // The writer ends at the end of its queue.
     let _ = reports.send(None);
     let _ = writer.join();
@@ -39,18 +39,25 @@ pub(crate) fn serve(store: &Path, durability: Durability) -> Result<(), Failure>
 
 type Reports = Sender<Option<Report>>;
 
-async fn run(store: &Path, durability: Durability, reports: &Reports) -> Result<(), Failure> {
+async fn run(
+    store: &Path,
+    durability: Durability,
+    medium: Option<Medium>,
+    reports: &Reports,
+) -> Result<(), Failure> {
     let progress = reports.clone();
-    let runtime = Runtime::builder()
+    let mut builder = Runtime::builder()
         .actor::<Account>(|account| account.handles::<Book>().handles::<GetStatement>())
         .actor::<Bank>(|bank| bank.handles::<Booked>().handles::<GetTotal>())
         .actor::<BookingDay>(|day| day.handles::<Booked>().handles::<GetTotal>())
         .durability(durability)
         .checkpoints(CheckpointPolicy::default().records(CHECKPOINT_RECORDS))
         .log_bytes(LOG_BYTES)
-        .on_progress(move |step| report_progress(&progress, step))
-        .open(store)
-        .await?;
+        .on_progress(move |step| report_progress(&progress, step));
+    if let Some(medium) = medium {
+        builder = builder.medium(medium);
+    }
+    let runtime = builder.open(store).await?;
     let recovery = runtime.recovery();
     let _ = reports.send(Some(Report::Ready(Recovered {
         records: recovery.records,
