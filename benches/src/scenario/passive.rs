@@ -13,7 +13,7 @@ use crate::child::Child;
 use crate::disk::allocated_bytes;
 use crate::figures::Figures;
 use crate::load::{Numbers, Peer, Relive, Tier, ask_all};
-use crate::memory::peak_bytes;
+use crate::memory::{peak_bytes, resident_bytes};
 
 /// Makes a store of many passive actors, and opens it.
 #[derive(Args)]
@@ -114,7 +114,7 @@ impl Passive {
         let active = runtime.actors_in_memory();
         let peer = Relive::of(&runtime, self.actors.min(1000))?;
         let count = peer.ask(0, Numbers::of(0)).await?;
-        let (serving, peak) = (began.elapsed(), peak_bytes()?);
+        let (serving, peak, resident) = (began.elapsed(), peak_bytes()?, resident_bytes()?);
         ensure!(count == 2, "an actor has counted {count} messages, not 2");
         for actor in 1..peer.actors() {
             let count = peer.ask(actor, Numbers::of(0)).await?;
@@ -124,7 +124,8 @@ impl Passive {
             .with("open_seconds", opened.as_secs_f64())
             .with("serving_seconds", serving.as_secs_f64())
             .with("active_at_open", active as f64)
-            .with("open_peak_bytes", peak);
+            .with("open_peak_bytes", peak)
+            .with("open_resident_bytes", resident);
         runtime.shutdown().await?;
         Ok(figures)
     }
