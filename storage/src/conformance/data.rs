@@ -30,6 +30,8 @@ pub fn block(first: u64, records: u32, durable: u64, epoch: u64) -> Block {
 #[must_use]
 pub fn block_of(first: u64, durable: u64, bytes: usize) -> Block {
     const OUTCOME_BYTES: usize = 1 << 20;
+    /// At least as many as a frame with an empty outcome has.
+    const FRAME_BYTES: usize = 64;
     let actor = id("event");
     let mut buffer = Vec::new();
     Block::reserve_header(&mut buffer);
@@ -50,10 +52,13 @@ pub fn block_of(first: u64, durable: u64, bytes: usize) -> Block {
                 outcome: pattern.collect(),
             });
             writer.finish(Some(&actor), Rsn::NONE, Rsn::NONE, &[]).append_to(&mut frame);
-            if frame.len() <= left {
-                break;
-            }
-            length -= frame.len() - left;
+            length = match frame.len().checked_sub(left) {
+                None if left - frame.len() >= FRAME_BYTES => break,
+                Some(0) => break,
+                // One byte less may be two less in the frame: then there must be room for another record.
+                None => length - FRAME_BYTES,
+                Some(over) => length - over,
+            };
         }
         buffer.extend_from_slice(&frame);
         records += 1;
@@ -94,5 +99,17 @@ fn header(first: u64, records: u32, durable: u64, epoch: u64) -> BlockHeader {
         epoch: Epoch::new(epoch),
         clock: Timestamp::from_micros(first),
         seed: first,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_has_exactly_its_bytes() {
+        for bytes in (300..700).chain(16_000..17_000).chain([1 << 20, (1 << 20) + 5_000, 3_000_001]) {
+            assert_eq!(block_of(7, 7, bytes).bytes().len(), bytes);
+        }
     }
 }
