@@ -189,7 +189,9 @@ impl Builder {
             reason: Arc::new(error),
         })?;
         let replayers = self.replayers();
-        let store = blocking(&replayers, move || Ok(open_store(&path, &options)?)).await?;
+        let store =
+            blocking(&replayers, move || Ok(Arc::new(open_store(&path, &options)?) as Arc<dyn Store>))
+                .await?;
         self.serve(kinds, store, replayers, began).await
     }
 

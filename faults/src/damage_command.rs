@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use clap::Args;
 use relive_faults::damage::{Sweep, Work, sweep, work};
+use relive_faults::kept::Kept;
 
 #[derive(Args)]
 pub(crate) struct Damage {
@@ -18,6 +19,9 @@ pub(crate) struct Damage {
     /// What all cases follow from.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// What keeps the stores.
+    #[arg(long, default_value_t = Kept::Sled)]
+    medium: Kept,
     /// Only this case.
     #[arg(long)]
     case: Option<u64>,
@@ -43,6 +47,7 @@ impl Damage {
         };
         let plan = Sweep {
             program: std::env::current_exe()?,
+            medium: self.medium,
             seed: self.seed,
             first,
             cases,
@@ -69,6 +74,8 @@ pub(crate) struct DamageChild {
     #[arg(long)]
     specimens: PathBuf,
     #[arg(long)]
+    medium: Kept,
+    #[arg(long)]
     scratch: PathBuf,
     #[arg(long)]
     seed: u64,
@@ -82,8 +89,8 @@ pub(crate) struct DamageChild {
 
 impl DamageChild {
     pub(crate) fn run(self) -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
-        let Self { specimens, scratch, seed, first, step, end } = self;
-        let all = Work { specimens, scratch, seed, first, step, end };
+        let Self { specimens, medium, scratch, seed, first, step, end } = self;
+        let all = Work { specimens, medium, scratch, seed, first, step, end };
         work(&all, &mut std::io::stdout()).map_err(|error| error.to_string())?;
         Ok(ExitCode::SUCCESS)
     }

@@ -10,6 +10,7 @@
 //! | [`failpoint`] | dying at an exact boundary |
 //! | [`process`] | a child process that is watched |
 //! | [`effects`], [`ledger`] | where side effects go: the process, and the file that it keeps |
+//! | [`kept`] | what keeps a store, and what its files are called |
 //! | [`kill`] | the supervisor that kills workers and judges what comes back |
 //! | [`versions`] | the same, with workers of which each has another version of the handlers |
 //! | [`power`] | what a loss of power may leave, of recorded workers |
@@ -21,6 +22,7 @@ pub mod calls;
 pub mod damage;
 pub mod effects;
 pub mod failpoint;
+pub mod kept;
 pub mod kill;
 pub mod ledger;
 pub mod power;

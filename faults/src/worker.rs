@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
-use relive::{CheckpointPolicy, Durability, Medium, RestartPolicy, Runtime};
+use relive::{CheckpointPolicy, Durability, RestartPolicy, Runtime};
 
 use crate::failpoint::Boundaries;
+use crate::kept::Kept;
 use crate::till::{Till, say};
 use crate::tries::Tries;
 use crate::workload::actors::builder;
@@ -41,33 +42,6 @@ impl std::fmt::Display for Tier {
         f.write_str(match self {
             Self::PowerLoss => "power-loss",
             Self::ProcessCrash => "process-crash",
-        })
-    }
-}
-
-/// What keeps a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Kept {
-    /// sled.
-    Sled,
-    /// Plain files.
-    SegmentFiles,
-}
-
-impl From<Kept> for Medium {
-    fn from(kept: Kept) -> Self {
-        match kept {
-            Kept::Sled => Self::Sled,
-            Kept::SegmentFiles => Self::SegmentFiles,
-        }
-    }
-}
-
-impl std::fmt::Display for Kept {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Sled => "sled",
-            Self::SegmentFiles => "segment-files",
         })
     }
 }

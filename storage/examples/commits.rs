@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use relive_storage::conformance::block_of;
-use relive_storage::{Block, BlockHeader, Durability, Log, Lsn, SledOptions, SledStore, scan};
+use relive_storage::{Block, BlockHeader, Durability, Log, Lsn, StoreOptions, open_store, scan};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let usage = "commits <power-loss|process-crash> <count> <directory> [<bytes of a block>]";
@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let directory = arguments.next().ok_or(usage)?;
     let bytes: usize = arguments.next().map_or(Ok(128), |bytes| bytes.parse())?;
 
-    let store = SledStore::open(directory, &SledOptions::default().durability(tier))?;
+    let store = open_store(directory, &StoreOptions::default().durability(tier))?;
     let mut next = scan(&store, &mut |_, _| Ok(()))?.next;
     let sample = block_of(next.get(), next.get(), bytes);
     let length = u64::from(sample.header().records);

@@ -13,7 +13,7 @@
 //!
 //! Run with `--release`; the argument is the directory to measure in (a disk, not a RAM disk). Runs are
 //! short: a device with a large write cache flatters the plain file, which writes each byte just once.
-//! The constants of the store are in `src/sled_store/shape.rs`, its own layout in `fenced.rs` beside it.
+//! The constants of the store are in `src/medium/sled/shape.rs`, its layout in `tree.rs` beside it.
 
 #![allow(clippy::print_stdout, reason = "a program for the command line")]
 

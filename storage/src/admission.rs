@@ -47,6 +47,7 @@ impl Tail {
     }
 
     /// Whether nothing was appended in this opening, so that remains of an earlier one may lie ahead.
+    #[cfg(feature = "test-support")]
     pub(crate) fn is_fresh(&self) -> bool {
         self.appended.is_none()
     }

@@ -6,40 +6,55 @@
 //!
 //! | name | when |
 //! | --- | --- |
-//! | `create.begun` | the directory is marked as one in which a store is being made |
-//! | `create.mark` | the side file stands |
-//! | `create.data` | sled's files stand, and are synced |
-//! | `create.named` | the file that makes the directory a store is there |
-//! | `open.locked` | the lock is held, nothing else is touched |
-//! | `open.mark` | the side file is read |
-//! | `open.data` | sled is open: its own recovery is over |
-//! | `open.stable` | what sled recovered is synced |
+//! | `open.stable` | what the medium found is stable, and so is a superblock that agrees with it, in the tier that syncs |
 //! | `recovery.listed` | all checkpoints are listed |
 //! | `recovery.read` | the log is read and judged |
 //! | `recovery.announced` | the new incarnation is stable in the log |
 //! | `recovery.actor` | an actor is restored in memory; once for each |
 //! | `recovery.restored` | all actors are restored, none has begun to handle anything |
-//! | `commit.begin` | a block is about to be handed to sled |
-//! | `commit.written` | sled has the block |
+//! | `commit.begin` | a block is about to be handed to the medium |
+//! | `commit.written` | the medium has the block |
 //! | `commit.flush` | the block is about to be made stable |
-//! | `stable.flushed` | sled has handed its data to the operating system: for a commit, a checkpoint, or a closing |
-//! | `stable.synced` | they are synced, in the tier that syncs |
-//! | `commit.acknowledged` | the side file says that the block is acknowledged; nobody was told yet |
+//! | `stable.synced` | it is, as far as the tier promises |
+//! | `commit.acknowledged` | the superblock says that the block is acknowledged; nobody was told yet |
 //! | `checkpoint.begin` | checkpoints are about to be written |
-//! | `checkpoint.values` | some of their values are with sled; once for each step |
-//! | `checkpoint.listed` | the catalog names them, sled has all of it, nothing is synced |
-//! | `checkpoint.stable` | they are synced, and the side file counts them |
+//! | `checkpoint.values` | the medium has some of them; once for each step |
+//! | `checkpoint.stable` | they are synced, and the superblock does not count them yet |
 //! | `checkpoint.verified` | they have been read back |
-//! | `checkpoint.removed` | those that count no more are gone |
+//! | `checkpoint.listed` | the superblock counts them; that is not synced |
 //! | `pack.closed` | a full pack has its index, and the superblock says so |
 //! | `pack.copied` | checkpoints were copied out of a pack that is mostly dead |
 //! | `pack.dead` | the superblock says that packs are gone; they are about to be removed |
+//! | `checkpoint.removed` | packs in which nothing counts any more are gone |
 //! | `cut.begin` | a cut was asked for |
-//! | `cut.marked` | the side file says where the log begins from now on |
-//! | `cut.step` | some of what was cut is removed; once for each step |
-//! | `cut.end` | all of it is removed |
+//! | `cut.marked` | the superblock says where the log begins from now on, stable in the tier that syncs |
+//! | `cut.step` | what was cut is removed |
+//! | `cut.end` | whoever asked for the cut is told |
 //! | `close.begin` | the last job of an opening begins |
-//! | `close.end` | it is over; sled itself closes after it |
+//! | `close.end` | the medium is closed |
+//!
+//! Those of both media that stand in a directory:
+//!
+//! | name | when |
+//! | --- | --- |
+//! | `medium.super.begin` | a superblock is about to be written |
+//! | `medium.super.written` | the system has it, in both slots that do not hold the last stable one |
+//! | `medium.super.synced` | it is synced, when it was to be and in the tier that syncs |
+//! | `medium.remove.step` | on files: a file is about to be cut, emptied or removed; on sled: some values are out of its tree |
+//!
+//! Those of the medium on sled:
+//!
+//! | name | when |
+//! | --- | --- |
+//! | `create.begun` | the directory is marked as one in which a medium is being made |
+//! | `create.mark` | the file of the superblock stands |
+//! | `create.data` | sled's files stand, and are synced |
+//! | `create.named` | the file that makes the directory a store is there |
+//! | `open.locked` | the lock is held, nothing else is touched |
+//! | `open.mark` | the superblock is read |
+//! | `open.data` | sled is open: its own recovery is over, and nothing of it is synced |
+//! | `stable.flushed` | sled has handed its data to the operating system |
+//! | `stable.synced` | they are synced, in the tier that syncs |
 //!
 //! Those of a medium of plain files:
 //!
@@ -60,14 +75,10 @@
 //! | `medium.write.begin` | what was appended to a stream is about to be written |
 //! | `medium.write.end` | the system has it |
 //! | `medium.synced` | it is synced, in the tier that syncs |
-//! | `medium.super.begin` | a superblock is about to be written |
-//! | `medium.super.written` | the system has it |
-//! | `medium.super.synced` | it is synced, when it was to be and in the tier that syncs |
 //! | `medium.remove.begin` | something of a stream is about to be removed |
-//! | `medium.remove.step` | a file of it is about to be cut, emptied or removed; once for each |
 //! | `medium.remove.end` | all of it is removed |
 //!
-//! Those of a conversion, which reaches those of both media as well:
+//! Those of a conversion, which reaches those of the media as well:
 //!
 //! | name | when |
 //! | --- | --- |

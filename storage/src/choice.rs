@@ -2,20 +2,16 @@
 //! how the one begins that says which store it is.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::directory::{STORE, beside, io_error};
+use crate::directory::{STORE, io_error, is_no_file};
 use crate::medium::Medium;
 use crate::medium::segments::SEGMENTS_CREATING;
 use crate::medium_kind::MediumKind;
 use crate::position::StoreId;
-use crate::{
-    Durability, LayeredOptions, LayeredStore, SegmentFiles, SegmentOptions, SledOptions, SledStore, Store,
-    StoreError,
-};
+use crate::{Durability, LayeredOptions, LayeredStore, SegmentFiles, SegmentOptions, SledMedium, StoreError};
 
 impl MediumKind {
     /// What keeps the store of a directory, or was to keep one whose creation was never finished; `None` when there is neither,
@@ -38,10 +34,6 @@ impl MediumKind {
     }
 }
 
-fn is_no_file(error: &std::io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::UnexpectedEof)
-}
-
 /// How the store of a directory is opened.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -52,6 +44,8 @@ pub struct StoreOptions {
     pub durability: Durability,
     /// How long one call may take until the store is given up as hung.
     pub call_timeout: Duration,
+    /// How long opening may take. sled reads back all that was written since the last opening.
+    pub open_timeout: Duration,
     /// How many bytes of log the store is to hold, about: smaller segments suit a smaller log.
     pub log_bytes: u64,
 }
@@ -62,6 +56,7 @@ impl Default for StoreOptions {
             medium: None,
             durability: Durability::PowerLoss,
             call_timeout: Duration::from_secs(30),
+            open_timeout: Duration::from_secs(300),
             log_bytes: 256 << 20,
         }
     }
@@ -89,6 +84,13 @@ impl StoreOptions {
         self
     }
 
+    /// Chooses how long opening may take.
+    #[must_use]
+    pub fn open_timeout(mut self, timeout: Duration) -> Self {
+        self.open_timeout = timeout;
+        self
+    }
+
     /// Says how many bytes of log the store is to hold, about.
     #[must_use]
     pub fn log_bytes(mut self, bytes: u64) -> Self {
@@ -97,48 +99,34 @@ impl StoreOptions {
     }
 }
 
-/// Opens the store of a directory; creates one in a directory that is missing or empty.
+/// Opens the store of a directory, which is an absolute path, as what it is; creates one in a directory that is missing or
+/// empty.
 ///
 /// # Errors
-/// [`StoreError::OtherMedium`] when another medium keeps it than the one asked for; those of [`SledStore::open`],
+/// [`StoreError::OtherMedium`] when another medium keeps it than the one asked for; those of [`SledMedium::open`],
 /// [`SegmentFiles::open`] and [`LayeredStore::open`].
-pub fn open_store(path: impl AsRef<Path>, options: &StoreOptions) -> Result<Arc<dyn Store>, StoreError> {
-    let path = path.as_ref();
-    // From here on it does not matter what the process calls its working directory.
-    let path = std::path::absolute(path).map_err(io_error("find", path))?;
-    let real = path.canonicalize().unwrap_or_else(|_| path.clone());
-    if let Some(left) = beside(&real).filter(|left| left.exists()) {
-        tracing::warn!(
-            path = %path.display(), left = %left.display(),
-            "a conversion of this store did not get through, and left a directory; the next conversion removes it"
-        );
-    }
-    open_directory(path, options)
-}
-
-/// As [`open_store`], for an absolute path, whatever stands beside it.
-pub(crate) fn open_directory(path: PathBuf, options: &StoreOptions) -> Result<Arc<dyn Store>, StoreError> {
+pub(crate) fn open_directory(path: PathBuf, options: &StoreOptions) -> Result<LayeredStore, StoreError> {
     let there = MediumKind::of(&path)?;
     let asked = options.medium.or(there).unwrap_or(MediumKind::Sled);
-    match there {
-        Some(found) if found != asked => Err(StoreError::OtherMedium { path, found, asked }),
-        _ if asked == MediumKind::SegmentFiles => {
-            let segments = segment_options(options);
-            let open = move || Ok(Box::new(SegmentFiles::open(path, &segments)?) as Box<dyn Medium>);
-            Ok(Arc::new(LayeredStore::open(open, &layered_options(options))?))
-        }
-        _ => {
-            let StoreOptions { durability, call_timeout, .. } = *options;
-            let options = SledOptions::default().durability(durability).call_timeout(call_timeout);
-            Ok(Arc::new(SledStore::open(path, &options)?))
-        }
+    if let Some(found) = there
+        && found != asked
+    {
+        return Err(StoreError::OtherMedium { path, found, asked });
     }
+    let (durability, segments) = (options.durability, segment_options(options));
+    let open = move || -> Result<Box<dyn Medium>, StoreError> {
+        match asked {
+            MediumKind::Sled => Ok(Box::new(SledMedium::open(path, durability)?)),
+            MediumKind::SegmentFiles => Ok(Box::new(SegmentFiles::open(path, &segments)?)),
+        }
+    };
+    LayeredStore::open(open, &layered_options(options))
 }
 
 /// Makes an empty medium for a store that is there already, in a directory that is empty.
 ///
 /// # Errors
-/// Those of [`SegmentFiles::open`]; [`StoreError::Misuse`] for a medium that can't be made so.
+/// Those of [`SledMedium::open`] and [`SegmentFiles::open`].
 pub(crate) fn create_medium(
     kind: MediumKind,
     path: &Path,
@@ -146,13 +134,10 @@ pub(crate) fn create_medium(
     store: StoreId,
 ) -> Result<Box<dyn Medium>, StoreError> {
     match kind {
+        MediumKind::Sled => Ok(Box::new(SledMedium::create_as(path, options.durability, store)?)),
         MediumKind::SegmentFiles => {
             Ok(Box::new(SegmentFiles::create_as(path, &segment_options(options), store)?))
         }
-        // As long as sled is a store of its own, and no medium below the layered one.
-        MediumKind::Sled => Err(StoreError::Misuse {
-            what: "a store was to be converted to sled, which is not there yet".to_owned(),
-        }),
     }
 }
 
@@ -165,7 +150,7 @@ fn segment_options(options: &StoreOptions) -> SegmentOptions {
 
 /// How a store over any medium is opened.
 pub(crate) fn layered_options(options: &StoreOptions) -> LayeredOptions {
-    LayeredOptions::default().call_timeout(options.call_timeout)
+    LayeredOptions::default().call_timeout(options.call_timeout).open_timeout(options.open_timeout)
 }
 
 /// A log has so many segments, about.

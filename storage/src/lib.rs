@@ -11,12 +11,12 @@
 //! | [`checkpoint`] | a stored checkpoint, and its bytes |
 //! | [`log`], [`checkpoint_store`] | the seam: eight methods that a backend has |
 //! | [`mod@scan`] | which log is whole, which ends in a torn tail, which is damaged |
-//! | [`sled_store`], [`memory_store`] | the backends |
-//! | [`medium`] | what a disk does for a store: streams of values, and a superblock; in memory, and in plain files |
-//! | `layered` | a store over any medium |
+//! | `layered`, [`memory_store`] | the backends: over any medium, and in memory |
+//! | [`medium`] | what a disk does for a store: streams of values, and a superblock; in memory, on sled, and in plain files |
+//! | `old_sled` | reads the stores on sled of older formats |
 //! | `conformance`, `simulated_store` | with feature `test-support`: the executable contract of a backend; a device that crashes and fails as planned |
 //! | `simulated_medium`, `draws` | with the same feature: a medium that loses its power; choices out of a seed |
-//! | `choice`, `medium_kind` | which medium keeps the store of a directory |
+//! | `open_store`, `choice`, `medium_kind` | opening the store of a directory; which medium keeps it |
 //! | `conversion` | from one medium to another, crash-safe |
 //! | `admission` | what a backend may take next |
 //! | `worker`, `poison`, `directory` | threads that make a backend's calls; the first failure ends an opening; that one handle has a directory open |
@@ -43,13 +43,14 @@ pub mod medium;
 mod medium_kind;
 pub mod memory_store;
 mod name;
+mod old_sled;
+mod open_store;
 mod poison;
 pub mod position;
 mod random;
 pub mod record;
 mod run;
 pub mod scan;
-pub mod sled_store;
 mod wire;
 mod worker;
 
@@ -66,7 +67,7 @@ pub use actor_id::{ActorId, ActorIds, NameError, check_name};
 pub use block::{Block, BlockHeader};
 pub use checkpoint::{Checkpoint, CheckpointHeader};
 pub use checkpoint_store::{CheckpointStore, Generation, Store};
-pub use choice::{StoreOptions, open_store};
+pub use choice::StoreOptions;
 pub use conversion::convert_store;
 pub use durability::Durability;
 pub use error::{ErrorKind, StoreError};
@@ -75,11 +76,12 @@ pub use frame_writer::{FrameBytes, FrameWriter};
 pub use layered::{LayeredOptions, LayeredStore};
 pub use log::{Extent, Log, StoredBlock};
 pub use medium::segments::{SegmentFiles, SegmentOptions};
+pub use medium::sled::SledMedium;
 pub use medium_kind::MediumKind;
 pub use memory_store::MemoryStore;
 pub use name::Name;
+pub use open_store::open_store;
 pub use position::{CheckpointNumber, Epoch, Lsn, Rsn, Ssn, StoreId, Timestamp};
 pub use run::Run;
 pub use scan::{Scanned, scan};
-pub use sled_store::{SledOptions, SledStore};
 pub use wire::Malformed;

@@ -122,7 +122,7 @@ fn check(path: &Path, acknowledged: u64) {
             sent.push(state.cents);
         }
         runtime.shutdown().await.unwrap();
-        let runtime = open_on(relive::storage::SledStore::open(path, &Default::default()).unwrap()).await;
+        let runtime = open_on(relive::storage::open_store(path, &Default::default()).unwrap()).await;
         let bank = show(&runtime, "bank").await;
         assert_eq!(bank.cents, -sent.iter().sum::<i64>(), "what left the accounts arrived once");
         println!("{acknowledged} acknowledged, {} deliveries at the bank", bank.history.len());

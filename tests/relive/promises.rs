@@ -1,7 +1,7 @@
 //! What holds when nothing is wrong but a crash.
 
 use relive::storage::simulated_store::{Call, Fault, SimulatedDisk, Unsynced};
-use relive::storage::{MemoryStore, SledStore};
+use relive::storage::{MemoryStore, open_store};
 use relive::{Durability, Receipted, Rsn, Ssn};
 
 use crate::actors::{
@@ -305,7 +305,7 @@ async fn a_shutdown_drains() {
     runtime.shutdown().await.unwrap();
     let refused = forgotten.tell(Deposit { cents: 1 }).await.unwrap_err();
     assert!(matches!(refused.reason, relive::Refused::Stopped));
-    let store = SledStore::open(&path, &Default::default()).unwrap();
+    let store = open_store(&path, &Default::default()).unwrap();
     let runtime = open_on(store).await;
     assert_eq!((show(&runtime, "a").await.cents, show(&runtime, "b").await.cents), (-500, 500));
     assert!(runtime.recovery().replayed < 500, "what is worth it was checkpointed");

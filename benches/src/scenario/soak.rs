@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::Args;
 use relive::{CheckpointPolicy, Runtime};
-use relive_storage::{ActorId, Generation, StoreOptions, open_store};
+use relive_storage::{ActorId, CheckpointStore, Generation, StoreOptions, open_store};
 use tokio::task::JoinSet;
 use tokio::time::interval;
 

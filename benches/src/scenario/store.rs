@@ -4,15 +4,14 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 use relive_storage::record::Sender;
 use relive_storage::{
-    ActorId, Block, BlockHeader, Epoch, FrameWriter, Lsn, MediumKind, Name, Rsn, Store, StoreOptions,
-    Timestamp, open_store, scan,
+    ActorId, Block, BlockHeader, Epoch, FrameWriter, LayeredStore, Log, Lsn, MediumKind, Name, Rsn,
+    StoreOptions, Timestamp, open_store, scan,
 };
 
 use super::Data;
@@ -156,7 +155,7 @@ impl Target for Growing {
 
 /// The store, of which a window of the newest blocks is kept. The cuts are a part of what is timed.
 struct Window {
-    store: Arc<dyn Store>,
+    store: LayeredStore,
     bytes: u64,
     /// Where each block that is kept ends, and its length.
     uncut: VecDeque<(Lsn, u64)>,
@@ -173,7 +172,7 @@ impl Window {
 
 impl Target for Window {
     fn next(&self) -> Result<Lsn> {
-        Ok(scan(&*self.store, &mut |_, _| Ok(()))?.next)
+        Ok(scan(&self.store, &mut |_, _| Ok(()))?.next)
     }
 
     fn commit(&mut self, block: &Block) -> Result<()> {

@@ -8,7 +8,7 @@
 //!
 //! `sync` are `fsync` and `fdatasync`, `range` is `sync_file_range`. With `space` so many bytes are written, by all such
 //! calls, then the disk is full.
-//! `name` is how the file is called within the store. `kill` ends the process ahead of the call, `killed` behind it, `lie`
+//! `name` is how the file is called within the store, with a `*` at its end how its name begins. `kill` ends the process ahead of the call, `killed` behind it, `lie`
 //! says that it was done and does nothing. What can't be understood is no fault: whoever plans one counts what came of it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -98,7 +98,7 @@ impl Plan {
     pub(crate) fn due(&self, call: Call, name: &[u8], bytes: usize) -> Option<Action> {
         let mut due = None;
         for fault in &self.0 {
-            if !call.is(fault.call) || fault.name.as_deref().is_some_and(|of| of != name) {
+            if !call.is(fault.call) || fault.name.as_deref().is_some_and(|of| !is_of(name, of)) {
                 continue;
             }
             let count = fault.counted.fetch_add(1, Ordering::SeqCst) + 1;
@@ -108,6 +108,11 @@ impl Plan {
         }
         due
     }
+}
+
+/// Whether a name is the one that was planned, or begins as that does.
+fn is_of(name: &[u8], planned: &[u8]) -> bool {
+    planned.strip_suffix(b"*").map_or(name == planned, |beginning| name.starts_with(beginning))
 }
 
 impl How {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::kept::Kept;
 use crate::power::recording::{Entry, Recording};
 use crate::random::Random;
 
@@ -19,7 +20,7 @@ impl Counted {
     /// Counts what was recorded. What is not recorded (`range`, an open of a file that is there) is taken from what comes
     /// with it.
     #[must_use]
-    pub fn of(recording: &Recording) -> Self {
+    pub fn of(recording: &Recording, medium: Kept) -> Self {
         let mut counted = Self::default();
         for entry in recording.entries() {
             let call = match entry {
@@ -38,7 +39,9 @@ impl Counted {
             *counted.calls.entry(call).or_default() += 1;
         }
         let writes = counted.calls.get("write").copied().unwrap_or_default();
-        counted.calls.insert("range", writes.div_ceil(2));
+        if medium.syncs_ranges() {
+            counted.calls.insert("range", writes.div_ceil(2));
+        }
         counted.calls.insert("open", OPENS);
         counted
     }

@@ -16,6 +16,7 @@ use relive::storage::frame::split_mix;
 
 use self::case::{Action, Case, Counted};
 use self::table::{Found, Row, Table};
+use crate::kept::Kept;
 use crate::power::check::{Checker, Wrong};
 use crate::power::disk::Disk;
 use crate::power::files::Files;
@@ -40,6 +41,9 @@ pub struct CallsArguments {
     /// What everything is drawn from.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// What keeps the stores.
+    #[arg(long, default_value_t = Kept::Sled)]
+    pub medium: Kept,
     /// How many cases are run at once.
     #[arg(long, default_value_t = 2)]
     pub jobs: usize,
@@ -54,7 +58,12 @@ pub fn run(arguments: &CallsArguments, program: &Path) -> io::Result<Table> {
     let mut builder = tempfile::Builder::new();
     let builder = builder.prefix("relive-calls-");
     let root = builder.tempdir_in("/dev/shm").or_else(|_| builder.tempdir())?;
-    let bench = Bench { program: program.to_owned(), interposer, root: root.path().to_owned() };
+    let bench = Bench {
+        program: program.to_owned(),
+        medium: arguments.medium,
+        interposer,
+        root: root.path().to_owned(),
+    };
     let counted = [bench.count(false)?, bench.count(true)?];
     let next = AtomicU64::new(arguments.first);
     let tables: Vec<io::Result<Table>> = std::thread::scope(|scope| {
@@ -72,6 +81,7 @@ pub fn run(arguments: &CallsArguments, program: &Path) -> io::Result<Table> {
 
 struct Bench {
     program: PathBuf,
+    medium: Kept,
     interposer: Interposer,
     root: PathBuf,
 }
@@ -87,7 +97,7 @@ struct Ended {
 
 impl Bench {
     fn job(&self, arguments: &CallsArguments, counted: &[Counted; 2], next: &AtomicU64) -> io::Result<Table> {
-        let CallsArguments { cases, first, seed, .. } = arguments;
+        let CallsArguments { cases, first, seed, medium, .. } = arguments;
         let mut table = Table::default();
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
@@ -101,7 +111,7 @@ impl Bench {
             std::fs::create_dir_all(&directory)?;
             if let Err(wrong) = self.case(&case, &directory, &mut random, &mut table) {
                 let repeat = format!(
-                    "cargo run --release -p relive-faults -- calls --seed {seed} --first {number} --cases 1"
+                    "cargo run --release -p relive-faults -- calls --seed {seed} --medium {medium} --first {number} --cases 1"
                 );
                 let (fault, what) = (case.to_string(), wrong.to_string());
                 table.violations.push(Found { case: number, fault, what, repeat });
@@ -125,7 +135,7 @@ impl Bench {
             return Err(io::Error::other(format!("without faults a worker ended so: {:?}", ended.failed)));
         }
         let recording = Recording::parse(std::fs::read(&record)?).map_err(io::Error::other)?;
-        Ok(Counted::of(&recording))
+        Ok(Counted::of(&recording, self.medium))
     }
 
     /// A life of a worker.
@@ -139,6 +149,7 @@ impl Bench {
         let store = directory.join("store");
         let mut command = Command::new(&self.program);
         command.arg("worker").arg("--store").arg(&store).args(["--tier", &Tier::PowerLoss.to_string()]);
+        command.args(["--medium", &self.medium.to_string()]);
         command.args(["--seed", &SEED.to_string(), "--from", &(witness.acknowledged + 1).to_string()]);
         command.args(["--limit", "60", "--window", "8", "--checkpoint-records", "10"]);
         command.args(["--log-bytes", &LOG_BYTES.to_string(), "--store-timeout", "10000"]);

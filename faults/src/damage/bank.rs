@@ -8,7 +8,8 @@ use relive::{Actor, ActorRef, Builder, Context, Handle, Message, Runtime};
 use serde::{Deserialize, Serialize};
 
 use super::image::Image;
-use super::judge::CALL_TIMEOUT;
+use super::judge::{CALL_TIMEOUT, LOG_BYTES};
+use crate::kept::Kept;
 
 /// Everything that was ever booked on an account, in order.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
@@ -75,7 +76,7 @@ impl Handle<Show> for Account {
 }
 
 pub(super) fn builder() -> Builder {
-    let builder = Runtime::builder().store_timeout(CALL_TIMEOUT);
+    let builder = Runtime::builder().store_timeout(CALL_TIMEOUT).log_bytes(LOG_BYTES);
     builder.actor::<Account>(|account| account.handles::<Deposit>().handles::<Transfer>().handles::<Show>())
 }
 
@@ -111,15 +112,15 @@ fn step(number: u64) -> (String, String, i64) {
 }
 
 /// Makes a store with that history, and an older copy of it.
-pub(super) fn build(root: &Path, closed: bool) -> Result<(), Box<dyn std::error::Error>> {
+pub(super) fn build(root: &Path, medium: Kept, closed: bool) -> Result<(), Box<dyn std::error::Error>> {
     let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     tokio.block_on(async {
         let live = root.join("live");
-        let mut runtime = builder().open(&live).await?;
+        let mut runtime = builder().medium(medium.into()).open(&live).await?;
         for number in 0..STEPS {
             if number == OLDER_AT {
                 settle(&runtime, number).await?;
-                Image::read(&live)?.write(&root.join("older"))?;
+                Image::read_open(&live)?.write(&root.join("older"))?;
             }
             if number == REOPENED_AT {
                 runtime.shutdown().await?;
@@ -143,7 +144,7 @@ pub(super) fn build(root: &Path, closed: bool) -> Result<(), Box<dyn std::error:
             runtime.shutdown().await?;
             Image::read(&live)?.write(&root.join("store"))?;
         } else {
-            Image::read(&live)?.write(&root.join("store"))?;
+            Image::read_open(&live)?.write(&root.join("store"))?;
             runtime.crash().await;
         }
         std::fs::remove_dir_all(&live)?;

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use super::image::class;
 use super::injury::Injury;
 use super::random::Random;
 use super::specimens::{Level, Specimen};
+use crate::kept::{SUPERBLOCK, SUPERBLOCK_SLOT_BYTES, class};
 
 /// One case.
 pub(super) struct Case<'s> {
@@ -53,12 +53,13 @@ impl<'s> Case<'s> {
         }
     }
 
-    /// Whether the mark became a valid older one, and something else is damaged: then all that can be asked is what
-    /// that mark knew.
-    pub(super) fn has_an_older_mark(&self) -> bool {
-        let is_older =
-            |(name, injury): &(String, Injury)| name == MARK && injury.is_older_by(MARK_COPY_BYTES);
-        self.injuries.iter().any(is_older) && self.injuries.iter().any(|(name, _)| name != MARK)
+    /// Whether the superblock became a valid older one, and something else is damaged: then all that can be asked is what
+    /// that superblock knew.
+    pub(super) fn has_an_older_superblock(&self) -> bool {
+        let is_older = |(name, injury): &(String, Injury)| {
+            name == SUPERBLOCK && injury.is_older_by(SUPERBLOCK_SLOT_BYTES)
+        };
+        self.injuries.iter().any(is_older) && self.injuries.iter().any(|(name, _)| name != SUPERBLOCK)
     }
 }
 
@@ -93,13 +94,10 @@ fn gcd(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// A file: most often that of the data, which is the largest.
+/// A file: most often one of the data, which are the largest.
 fn file(random: &mut Random, specimen: &Specimen) -> String {
     let names: Vec<_> = specimen.image.0.keys().collect();
-    if random.below(2) == 0 { DATA.to_owned() } else { (*random.one_of(&names)).clone() }
+    let data: Vec<_> = names.iter().copied().filter(|name| specimen.medium.is_data(name)).collect();
+    let of = if random.below(2) == 0 { &data } else { &names };
+    (*random.one_of(of)).clone()
 }
-
-const DATA: &str = "db";
-const MARK: &str = "relive.mark";
-/// The mark has two copies: a lost write of one leaves the other as it is.
-const MARK_COPY_BYTES: usize = 4096;

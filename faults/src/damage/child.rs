@@ -9,12 +9,15 @@ use super::case::Case;
 use super::judge::{self, HUNG_CALL};
 use super::living::{self, NO_ANSWER};
 use super::specimens::{self, Expected, Specimen};
+use crate::kept::Kept;
 
 /// Which cases a process does.
 #[derive(Clone, Debug)]
 pub struct Work {
     /// Where the specimens are.
     pub specimens: PathBuf,
+    /// What keeps them.
+    pub medium: Kept,
     /// Where the damaged copies go.
     pub scratch: PathBuf,
     /// The seed of all cases.
@@ -33,7 +36,7 @@ pub struct Work {
 /// # Errors
 /// When the specimens can't be read, or a copy not be written.
 pub fn work(work: &Work, out: &mut dyn Write) -> Result<(), Box<dyn std::error::Error>> {
-    let specimens = specimens::load(&work.specimens)?;
+    let specimens = specimens::load(&work.specimens, work.medium)?;
     let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     check_whole(work, &specimens, tokio.handle())?;
     let mut number = work.first;
@@ -47,11 +50,11 @@ pub fn work(work: &Work, out: &mut dyn Write) -> Result<(), Box<dyn std::error::
         image.write(&directory)?;
         let outcome = match &case.specimen.expected {
             Expected::Store(stored) => {
-                judge::outcome(&directory, stored, case.has_an_older_mark(), case.goes_on)
+                judge::outcome(&directory, stored, case.has_an_older_superblock(), case.goes_on)
             }
             Expected::Runtime(books) => {
-                let older_mark = case.has_an_older_mark();
-                living::outcome(tokio.handle(), &directory, books, older_mark, case.goes_on)
+                let older_superblock = case.has_an_older_superblock();
+                living::outcome(tokio.handle(), &directory, books, older_superblock, case.goes_on)
             }
         };
         let (file, injury) = case.kind();

@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::Path;
+
+use crate::kept::is_same;
 
 /// Contents by name. A directory has a name that ends in a slash, and no content; nothing stands in it, because the
 /// only directory of a store is the one for sled's large values, which are never made.
@@ -28,6 +30,20 @@ impl Image {
         Ok(Self(files))
     }
 
+    /// Reads the directory of a store that is open and at rest, but for what its threads prepare: what was there at one
+    /// moment, since it was the same before and after it.
+    pub(super) fn read_open(directory: &Path) -> io::Result<Self> {
+        loop {
+            match (Self::read(directory), Self::read(directory)) {
+                (Ok(one), Ok(other)) if one == other => return Ok(one),
+                (Err(error), _) | (_, Err(error)) if error.kind() != ErrorKind::NotFound => {
+                    return Err(error);
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// Writes a new directory.
     pub(super) fn write(&self, directory: &Path) -> io::Result<()> {
         fs::create_dir_all(directory)?;
@@ -43,18 +59,8 @@ impl Image {
         self.0.get(name).map_or(&[], Vec::as_slice)
     }
 
-    /// The file of another image that is the same one: of the same name, or sled's snapshot, of which there is one
-    /// under a name that changes.
+    /// The file of another image that is the same one.
     pub(super) fn counterpart(&self, name: &str) -> Option<&String> {
-        let snapshot = name.starts_with(SNAPSHOT);
-        self.0.keys().find(|found| *found == name || (snapshot && found.starts_with(SNAPSHOT)))
+        self.0.keys().find(|found| is_same(found, name))
     }
 }
-
-/// What a file is called in a histogram.
-pub(super) fn class(name: &str) -> &str {
-    if name.starts_with(SNAPSHOT) { "snap.*" } else { name }
-}
-
-/// How sled's snapshots begin.
-const SNAPSHOT: &str = "snap.";

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use relive::storage::conformance::{Content, block, checkpoint, id};
 use relive::storage::{
-    Checkpoint, CheckpointStore, ErrorKind, Log, SledOptions, SledStore, StoreError, scan,
+    Checkpoint, CheckpointStore, ErrorKind, Log, StoreError, StoreOptions, open_store, scan,
 };
 
 use super::specimens::{Known, Stored};
@@ -20,19 +20,19 @@ pub(super) const HUNG_CALL: &str = "error: Hung";
 
 /// Opens a store and reads everything, as a runtime would.
 pub(super) fn read(directory: &Path) -> Result<Content, StoreError> {
-    let store = SledStore::open(directory, &options())?;
+    let store = open_store(directory, &options())?;
     let content = Content::read(&store)?;
     store.close()?;
     Ok(content)
 }
 
 /// Opens a damaged store and says what came of it; a store that opens also takes something new, if that is wanted.
-pub(super) fn outcome(directory: &Path, expected: &Stored, older_mark: bool, goes_on: bool) -> String {
+pub(super) fn outcome(directory: &Path, expected: &Stored, older_superblock: bool, goes_on: bool) -> String {
     let found = match read(directory) {
         Ok(found) => found,
         Err(error) => return typed(&error),
     };
-    let outcome = compare(&found, expected, older_mark);
+    let outcome = compare(&found, expected, older_superblock);
     if goes_on && !outcome.starts_with(SILENT) {
         match go_on(directory, &found) {
             Ok(true) => {}
@@ -70,7 +70,7 @@ fn named(error: &StoreError) -> String {
     }
 }
 
-fn compare(found: &Content, expected: &Stored, older_mark: bool) -> String {
+fn compare(found: &Content, expected: &Stored, older_superblock: bool) -> String {
     let (now, before) = (&expected.now.content, &expected.before.content);
     if found == now {
         return "identical".to_owned();
@@ -92,8 +92,8 @@ fn compare(found: &Content, expected: &Stored, older_mark: bool) -> String {
         return if all { "identical, and some that was cut" } else { "tail cut that was not acknowledged" }
             .to_owned();
     }
-    if older_mark && is_prefix && reaches(&expected.before) && genuine(found, now, before) {
-        return "older, as its mark says".to_owned();
+    if older_superblock && is_prefix && reaches(&expected.before) && genuine(found, now, before) {
+        return "older, as its superblock says".to_owned();
     }
     format!(
         "{SILENT}: {} blocks of {}, from {} for {}, checkpoints {:?} for {:?}",
@@ -127,7 +127,7 @@ fn numbers(content: &Content) -> Vec<(Option<u64>, Option<u64>)> {
 
 /// Writes on top of what was found, and reads all again in a new opening.
 fn go_on(directory: &Path, found: &Content) -> Result<bool, StoreError> {
-    let store = SledStore::open(directory, &options())?;
+    let store = open_store(directory, &options())?;
     let next = scan(&store, &mut |_, _| Ok(()))?.next;
     let mut highest = 0;
     store.list(&mut |header| {
@@ -148,9 +148,12 @@ fn go_on(directory: &Path, found: &Content) -> Result<bool, StoreError> {
     Ok(again == expected)
 }
 
-pub(super) fn options() -> SledOptions {
-    SledOptions::default().call_timeout(CALL_TIMEOUT).open_timeout(CALL_TIMEOUT)
+pub(super) fn options() -> StoreOptions {
+    StoreOptions::default().call_timeout(CALL_TIMEOUT).open_timeout(CALL_TIMEOUT).log_bytes(LOG_BYTES)
 }
+
+/// On segment files a segment has a quarter of it, so that a small store has several.
+pub(super) const LOG_BYTES: u64 = 256 << 10;
 
 /// Far above what a small store takes, on a machine that does much else.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(15);

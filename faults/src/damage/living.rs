@@ -14,12 +14,12 @@ pub(super) fn outcome(
     tokio: &Handle,
     directory: &Path,
     expected: &Books,
-    older_mark: bool,
+    older_superblock: bool,
     goes_on: bool,
 ) -> String {
     let ended = tokio.block_on(async {
         let runtime = builder().open(directory).await.map_err(|error| opening(&error))?;
-        let outcome = states(&runtime, expected, older_mark, 0).await;
+        let outcome = states(&runtime, expected, older_superblock, 0).await;
         let told = if goes_on { go_on(&runtime, expected).await } else { Ok(()) };
         let closed = runtime.shutdown().await.map(drop).map_err(|refused| refusal(&refused));
         let outcome = outcome?;
@@ -27,7 +27,7 @@ pub(super) fn outcome(
         if goes_on {
             let reopened = builder().open(directory).await.map_err(|error| opening(&error));
             let runtime = reopened.map_err(|error| format!("{outcome}, then {error}"))?;
-            let again = states(&runtime, expected, older_mark, 1).await;
+            let again = states(&runtime, expected, older_superblock, 1).await;
             runtime.crash().await;
             again.map_err(|error| {
                 if error.starts_with(SILENT) { error } else { format!("{outcome}, then {error}") }
@@ -42,7 +42,7 @@ pub(super) fn outcome(
 async fn states(
     runtime: &Runtime,
     expected: &Books,
-    older_mark: bool,
+    older_superblock: bool,
     more: usize,
 ) -> Result<String, String> {
     let (mut older, mut failed) = (false, None);
@@ -61,14 +61,14 @@ async fn states(
         if written == booked {
             continue;
         }
-        if !(older_mark && booked.starts_with(written) && written.len() >= least) {
+        if !(older_superblock && booked.starts_with(written) && written.len() >= least) {
             return Err(format!("{SILENT}: {key} has {} bookings of {}", found.len(), booked.len() + more));
         }
         older = true;
     }
     match failed {
         Some(failed) => Err(failed),
-        None if older => Ok("older, as its mark says".to_owned()),
+        None if older => Ok("older, as its superblock says".to_owned()),
         None => Ok("identical".to_owned()),
     }
 }

@@ -5,12 +5,15 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use relive::Lsn;
 use relive::storage::conformance::{Content, block, block_of, checkpoint, id};
-use relive::storage::{Block, MemoryStore, SledOptions, SledStore, Store, StoreError};
+use relive::storage::medium::{Medium, StreamId};
+use relive::storage::{Block, LayeredStore, MemoryStore, SledMedium, Store, StoreError, open_store};
+use relive::{Durability, Lsn};
 
 use super::bank::{self, Books};
 use super::image::Image;
+use super::judge;
+use crate::kept::Kept;
 
 /// At which level a store is opened and judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +25,7 @@ pub(super) enum Level {
 /// A store to be damaged.
 pub(super) struct Specimen {
     pub(super) name: &'static str,
+    pub(super) medium: Kept,
     pub(super) level: Level,
     /// Its files.
     pub(super) image: Image,
@@ -52,29 +56,34 @@ pub(super) struct Known {
 }
 
 /// Makes the files of all specimens below a directory.
-pub(super) fn build(root: &Path) -> Result<(), Box<dyn std::error::Error>> {
+pub(super) fn build(root: &Path, medium: Kept) -> Result<(), Box<dyn std::error::Error>> {
     for (name, script) in SCRIPTS {
         let root = root.join(name);
-        let mut disk = OnDisk { live: root.join("live"), older: root.join("older"), open: None, torn: false };
+        let (live, older) = (root.join("live"), root.join("older"));
+        let mut disk = OnDisk { medium, live, older, open: None, half: None };
         fs::create_dir_all(&root)?;
         disk.reopen()?;
         script(&mut disk)?;
+        if medium == Kept::SegmentFiles {
+            // What was appended and not synced comes into the files only now.
+            drop(disk.open.take());
+        }
         // What is open is copied as it is, as if its process had died there.
-        Image::read(&disk.live)?.write(&root.join("store"))?;
+        Image::read_open(&disk.live)?.write(&root.join("store"))?;
         drop(disk.open.take());
-        if disk.torn {
-            tear(&root.join("store"))?;
+        if let Some(half) = &disk.half {
+            tear(&root.join("store"), medium, half)?;
         }
         fs::remove_dir_all(&disk.live)?;
     }
     for (name, closed) in BANKS {
-        bank::build(&root.join(name), *closed)?;
+        bank::build(&root.join(name), medium, *closed)?;
     }
     Ok(())
 }
 
 /// Reads all specimens below a directory, and makes their models. The smallest is the first.
-pub(super) fn load(root: &Path) -> Result<Vec<Specimen>, Box<dyn std::error::Error>> {
+pub(super) fn load(root: &Path, medium: Kept) -> Result<Vec<Specimen>, Box<dyn std::error::Error>> {
     let mut specimens = Vec::new();
     let images = |name: &str| -> io::Result<_> {
         Ok((Image::read(&root.join(name).join("store"))?, Image::read(&root.join(name).join("older"))?))
@@ -86,12 +95,12 @@ pub(super) fn load(root: &Path) -> Result<Vec<Specimen>, Box<dyn std::error::Err
         let now = known(&memory.store)?;
         let before = memory.before.ok_or("a script keeps an older copy")?;
         let expected = Expected::Store(Stored { now, before, half: memory.half });
-        specimens.push(Specimen { name, level: Level::Store, image, older, expected });
+        specimens.push(Specimen { name, medium, level: Level::Store, image, older, expected });
     }
     for (name, _) in BANKS {
         let (image, older) = images(name)?;
         let expected = Expected::Runtime(bank::books());
-        specimens.push(Specimen { name, level: Level::Runtime, image, older, expected });
+        specimens.push(Specimen { name, medium, level: Level::Runtime, image, older, expected });
     }
     Ok(specimens)
 }
@@ -249,6 +258,7 @@ impl Pen {
     /// A block that nobody was told about, and that came into the files with a checkpoint after it.
     fn untold(&mut self, store: &dyn Store, size: usize) -> Done {
         self.append(store, size)?;
+        arrive(store)?;
         Ok(self.put(store, 1, 300)?)
     }
 }
@@ -265,10 +275,11 @@ trait Hand {
 }
 
 struct OnDisk {
+    medium: Kept,
     live: PathBuf,
     older: PathBuf,
-    open: Option<SledStore>,
-    torn: bool,
+    open: Option<LayeredStore>,
+    half: Option<Block>,
 }
 
 impl Hand for OnDisk {
@@ -277,22 +288,28 @@ impl Hand for OnDisk {
     }
 
     fn close(&mut self) -> Done {
-        Ok(self.open.take().map_or(Ok(()), SledStore::close)?)
+        Ok(self.open.take().map_or(Ok(()), LayeredStore::close)?)
     }
 
     fn reopen(&mut self) -> Done {
-        self.open = Some(SledStore::open(&self.live, &SledOptions::default())?);
+        self.open = Some(open_store(&self.live, &judge::options().medium(Some(self.medium.into())))?);
         Ok(())
     }
 
     fn keep_older(&mut self) -> Done {
-        Ok(Image::read(&self.live)?.write(&self.older)?)
+        Ok(Image::read_open(&self.live)?.write(&self.older)?)
     }
 
     fn append_half(&mut self, block: &Block) -> Done {
-        self.torn = true;
-        Ok(self.store().append(block)?)
+        self.half = Some(block.clone());
+        self.store().append(block)?;
+        Ok(arrive(self.store())?)
     }
+}
+
+/// Waits until what was appended is with the medium: a cut that cuts nothing comes after it, and acknowledges nothing.
+fn arrive(store: &dyn Store) -> Result<(), StoreError> {
+    store.cut(Lsn::new(0)).map(drop)
 }
 
 struct InMemory {
@@ -330,17 +347,22 @@ fn known(store: &dyn Store) -> Result<Known, StoreError> {
     Ok(Known { content: Content::read(store)?, acknowledged: store.extent()?.acknowledged })
 }
 
-/// Takes the last value out of the log, behind the back of the store.
-fn tear(directory: &Path) -> Done {
-    let db = sled::Config::new().path(directory).segment_size(1 << 20).open()?;
-    let log = db.open_tree("relive.log")?;
-    let values =
-        log.iter().keys().rev().filter(|key| key.as_ref().map_or(true, |key| key.len() == VALUE_KEY_BYTES));
-    let last = { values }.next().ok_or("the log has a value")??;
-    log.remove(last)?;
-    db.flush()?;
-    Ok(())
+/// Takes the last block out of the log behind the back of the store: on files its second half, which reads as zeros then; on
+/// sled all of it, as sled itself drops a write that is not whole.
+fn tear(directory: &Path, medium: Kept, block: &Block) -> Done {
+    if medium == Kept::SegmentFiles {
+        let bytes = block.bytes();
+        for (name, mut content) in Image::read(directory)?.0 {
+            if let Some(at) = content.windows(bytes.len()).position(|window| window == &bytes[..]) {
+                content[at + bytes.len() / 2..at + bytes.len()].fill(0);
+                return Ok(fs::write(directory.join(name), content)?);
+            }
+        }
+        return Err("the last block is in no file".into());
+    }
+    let medium = SledMedium::open(directory, Durability::ProcessCrash)?;
+    let log = StreamId(0);
+    let end = medium.streams()?.get(&log).map(|positions| positions.end);
+    medium.remove_from(log, end.and_then(|end| end.checked_sub(1)).ok_or("the log has a value")?)?;
+    Ok(medium.close()?)
 }
-
-/// The length of a key with a value; fences have shorter ones.
-const VALUE_KEY_BYTES: usize = 19;

@@ -12,12 +12,15 @@ use std::time::Duration;
 use super::case::Case;
 use super::histogram::Histogram;
 use super::specimens::{self, Specimen};
+use crate::kept::Kept;
 
 /// What is to be done.
 #[derive(Clone, Debug)]
 pub struct Sweep {
     /// The program of which `damage-child` does [`super::work`].
     pub program: PathBuf,
+    /// What keeps the specimens.
+    pub medium: Kept,
     /// The seed of all cases.
     pub seed: u64,
     /// The number of the first case.
@@ -39,8 +42,8 @@ pub fn sweep(
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Histogram, Box<dyn std::error::Error + Send + Sync>> {
     let root = sweep.directory.join("specimens");
-    specimens::build(&root).map_err(|error| error.to_string())?;
-    let loaded = specimens::load(&root).map_err(|error| error.to_string())?;
+    specimens::build(&root, sweep.medium).map_err(|error| error.to_string())?;
+    let loaded = specimens::load(&root, sweep.medium).map_err(|error| error.to_string())?;
     let done = AtomicU64::new(0);
     let count = |so_many: u64| progress(done.fetch_add(so_many, Ordering::Relaxed) + so_many);
     std::thread::scope(|scope| {
@@ -120,6 +123,7 @@ impl Lane<'_> {
             .arg(limited)
             .arg(&self.sweep.program)
             .args(["damage-child", "--seed", &seed, "--first", &first, "--step", &step, "--end", &end])
+            .args(["--medium", &self.sweep.medium.to_string()])
             .arg("--specimens")
             .arg(self.root)
             .arg("--scratch")

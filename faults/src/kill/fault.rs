@@ -1,8 +1,9 @@
 //! How a worker is to die: drawn from a seed, the same for the same seed.
 
 use crate::failpoint::KillAt;
+use crate::kept::Kept;
 use crate::random::Random;
-use crate::worker::{Kept, Tier};
+use crate::worker::Tier;
 
 /// What the process under test is in the middle of when it dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -218,7 +219,7 @@ impl Kept {
         match self {
             Self::Sled => (CREATE, OPEN, COMMIT, CHECKPOINT, BETWEEN, CUT, CLOSE),
             Self::SegmentFiles => {
-                (CREATE_FILES, OPEN_FILES, COMMIT_FILES, CHECKPOINT_FILES, BETWEEN, CUT_FILES, CLOSE)
+                (CREATE_FILES, OPEN_FILES, COMMIT_FILES, CHECKPOINT, BETWEEN, CUT_FILES, CLOSE)
             }
         }
     }
@@ -249,13 +250,6 @@ const COMMIT_FILES: Boundaries = &[
     ("medium.manifest.renamed", 3),
     ("medium.manifest.synced", 3),
 ];
-const CHECKPOINT_FILES: Boundaries = &[
-    ("checkpoint.begin", 15),
-    ("checkpoint.values", 15),
-    ("checkpoint.stable", 15),
-    ("checkpoint.verified", 15),
-    ("checkpoint.listed", 15),
-];
 const CUT_FILES: Boundaries = &[
     ("cut.marked", 3),
     ("cut.step", 3),
@@ -284,17 +278,25 @@ const COMMIT: Boundaries = &[
     ("commit.flush", 80),
     ("stable.flushed", 100),
     ("stable.synced", 100),
+    ("medium.super.begin", 100),
+    ("medium.super.written", 100),
     ("commit.acknowledged", 80),
 ];
 const CHECKPOINT: Boundaries = &[
     ("checkpoint.begin", 15),
     ("checkpoint.values", 15),
-    ("checkpoint.listed", 15),
     ("checkpoint.stable", 15),
     ("checkpoint.verified", 15),
+    ("checkpoint.listed", 15),
 ];
 const BETWEEN: Boundaries = &[("checkpoint.removed", 15), ("cut.begin", 3)];
-const CUT: Boundaries = &[("cut.marked", 3), ("cut.step", 3), ("cut.end", 3)];
+const CUT: Boundaries = &[
+    ("medium.super.synced", 3),
+    ("cut.marked", 3),
+    ("medium.remove.step", 1),
+    ("cut.step", 3),
+    ("cut.end", 3),
+];
 const EFFECT: Boundaries = &[("effect.performed", 40)];
 /// System calls, the one that only syncing tiers make ahead. They are counted by thread, and sled spreads its writes over
 /// many.

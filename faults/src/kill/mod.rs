@@ -16,7 +16,8 @@ use self::course::{Course, Kills};
 use self::fault::Fault;
 use self::life::{Broken, Life, Setup};
 use self::table::{Found, Table};
-use crate::worker::{Kept, Sabotage, Tier};
+use crate::kept::Kept;
+use crate::worker::{Sabotage, Tier};
 
 /// What the supervisor is told.
 #[derive(Clone, Debug, Parser)]

@@ -23,9 +23,9 @@ use self::image::{STRATEGIES, Strategy, choose};
 use self::recorder::{Recorded, Recorder};
 use self::recording::{Entry, Recording};
 use self::table::{Found, Table};
+use crate::kept::Kept;
 use crate::preload::Interposer;
 use crate::random::Random;
-use crate::worker::Kept;
 use crate::workload::{Line, Witness};
 
 /// What the command is told.
@@ -60,15 +60,15 @@ pub struct PowerLossArguments {
 pub enum Lie {
     /// All of them.
     All,
-    /// The `fdatasync` of sled's main file that makes a commit stable. sled's own syncs are done.
-    Db,
+    /// The `fdatasync` of the files of the log that makes a commit stable. All others are done, sled's own too.
+    Log,
 }
 
 impl Lie {
-    fn faults(self) -> &'static str {
+    fn faults(self, medium: Kept) -> String {
         match self {
-            Self::All => "sync:1+:lie",
-            Self::Db => "fdatasync@db:1+:lie",
+            Self::All => "sync:1+:lie".to_owned(),
+            Self::Log => format!("fdatasync@{}:1+:lie", medium.log()),
         }
     }
 }
@@ -98,8 +98,8 @@ pub fn run(arguments: &PowerLossArguments, program: &Path) -> io::Result<Table> 
                     let directory = root.join(job.to_string());
                     std::fs::create_dir_all(&directory)?;
                     let (program, interposer) = (program.to_owned(), interposer.clone());
-                    let faults = arguments.lie.map_or_else(String::new, |lie| lie.faults().to_owned());
                     let medium = arguments.medium;
+                    let faults = arguments.lie.map_or_else(String::new, |lie| lie.faults(medium));
                     let recorder = Recorder { program, medium, interposer, directory, faults };
                     Work { arguments, recorder }.run(next)
                 })

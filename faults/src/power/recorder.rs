@@ -9,10 +9,11 @@ use super::disk::Disk;
 use super::files::Files;
 use super::image::{Strategy, choose};
 use super::recording::Recording;
+use crate::kept::Kept;
 use crate::preload::Interposer;
 use crate::process::Process;
 use crate::random::Random;
-use crate::worker::{Kept, Tier};
+use crate::worker::Tier;
 use crate::workload::{Line, Plan, Witness};
 
 /// What workers did to a store from its creation on, over several openings.

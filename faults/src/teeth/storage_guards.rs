@@ -6,7 +6,7 @@ pub(super) const GUARDS: &[Guard] = &[
     Guard {
         name: "fdatasync of a commit",
         edits: &[Edit {
-            file: "storage/src/sled_store/stable.rs",
+            file: "storage/src/medium/sled/stable.rs",
             find: "            self.data.sync_data().map_err(io_error(\"sync\", &self.path))?;\n",
             replace: "",
         }],
@@ -17,18 +17,18 @@ pub(super) const GUARDS: &[Guard] = &[
     Guard {
         name: "what sled overwrites is put back",
         edits: &[Edit {
-            file: "storage/src/sled_store/rescue.rs",
+            file: "storage/src/medium/sled/rescue.rs",
             find: "        file.write_all_at(content, *offset).map_err(io_error(\"write\", &data))?;\n",
             replace: "        let _ = (content, offset);\n",
         }],
-        test: STORAGE.filter("sled_store::rescue::tests::what_was_kept_is_put_back"),
+        test: STORAGE.filter("medium::sled::rescue::tests::what_was_kept_is_put_back"),
     },
     Guard {
-        name: "acknowledge after flush, in the store",
+        name: "acknowledge after flush, on sled",
         edits: &[Edit {
-            file: "storage/src/sled_store/writer.rs",
-            find: "        self.make_stable()?;\n        let mut mark = self.status.get();\n        mark.acknowledged",
-            replace: "        let mut mark = self.status.get();\n        mark.acknowledged",
+            file: "storage/src/medium/sled/handle.rs",
+            find: "self.change(\"sync\", |opened| self.make_stable(opened))",
+            replace: "self.change(\"sync\", |_| Ok(()))",
         }],
         test: STORES.filter("killing::what_a_killed_process_was_told_is_there"),
     },
@@ -62,20 +62,20 @@ pub(super) const GUARDS: &[Guard] = &[
     Guard {
         name: "checksum of a value in sled",
         edits: &[Edit {
-            file: "storage/src/sled_store/part.rs",
+            file: "storage/src/medium/sled/value.rs",
             find: "content) != u32_at(12) {",
             replace: "content) != u32_at(12) && false {",
         }],
-        test: STORAGE.filter("sled_store::part::tests"),
+        test: STORAGE.filter("medium::sled::value::tests"),
     },
     Guard {
-        name: "checksum of the mark",
+        name: "checksum of the superblock",
         edits: &[Edit {
-            file: "storage/src/sled_store/mark.rs",
-            find: "if reader.u32()? != crc32fast::hash(whole) {",
-            replace: "if reader.u32()? != crc32fast::hash(whole) && false {",
+            file: "storage/src/medium/superblock_file.rs",
+            find: "if sum != crc.finalize() {",
+            replace: "if sum != crc.finalize() && false {",
         }],
-        test: STORAGE.filter("sled_store::mark::tests"),
+        test: STORAGE.filter("medium::superblock_file::tests::damaged_slots"),
     },
     Guard {
         name: "gap in the positions of the log",
@@ -139,38 +139,13 @@ pub(super) const GUARDS: &[Guard] = &[
         test: STORES.filter("opening::the_last_block_is_missed"),
     },
     Guard {
-        name: "both copies of the mark at each commit",
+        name: "two slots of the superblock at each commit",
         edits: &[Edit {
-            file: "storage/src/sled_store/mark.rs",
-            find: "for _ in 0..2 {",
-            replace: "for _ in 0..if stable { 2 } else { 1 } {",
+            file: "storage/src/medium/superblock_file.rs",
+            find: "        write(&content, slots[1])?;\n",
+            replace: "",
         }],
         test: STORES.filter("opening::the_last_block_is_missed"),
-    },
-    Guard {
-        name: "checkpoints that went missing, or are older",
-        edits: &[
-            Edit {
-                file: "storage/src/sled_store/census.rs",
-                find: "        compare(&self.then, sealed)?;\n",
-                replace: "        let _ = sealed;\n",
-            },
-            Edit {
-                file: "storage/src/sled_store/census.rs",
-                find: "            compare(&self.now, latest)?;\n",
-                replace: "",
-            },
-        ],
-        test: STORES.filter("opening::a_checkpoint_that_went_missing"),
-    },
-    Guard {
-        name: "a checkpoint is read back before it counts as stable",
-        edits: &[Edit {
-            file: "storage/src/sled_store/store_checkpoints.rs",
-            find: "        self.verify(entries, encoded)?;\n",
-            replace: "        let _ = (entries, encoded);\n",
-        }],
-        test: STORAGE.filter("sled_store::store_checkpoints::tests"),
     },
     Guard {
         name: "poison on the first failure",
@@ -191,7 +166,7 @@ pub(super) const GUARDS: &[Guard] = &[
         test: STORAGE.filter("worker::tests"),
     },
     Guard {
-        name: "watchdog of calls into sled",
+        name: "watchdog of calls into a medium",
         edits: &[Edit {
             file: "storage/src/worker.rs",
             find: "        if waited >= after {",
@@ -211,20 +186,29 @@ pub(super) const GUARDS: &[Guard] = &[
     Guard {
         name: "what sled finds while it reads is damage",
         edits: &[Edit {
-            file: "storage/src/worker.rs",
-            find: "if task.writes { error } else { (judges.in_reading)(error) };",
-            replace: "if task.writes || true { error } else { (judges.in_reading)(error) };",
+            file: "storage/src/medium/sled/answers.rs",
+            find: "    guarded(poison, action, work).map_err(in_reading)\n",
+            replace: "    let _ = in_reading;\n    guarded(poison, action, work)\n",
         }],
         test: STORES.filter("flips::class_06_a_turned_bit"),
     },
     Guard {
-        name: "a panic of sled is an error",
+        name: "a panic of a medium is an error",
         edits: &[Edit {
             file: "storage/src/worker.rs",
             find: "match catch_unwind(AssertUnwindSafe(work)) {",
             replace: "match {\n        let _ = (catch_unwind::<fn(), ()>, AssertUnwindSafe(()));\n        Ok::<_, Box<dyn std::any::Any + Send>>(work())\n    } {",
         }],
         test: STORAGE.filter("worker::tests::a_panic_is_an_error"),
+    },
+    Guard {
+        name: "a panic of sled is an error",
+        edits: &[Edit {
+            file: "storage/src/medium/sled/answers.rs",
+            find: "    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {",
+            replace: "    let _ = (catch_unwind::<fn(), ()>, AssertUnwindSafe(()));\n    Ok::<_, Box<dyn std::any::Any + Send>>(work()).unwrap_or_else(|panic| {",
+        }],
+        test: STORES.filter("flips::class_06_a_turned_bit"),
     },
     Guard {
         name: "lock of the directory",
@@ -238,16 +222,16 @@ pub(super) const GUARDS: &[Guard] = &[
     Guard {
         name: "identity of the data",
         edits: &[Edit {
-            file: "storage/src/sled_store/engine.rs",
+            file: "storage/src/medium/sled/engine.rs",
             find: "if found.store != store {",
             replace: "if false {",
         }],
         test: STORES.filter("opening::files_of_two_stores"),
     },
     Guard {
-        name: "identity of the mark",
+        name: "identity of the superblock",
         edits: &[Edit {
-            file: "storage/src/sled_store/mark.rs",
+            file: "storage/src/medium/superblock_file.rs",
             find: "if slot.store != store {",
             replace: "if false {",
         }],
@@ -272,18 +256,9 @@ pub(super) const GUARDS: &[Guard] = &[
         test: STORES.filter("golden::class_24_a_store_of_the_next_format"),
     },
     Guard {
-        name: "a store is of the newer format before anything of it is written",
-        edits: &[Edit {
-            file: "storage/src/sled_store/writer.rs",
-            find: "        upgrade(directory, identity, inside, &engine, &mut stable)?;\n",
-            replace: "        let _ = (upgrade, identity, inside);\n",
-        }],
-        test: STORES.filter("golden::class_24"),
-    },
-    Guard {
         name: "a relative path is made absolute",
         edits: &[Edit {
-            file: "storage/src/sled_store/store.rs",
+            file: "storage/src/medium/sled/handle.rs",
             find: "std::path::absolute(path).map_err(io_error(\"find\", path))?;",
             replace: "Ok::<_, std::io::Error>(path.to_owned()).map_err(io_error(\"find\", path))?;",
         }],
@@ -292,17 +267,17 @@ pub(super) const GUARDS: &[Guard] = &[
     Guard {
         name: "half-written snapshots of sled are removed",
         edits: &[Edit {
-            file: "storage/src/sled_store/engine.rs",
-            find: "        remove_half_snapshots(directory)?;\n",
-            replace: "        let _ = remove_half_snapshots;\n",
+            file: "storage/src/medium/sled/engine.rs",
+            find: "    remove_half_snapshots(directory)?;\n",
+            replace: "    let _ = remove_half_snapshots;\n",
         }],
         test: STORES.filter("opening::half_written_snapshots"),
     },
     Guard {
         name: "the torn tail is removed before the first append",
         edits: &[Edit {
-            file: "storage/src/sled_store/writer.rs",
-            find: "            blocks::remove_from(&self.log, header.first)?;\n",
+            file: "storage/src/layered/log_writer.rs",
+            find: "                    medium.remove_from(LOG, position)?;\n",
             replace: "",
         }],
         test: STORES.filter("conformance::sled_keeps_the_contract_of_process_crash"),
@@ -324,77 +299,5 @@ pub(super) const GUARDS: &[Guard] = &[
             replace: "        if false {",
         }],
         test: STORAGE.filter("wire::tests"),
-    },
-    Guard {
-        name: "the size of a block or checkpoint is held against its limit before it is allocated",
-        edits: &[Edit {
-            file: "storage/src/sled_store/part.rs",
-            find: "if total as usize > self.limit || parts == 0 {",
-            replace: "if parts == 0 {",
-        }],
-        test: STORAGE.filter("sled_store::part::tests"),
-    },
-    Guard {
-        name: "fdatasync of a commit, over a medium",
-        edits: &[Edit {
-            file: "storage/src/layered/log_writer.rs",
-            find: "        self.shared.medium.sync(LOG)?;\n",
-            replace: "",
-        }],
-        test: STORES.filter("layered_power::what_was_synced"),
-    },
-    Guard {
-        name: "packs are removed after that is stable",
-        edits: &[Edit {
-            file: "storage/src/layered/packer.rs",
-            find: "        self.shared.write(true, |superblock| superblock.packs.clone_from(&marks))?;\n        boundary!(\"pack.dead\");",
-            replace: "        self.shared.write(false, |superblock| superblock.packs.clone_from(&marks))?;\n        boundary!(\"pack.dead\");",
-        }],
-        test: STORES.filter("layered_power::what_was_synced"),
-    },
-    Guard {
-        name: "a pack whose number is used is listed",
-        edits: &[Edit {
-            file: "storage/src/layered/packer.rs",
-            find: "        superblock.next_pack = next;\n        superblock.packs = self.packs.marks();\n",
-            replace: "        superblock.next_pack = next;\n",
-        }],
-        test: STORAGE.filter("layered::checkpoints::tests::a_pack_that_is_begun"),
-    },
-    Guard {
-        name: "checkpoints in packs are read back",
-        edits: &[Edit {
-            file: "storage/src/layered/packer.rs",
-            find: "if !matches!(&read, Some(Ok(bytes)) if *bytes == value) {",
-            replace: "if read.is_none() {",
-        }],
-        test: STORAGE.filter("layered::checkpoints::tests::a_checkpoint_that"),
-    },
-    Guard {
-        name: "a pack that is shorter than it was is missed",
-        edits: &[Edit {
-            file: "storage/src/layered/opening.rs",
-            find: "range.start != 0 || range.end < u64::from(mark.values)",
-            replace: "range.start != 0",
-        }],
-        test: STORES.filter("layered::what_is_missing"),
-    },
-    Guard {
-        name: "packs that are mostly dead are emptied",
-        edits: &[Edit {
-            file: "storage/src/layered/packer.rs",
-            find: "        self.clean(put)?;\n",
-            replace: "        let _ = put;\n",
-        }],
-        test: STORES.filter("layered::packs_take"),
-    },
-    Guard {
-        name: "what a segment held before is told from what it holds",
-        edits: &[Edit {
-            file: "storage/src/medium/segments/file.rs",
-            find: "    Stamp::new(head.store, head.stream, head.generation)",
-            replace: "    Stamp::new(head.store, head.stream, 0)",
-        }],
-        test: STORES.filter("segment_crashes::what_was_synced_survives_the_death"),
     },
 ];

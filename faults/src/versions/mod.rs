@@ -12,8 +12,9 @@ use clap::Parser;
 
 use self::course::Versions;
 use self::table::Table;
+use crate::kept::Kept;
 use crate::kill::{KillArguments, run_course};
-use crate::worker::{Kept, Tier};
+use crate::worker::Tier;
 
 /// What the supervisor is told.
 #[derive(Clone, Debug, Parser)]

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use relive::replay::{Instance, Kind, KindBuilder, Tape, restore};
-use relive::storage::{Lsn, Store, StoreOptions, open_store};
+use relive::storage::{Log, Lsn, Store, StoreOptions, open_store};
 use relive::{ActorId, Durability};
 
 use super::actors::{Account, Audit, Summary, register_account, register_audit, register_summary};
@@ -26,7 +26,7 @@ pub fn replay(store: &Path, found: &Survey) -> Result<u64, String> {
         return Err(format!("the log begins at {}: it was cut", extent.start));
     }
     let mut deliveries = 0;
-    for (actor, mut tape) in tapes(&*store)? {
+    for (actor, mut tape) in tapes(&store)? {
         let kind = kind_of(&actor)?;
         let restored = restore(&kind, &actor, extent.store, None, &mut tape, None);
         let restored = restored.map_err(|halt| format!("{actor}, from the start of the log: {halt}"))?;

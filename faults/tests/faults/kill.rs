@@ -5,12 +5,13 @@
 use std::path::Path;
 use std::process::Command;
 
+use relive_faults::kept::Kept;
 use relive_faults::kill::fault;
 use relive_faults::kill::table::Table;
 use relive_faults::kill::{self, KillArguments};
 use relive_faults::ledger;
 use relive_faults::process::Process;
-use relive_faults::worker::{Kept, Sabotage, Tier};
+use relive_faults::worker::{Sabotage, Tier};
 use relive_faults::workload::{Line, Plan, Violation, Witness, judge};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_relive-faults");

@@ -3,9 +3,10 @@
 
 use std::path::Path;
 
+use relive_faults::kept::Kept;
 use relive_faults::versions::table::Table;
 use relive_faults::versions::{self, Pretence, VersionsArguments};
-use relive_faults::worker::{Kept, Tier};
+use relive_faults::worker::Tier;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_relive-faults");
 

@@ -13,7 +13,8 @@ use relive_storage::conformance::{block, checkpoint, id};
 use relive_storage::record::Event;
 use relive_storage::{
     ActorId, Block, BlockHeader, CheckpointHeader, CheckpointStore, Durability, Epoch, Frame, FrameWriter,
-    Generation, Log, Lsn, MemoryStore, Name, Rsn, Scanned, SledOptions, SledStore, Store, StoreError, scan,
+    Generation, LayeredStore, Log, Lsn, MemoryStore, Name, Rsn, Scanned, Store, StoreError, StoreOptions,
+    open_store, scan,
 };
 use tempfile::TempDir;
 
@@ -58,7 +59,7 @@ pub fn run(input: &[u8]) {
 
 struct Pair {
     /// Taken out only while it is opened anew.
-    open: Option<SledStore>,
+    open: Option<LayeredStore>,
     memory: MemoryStore,
     root: TempDir,
     tier: Durability,
@@ -76,7 +77,7 @@ impl Pair {
         Self { open, memory: MemoryStore::new(), root, tier, epoch: 1, highest: 0, written: Vec::new() }
     }
 
-    fn sled(&self) -> &SledStore {
+    fn sled(&self) -> &LayeredStore {
         self.open.as_ref().expect("it is open")
     }
 
@@ -208,8 +209,8 @@ impl Pair {
     }
 }
 
-fn open(path: &Path, tier: Durability) -> SledStore {
-    SledStore::open(path, &SledOptions::default().durability(tier)).expect("sled opens")
+fn open(path: &Path, tier: Durability) -> LayeredStore {
+    open_store(path, &StoreOptions::default().durability(tier)).expect("sled opens")
 }
 
 fn data(root: &TempDir) -> PathBuf {

@@ -18,6 +18,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::choice::{create_medium, layered_options, open_directory};
 use crate::directory::{
@@ -25,6 +26,7 @@ use crate::directory::{
 };
 use crate::layered;
 use crate::log::Extent;
+use crate::old_sled::is_old;
 use crate::{Durability, LayeredStore, MediumKind, StoreError, StoreOptions, boundary};
 use source::{Opened, Source, open_source};
 
@@ -45,8 +47,7 @@ use source::{Opened, Source, open_source};
 /// The store is on the old medium and was not changed: [`StoreError::NoStore`], [`StoreError::Locked`], all damage
 /// ([`StoreError::CorruptLog`], [`StoreError::LostAcknowledged`], [`StoreError::CorruptCheckpoint`],
 /// [`StoreError::CorruptStore`], [`StoreError::Missing`], [`StoreError::Mixed`]: restore the files), [`StoreError::NewerFormat`],
-/// [`StoreError::NotAStore`] (the name of the directory beside it is taken by something else), [`StoreError::Misuse`] (to
-/// sled, which is not there yet), [`StoreError::Backend`] and [`StoreError::Hung`]. [`StoreError::Io`] too, as when the disk is
+/// [`StoreError::NotAStore`] (the name of the directory beside it is taken by something else), [`StoreError::Backend`] and [`StoreError::Hung`]. [`StoreError::Io`] too, as when the disk is
 /// full or the file system can't exchange two directories in one step. Only one that comes while the parent directory is
 /// synced says nothing of which medium it is on: it is whole on one of the two, and the next conversion goes on from there.
 ///
@@ -78,15 +79,41 @@ pub fn convert_store(
         Err(error) => return Err(io_error("find", path)(error)),
     };
     let from = kept_by(&path)?;
-    let Some(new) = beside(&path) else {
-        let what = format!("{} can't be exchanged with another directory", path.display());
-        return Err(StoreError::Misuse { what });
-    };
-    if from == Some(to) {
-        return clear(&path, &new);
+    if from == Some(to) && !is_old(&path)? {
+        return clear(&path, &name_beside(&path)?);
     }
+    convert(path, from, to, options)
+}
+
+/// Makes a store of an older format one of today's, on the medium on which it is. Its path is that of the directory itself.
+///
+/// # Errors
+/// Those of [`convert_store`].
+pub(crate) fn upgrade(path: PathBuf, options: &StoreOptions) -> Result<(), StoreError> {
+    tracing::info!(path = %path.display(), "the store gets a newer format, older versions will not open it");
+    let kind = MediumKind::Sled;
+    if let Some(asked) = options.medium.filter(|asked| *asked != kind) {
+        return Err(StoreError::OtherMedium { path, found: kind, asked });
+    }
+    convert(path, Some(kind), kind, options)
+}
+
+fn convert(
+    path: PathBuf,
+    from: Option<MediumKind>,
+    to: MediumKind,
+    options: &StoreOptions,
+) -> Result<(), StoreError> {
+    let new = name_beside(&path)?;
     let options = options.medium(from).durability(Durability::PowerLoss);
     Conversion { path, new, to, options }.run()
+}
+
+/// The directory in which the store is made anew.
+fn name_beside(path: &Path) -> Result<PathBuf, StoreError> {
+    beside(path).ok_or_else(|| StoreError::Misuse {
+        what: format!("{} can't be exchanged with another directory", path.display()),
+    })
 }
 
 /// What keeps the store of a directory, `None` when that can't be said, and opening it is going to tell why.
@@ -195,7 +222,7 @@ impl Conversion {
     /// Opens the new store as any other, and compares all that it gives back with what was read from the old one.
     fn verify(&self, copied: &copying::Seen) -> Result<Lock, StoreError> {
         let opened = open_directory(self.new.clone(), &self.options.medium(Some(self.to)));
-        let opened = Opened(opened.map_err(copying::of_target)?);
+        let opened = Opened(Arc::new(opened.map_err(copying::of_target)?));
         let lock = Lock::share(&self.new)?;
         let seen = copying::look(&opened).map_err(copying::of_target)?;
         if seen != *copied {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::choice::open_directory;
 use crate::log::Extent;
+use crate::old_sled::{self, OldSled};
 use crate::position::CheckpointNumber;
 use crate::scan::scan_checked;
 use crate::{ActorId, Block, Checkpoint, Generation, Store, StoreError, StoreOptions};
@@ -36,10 +37,12 @@ pub(crate) trait Source {
     }
 }
 
-/// Opens the store of a directory to be read. One of a format that no store opens any more is to be opened here by what reads
-/// that format.
+/// Opens the store of a directory to be read, whatever its format.
 pub(super) fn open_source(path: &Path, options: &StoreOptions) -> Result<Box<dyn Source>, StoreError> {
-    Ok(Box::new(Opened(open_directory(path.to_owned(), options)?)))
+    if old_sled::is_old(path)? {
+        return Ok(Box::new(Opened(Arc::new(OldSled::open(path)?))));
+    }
+    Ok(Box::new(Opened(Arc::new(open_directory(path.to_owned(), options)?))))
 }
 
 /// A store that is open.

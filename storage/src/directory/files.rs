@@ -1,7 +1,7 @@
 //! The few things done with files, with errors that name them. Knows no file by its name.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,6 +13,11 @@ pub(crate) fn io_error<'a>(
     path: &'a Path,
 ) -> impl FnOnce(io::Error) -> StoreError + 'a {
     move |error| StoreError::Io { action, path: path.to_owned(), reason: Arc::new(error) }
+}
+
+/// Whether a file was not there, or shorter than what was to be read of it.
+pub(crate) fn is_no_file(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::UnexpectedEof)
 }
 
 /// Makes the names in a directory stable.

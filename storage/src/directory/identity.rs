@@ -42,6 +42,8 @@ pub(crate) enum Found {
 /// The files of a medium, as far as they tell what a directory is.
 pub(crate) struct Layout {
     pub(crate) medium: MediumKind,
+    /// The oldest format that is read.
+    pub(crate) oldest: u32,
     /// The newest format that is read, and the one that is written.
     pub(crate) format: u32,
     /// There as long as a creation is not finished.
@@ -67,6 +69,10 @@ impl Layout {
             let path = directory.join(STORE);
             let bytes = fs::read(&path).map_err(io_error("read", &path))?;
             let identity = self.decode(&bytes.into(), &path)?;
+            if identity.format < self.oldest {
+                let what = format!("{} is of the older format {}", directory.display(), identity.format);
+                return Err(StoreError::Misuse { what });
+            }
             for (name, consequence) in self.needed {
                 require(directory, name, has(name), consequence)?;
             }
@@ -161,4 +167,14 @@ fn require(directory: &Path, name: &str, there: bool, consequence: &'static str)
 
 fn not_a_store(directory: &Path, found: &str) -> StoreError {
     StoreError::NotAStore { path: directory.to_owned(), found: found.to_owned() }
+}
+
+/// The error of files of two stores in one directory.
+pub(crate) fn mixed(place: &Path, expected: StoreId, found: StoreId) -> StoreError {
+    let name = place.file_name().unwrap_or_default().to_string_lossy();
+    StoreError::Mixed {
+        path: place.parent().unwrap_or(place).to_owned(),
+        expected: expected.to_string(),
+        found: format!("{found} (in {name})"),
+    }
 }

@@ -8,6 +8,6 @@ mod identity;
 mod lock;
 
 pub(crate) use beside::{beside, exchange, probe_exchange};
-pub(crate) use files::{io_error, make_directory, names, sync_directory, write_synced};
-pub(crate) use identity::{Found, Identity, Layout, STORE, STORE_NEW};
+pub(crate) use files::{io_error, is_no_file, make_directory, names, sync_directory, write_synced};
+pub(crate) use identity::{Found, Identity, Layout, STORE, STORE_NEW, mixed};
 pub(crate) use lock::{LOCK, Lock, remembered};

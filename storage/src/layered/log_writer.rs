@@ -93,9 +93,9 @@ impl LogWriter {
         Ok(())
     }
 
-    /// Decides where the log begins from now on, makes that stable together with which packs there are, and removes what is
-    /// below.
-    pub(super) fn cut(&mut self, below: Lsn) -> Result<Lsn, StoreError> {
+    /// Decides where the log begins from now on, and makes that stable together with which packs there are. Gives that, and
+    /// below which position in the stream values are to be removed, if any.
+    pub(super) fn cut(&mut self, below: Lsn) -> Result<(Lsn, Option<u64>), StoreError> {
         self.shared.poison.check()?;
         boundary!("cut.begin");
         let medium = &*self.shared.medium;
@@ -111,7 +111,7 @@ impl LogWriter {
             index.last(limit)
         };
         let Some((begins, position)) = found.filter(|(begins, _)| *begins > start) else {
-            return Ok(start);
+            return Ok((start, None));
         };
         self.shared.write(true, |superblock| {
             superblock.start = begins;
@@ -119,9 +119,7 @@ impl LogWriter {
         })?;
         boundary!("cut.marked");
         self.shared.index().remove_below(position);
-        medium.remove_below(LOG, position)?;
-        boundary!("cut.step");
-        Ok(begins)
+        Ok((begins, Some(position)))
     }
 
     /// The last job of an opening.

@@ -8,6 +8,7 @@
 //! | module | what it knows |
 //! | --- | --- |
 //! | `store` | the handle, and the log's half of the seam |
+//! | `ahead` | blocks that were read before they are asked for |
 //! | `shared` | what the threads share: the medium, the superblock, the maps in memory |
 //! | `log_writer`, `log_index` | what changes the log; where its blocks stand in the stream |
 //! | `checkpoints` | the checkpoints' half of the seam |
@@ -19,6 +20,7 @@
 //! | `superblock` | its bytes |
 //! | `beginning` | what a store says of itself that begins where another one did |
 
+mod ahead;
 mod beginning;
 mod checkpoints;
 mod cleaning;

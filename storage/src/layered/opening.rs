@@ -54,6 +54,10 @@ pub(super) fn open(medium: &dyn Medium) -> Result<Opened, StoreError> {
         left: Left::default(),
         highest: superblock.highest,
     };
+    if let Some(range) = streams.get(&LOG).filter(|range| range.start > superblock.first) {
+        let (found, first) = (range.start, superblock.first);
+        return Err(corrupt(format!("the log begins with the value {found}, and began with {first}")));
+    }
     let mut known = BTreeSet::from([LOG]);
     for mark in &superblock.packs {
         let id = StreamId(u64::from(mark.stream));

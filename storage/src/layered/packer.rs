@@ -1,5 +1,5 @@
 //! Every change of the checkpoints, on a thread of its own: appends them to the open pack, makes them count, closes a pack
-//! that is full, and removes those in which nothing lives.
+//! that is full, and removes those in which nothing lives. Removes what was cut off the log, too.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::gathering::Piece;
+use super::log_index::LOG;
 use super::opening::Left;
 use super::pack::{self, Entry};
 use super::packs::{Pack, PackMark, Packs, chain};
@@ -47,6 +48,14 @@ impl Packer {
     ) -> Self {
         let (written, entries) = Default::default();
         Self { shared, pack_bytes, packs, indexes, left: Some(left), written, entries, cleaning: None }
+    }
+
+    /// Removes what was cut off the log, here because commits must not wait for it.
+    pub(super) fn remove_log(&mut self, below: u64) -> Result<(), StoreError> {
+        self.shared.poison.check()?;
+        self.shared.medium.remove_below(LOG, below)?;
+        boundary!("cut.step");
+        Ok(())
     }
 
     /// Appends values to the open pack. They do not count yet.

@@ -1,9 +1,11 @@
 //! The handle of a store over a medium: starts its threads, hands work to them, and is the log's half of the seam.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::ahead::Ahead;
 use super::log_index::read_at;
 use super::log_writer::LogWriter;
 use super::packer::Packer;
@@ -36,6 +38,7 @@ pub struct LayeredStore {
     pub(super) packer: Worker<Packer>,
     writer: Worker<LogWriter>,
     pub(super) shared: Arc<Shared>,
+    ahead: Ahead,
     tail: Mutex<Tail>,
     /// Held by a put and by a listing, which wait for each other.
     pub(super) checkpoints: Mutex<()>,
@@ -126,6 +129,7 @@ impl LayeredStore {
             packer,
             writer,
             shared,
+            ahead: Ahead::default(),
             tail: Mutex::default(),
             checkpoints: Mutex::default(),
             store,
@@ -213,30 +217,158 @@ impl Log for LayeredStore {
     }
 
     fn read(&self, from: Lsn) -> Result<Option<StoredBlock>, StoreError> {
-        let from = from.max(self.shared.superblock().start);
-        self.reader.call(reads("read"), move |shared| {
-            // Known blocks are read without holding up those who append.
-            let mut known = shared.index().find(from);
-            while let Some((first, position)) = known {
-                let stored = read_at(&*shared.medium, first, position)?;
-                // One that was cut away meanwhile is not damaged.
-                known = shared.index().find(from);
-                if known == Some((first, position)) {
-                    return Ok(Some(stored));
-                }
-            }
-            shared.index().learn_to(&*shared.medium, from)
-        })
+        let (start, acknowledged) = {
+            let superblock = self.shared.superblock();
+            (superblock.start, superblock.acknowledged)
+        };
+        let from = from.max(start);
+        let begin =
+            |from: Lsn| self.reader.begin(reads("read"), move |shared| read_on(shared, from, acknowledged));
+        if let Some(block) = self.ahead.take(from, begin)? {
+            return Ok(Some(StoredBlock { first: from, block: Ok(block) }));
+        }
+        let stored = self.reader.call(reads("read"), move |shared| read_block(shared, from))?;
+        if let Some(StoredBlock { first, block: Ok(block) }) = &stored
+            && *first == from
+        {
+            self.ahead.passed(from, block.header().next(), begin);
+        }
+        Ok(stored)
     }
 
     fn cut(&self, below: Lsn) -> Result<Lsn, StoreError> {
         self.shared.poison.check()?;
-        let start = self.writer.call(writes("cut"), move |writer| writer.cut(below))?;
+        let (start, remove) = self.writer.call(writes("cut"), move |writer| writer.cut(below))?;
+        if let Some(below) = remove {
+            self.packer.call(writes("cut"), move |packer| packer.remove_log(below))?;
+        }
         boundary!("cut.end");
         Ok(start)
     }
 
     fn close(&self) -> Result<(), StoreError> {
         self.finish()
+    }
+}
+
+/// The first block that begins at or after a position.
+fn read_block(shared: &Shared, from: Lsn) -> Result<Option<StoredBlock>, StoreError> {
+    // Known blocks are read without holding up those who append.
+    let mut known = shared.index().find(from);
+    while let Some((first, position)) = known {
+        let stored = read_at(&*shared.medium, first, position)?;
+        // One that was cut away meanwhile is not damaged.
+        known = shared.index().find(from);
+        if known == Some((first, position)) {
+            return Ok(Some(stored));
+        }
+    }
+    shared.index().learn_to(&*shared.medium, from)
+}
+
+/// The blocks that follow each other from a position on without a gap, whole and acknowledged, as many as are read at once.
+/// What is there behind them, or instead of them, is left to [`read_block`].
+fn read_on(shared: &Shared, from: Lsn, acknowledged: Lsn) -> Result<VecDeque<Block>, StoreError> {
+    let mut blocks = VecDeque::new();
+    let (mut next, mut bytes) = (from, 0);
+    while bytes < AHEAD_BYTES && blocks.len() < AHEAD_BLOCKS && next < acknowledged {
+        let Some(StoredBlock { first, block: Ok(block) }) = read_block(shared, next)? else { break };
+        let after = block.header().next();
+        if first != next || after > acknowledged {
+            break;
+        }
+        bytes += block.bytes().len();
+        next = after;
+        blocks.push_back(block);
+    }
+    Ok(blocks)
+}
+
+/// How much is read ahead at once, at least one block.
+const AHEAD_BYTES: usize = 1 << 20;
+const AHEAD_BLOCKS: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::conformance::block_of;
+    use crate::medium::memory::MemoryMedium;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        /// So many blocks of that many bytes, with a sync after them or without.
+        Append(usize, usize, bool),
+        /// Removes about that part of the log.
+        Cut(u64),
+        /// One of the readers goes on by so many blocks.
+        GoOn(usize, usize),
+        /// One of the readers goes to about that part of the log.
+        Go(usize, u64),
+        /// What was appended and not synced is replaced.
+        Replace,
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let append = (1..40_usize, prop_oneof![300..2_000_usize, 60_000..200_000_usize], any::<bool>());
+        let step = prop_oneof![
+            3 => append.prop_map(|(blocks, bytes, sync)| Step::Append(blocks, bytes, sync)),
+            1 => (0..64_u64).prop_map(Step::Cut),
+            8 => (0..2_usize, 1..20_usize).prop_map(|(reader, blocks)| Step::GoOn(reader, blocks)),
+            1 => (0..2_usize, 0..64_u64).prop_map(|(reader, part)| Step::Go(reader, part)),
+            1 => Just(Step::Replace),
+        ];
+        prop::collection::vec(step, 1..60)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        /// Invariant: prefix. What is read ahead is what is stored when it is asked for, whatever was appended, replaced
+        /// and cut in between.
+        #[test]
+        fn what_is_read_ahead_is_what_is_stored(steps in steps()) {
+            let medium = MemoryMedium::new();
+            let open = || {
+                let medium = medium.clone();
+                LayeredStore::open(move || Ok(Box::new(medium)), &LayeredOptions::default()).unwrap()
+            };
+            let mut store = open();
+            let (mut next, mut at) = (0_u64, [Lsn::FIRST; 2]);
+            for step in steps {
+                match step {
+                    Step::Append(blocks, bytes, sync) => {
+                        for _ in 0..blocks {
+                            let block = block_of(next, store.extent().unwrap().acknowledged.get(), bytes);
+                            store.append(&block).unwrap();
+                            next = block.header().next().get();
+                        }
+                        if sync {
+                            store.sync().unwrap();
+                        }
+                    }
+                    Step::Cut(part) => drop(store.cut(Lsn::new(next * part / 64)).unwrap()),
+                    Step::Go(reader, part) => at[reader] = Lsn::new(next * part / 64),
+                    Step::GoOn(reader, blocks) => {
+                        // What was appended is not to come in between.
+                        store.writer.call(writes("append"), |_| Ok(())).unwrap();
+                        for _ in 0..blocks {
+                            let from = at[reader].max(store.extent().unwrap().start);
+                            let stored =
+                                store.reader.call(reads("read"), move |shared| read_block(shared, from)).unwrap();
+                            prop_assert_eq!(&store.read(at[reader]).unwrap(), &stored);
+                            let Some(StoredBlock { block: Ok(block), .. }) = stored else { break };
+                            at[reader] = block.header().next();
+                        }
+                    }
+                    Step::Replace => {
+                        drop(store);
+                        store = open();
+                        next = store.extent().unwrap().acknowledged.get();
+                    }
+                }
+            }
+        }
     }
 }

@@ -3,6 +3,8 @@
 
 pub mod memory;
 pub mod segments;
+pub mod sled;
+mod superblock_file;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -25,7 +27,8 @@ pub const SUPERBLOCK_BYTES_MAX: usize = 64 << 10;
 /// A medium: what a disk, or what stands for one, keeps for one store.
 ///
 /// Values stand in *streams*, each a sequence without gaps: the first has the position that it is given, each other one the
-/// position after the one before. A stream begins to be there with its first value. Values are appended at the end, and
+/// position after the one before. A stream begins to be there with its first value; when that is lost and a later one is
+/// not, the stream begins with it all the same. Values are appended at the end, and
 /// removed from the front, from the end, or all together.
 ///
 /// A medium judges nothing that is above it: it gives back what is there, or says that a value is damaged. It knows its own
@@ -85,7 +88,7 @@ pub trait Medium: Send + Sync {
     /// The medium's.
     fn remove_from(&self, stream: StreamId, position: u64) -> Result<(), StoreError>;
 
-    /// Removes a stream. A crash in the middle leaves it as it was, or nothing.
+    /// Removes a stream. A crash in the middle leaves any of its values.
     ///
     /// # Errors
     /// The medium's.

@@ -1,7 +1,7 @@
 //! Both backends keep the contract.
 
 use relive_storage::conformance::{Medium, check};
-use relive_storage::{Durability, MemoryStore, SledOptions, SledStore, Store};
+use relive_storage::{Durability, MemoryStore, Store, StoreOptions, open_store};
 use tempfile::TempDir;
 
 struct Memory(MemoryStore);
@@ -17,8 +17,8 @@ struct Sled(TempDir, Durability);
 
 impl Medium for Sled {
     fn open(&mut self) -> Box<dyn Store> {
-        let options = SledOptions::default().durability(self.1);
-        Box::new(SledStore::open(self.0.path().join("data"), &options).unwrap())
+        let options = StoreOptions::default().durability(self.1);
+        Box::new(open_store(self.0.path().join("data"), &options).unwrap())
     }
 }
 

@@ -4,11 +4,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use relive_storage::conformance::{Content, block, block_of, checkpoint, id};
-use relive_storage::{Block, Lsn, SledOptions, SledStore, Store, StoreError, scan};
+use relive_storage::{Block, Lsn, Store, StoreError, StoreOptions, open_store, scan};
 
-pub(crate) fn options() -> SledOptions {
+pub(crate) fn options() -> StoreOptions {
     let timeout = Duration::from_secs(5);
-    SledOptions::default().call_timeout(timeout).open_timeout(timeout)
+    StoreOptions::default().call_timeout(timeout).open_timeout(timeout)
 }
 
 /// The sled of a closed store, behind the back of the store. A child that another test has just forked holds its lock until
@@ -58,7 +58,7 @@ pub(crate) fn next_block(next: u64, step: u64) -> Block {
 
 /// Opens a store and reads everything, with all the checks that a runtime makes.
 pub(crate) fn read_all(path: &Path) -> Result<Content, StoreError> {
-    let store = SledStore::open(path, &options())?;
+    let store = open_store(path, &options())?;
     let content = Content::read(&store)?;
     store.close()?;
     Ok(content)

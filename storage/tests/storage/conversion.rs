@@ -6,13 +6,16 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use relive_storage::conformance::{Content, block, block_of, checkpoint, id};
-use relive_storage::{Block, Extent, Lsn, MediumKind, StoreError, StoreOptions, convert_store, open_store};
+use relive_storage::{
+    Block, CheckpointStore, Extent, Log, Lsn, MediumKind, StoreError, StoreOptions, convert_store, open_store,
+};
 use tempfile::TempDir;
 
 use crate::content::{fill, sled_of};
 
 /// From which medium to which other.
-pub(crate) const DIRECTIONS: &[(MediumKind, MediumKind)] = &[(MediumKind::Sled, MediumKind::SegmentFiles)];
+pub(crate) const DIRECTIONS: &[(MediumKind, MediumKind)] =
+    &[(MediumKind::Sled, MediumKind::SegmentFiles), (MediumKind::SegmentFiles, MediumKind::Sled)];
 
 pub(crate) fn options() -> StoreOptions {
     StoreOptions::default().log_bytes(1 << 20)
@@ -34,7 +37,7 @@ impl Kept {
 
 pub(crate) fn kept(path: &Path) -> Result<Kept, StoreError> {
     let store = open_store(path, &options())?;
-    let kept = Kept { extent: store.extent()?, content: Content::read(&*store)? };
+    let kept = Kept { extent: store.extent()?, content: Content::read(&store)? };
     store.close()?;
     Ok(kept)
 }
@@ -42,7 +45,7 @@ pub(crate) fn kept(path: &Path) -> Result<Kept, StoreError> {
 /// A closed store whose log was cut, with both checkpoints of some actors, a large one among them, and several incarnations.
 pub(crate) fn filled(path: &Path, medium: MediumKind) {
     let store = open_store(path, &options().medium(Some(medium))).unwrap();
-    fill(&*store, 40);
+    fill(&store, 40);
     store.put(&[checkpoint(&id("large"), 11, 3_000_000), checkpoint(&id("once"), 12, 0)]).unwrap();
     let next = store.extent().unwrap().acknowledged.get();
     let large = block_of(next, next, 2_200_000);
@@ -174,7 +177,6 @@ fn many_checkpoints_are_converted_in_the_order_of_their_numbers() {
             store.put(&put).unwrap();
         }
         store.close().unwrap();
-        drop(store);
         let before = kept(&path).unwrap();
         convert(&path, to).unwrap();
         assert!(kept(&path).unwrap() == before);
@@ -192,7 +194,6 @@ fn a_log_with_a_torn_tail_is_converted_up_to_it() {
         store.append(&block(end, 2, end, 7)).unwrap();
         store.append(&torn).unwrap();
         store.close().unwrap();
-        drop(store);
         damage(&path, from, head(torn.bytes()));
         let before = kept(&path).unwrap();
         assert_eq!(before.extent.acknowledged.get(), end);
@@ -258,7 +259,6 @@ fn a_store_that_is_open_is_refused() {
         store.append(&block(next, 1, next, 7)).unwrap();
         store.sync().unwrap();
         store.close().unwrap();
-        drop(store);
         convert(&path, to).unwrap();
         assert_eq!(kept(&path).unwrap().extent.acknowledged.get(), next + 1);
     }
@@ -357,7 +357,6 @@ fn only_what_a_conversion_left_is_removed() {
         let open = open_store(&left, &options()).unwrap();
         assert!(matches!(convert(&path, to), Err(StoreError::Locked { .. })));
         open.close().unwrap();
-        drop(open);
         let before = kept(&path).unwrap();
         convert(&path, to).unwrap();
         assert!(kept(&path).unwrap() == before && !left.exists());
@@ -381,14 +380,4 @@ fn a_link_to_a_store_goes_on_leading_to_it() {
         assert!(kept(&link).unwrap() == before);
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 2);
     }
-}
-
-/// Until it is a medium as the others are.
-#[test]
-fn a_store_is_not_converted_to_sled_yet() {
-    let (_root, path) = new(MediumKind::SegmentFiles);
-    let before = kept(&path).unwrap();
-    let error = convert(&path, MediumKind::Sled).unwrap_err();
-    assert!(error.to_string().contains("converted to sled, which is not there yet"), "{error}");
-    assert!(kept(&path).unwrap() == before && !beside(&path).exists());
 }

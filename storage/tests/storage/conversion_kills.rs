@@ -82,7 +82,7 @@ fn a_conversion_after_one_that_was_killed_may_be_killed() {
 }
 
 /// Converts in a process of its own that dies at a boundary, and returns which boundaries were reached when it does not.
-fn convert(path: &Path, to: MediumKind, kill_at: &str) -> BTreeMap<String, u64> {
+pub(crate) fn convert(path: &Path, to: MediumKind, kill_at: &str) -> BTreeMap<String, u64> {
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["conversion_kills::child", "--exact", "--ignored", "--nocapture"])
         .env(DIRECTORY, path)

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use relive_storage::conformance::{Content, block, checkpoint, id};
 use relive_storage::{
-    CheckpointStore, Durability, ErrorKind, Log, Lsn, SledOptions, SledStore, StoreError, scan,
+    CheckpointStore, Durability, ErrorKind, Log, Lsn, StoreError, StoreOptions, open_store, scan,
 };
 
 use crate::content::{self, copy, fill};
@@ -22,7 +22,7 @@ fn class_06_a_turned_bit_is_told_as_damage() {
     let whole = root.path().join("whole");
     // Several openings, so that sled has a snapshot, segments before and behind it, and some that it uses again.
     for count in [64, 32, 16] {
-        let store = SledStore::open(&whole, &options()).unwrap();
+        let store = open_store(&whole, &options()).unwrap();
         fill(&store, count);
         store.close().unwrap();
     }
@@ -58,7 +58,7 @@ fn class_06_a_turned_bit_is_told_as_damage() {
 
 /// Opens a store, reads all of it, and writes on top of it.
 fn use_all(path: &Path) -> Result<(), StoreError> {
-    let store = SledStore::open(path, &options())?;
+    let store = open_store(path, &options())?;
     Content::read(&store)?;
     let next = scan(&store, &mut |_, _| Ok(()))?.next;
     let mut highest = 0;
@@ -74,7 +74,7 @@ fn use_all(path: &Path) -> Result<(), StoreError> {
 }
 
 /// No power is lost here.
-fn options() -> SledOptions {
+fn options() -> StoreOptions {
     content::options().durability(Durability::ProcessCrash)
 }
 

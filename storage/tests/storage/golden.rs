@@ -4,6 +4,7 @@
 //! `cargo test -p relive-storage --test storage golden::write -- --ignored` writes that of the current version anew. What
 //! must be in it is written beside it as text, by the memory backend; a text that changes is a change of the format.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,13 +14,14 @@ use relive_storage::conformance::{block_of, checkpoint};
 use relive_storage::record::{CheckpointMark, EffectDigest, Event, Quarantine, Record, Sender};
 use relive_storage::{
     ActorId, Block, BlockHeader, CheckpointNumber, CheckpointStore, Epoch, Frame, FrameWriter, Generation,
-    Lsn, MediumKind, MemoryStore, Name, Rsn, SledStore, Ssn, Store, StoreError, StoreOptions, Timestamp,
+    LayeredStore, Lsn, MediumKind, MemoryStore, Name, Rsn, Ssn, Store, StoreError, StoreOptions, Timestamp,
     open_store, scan,
 };
 
 use crate::content::{copy, options, read_all, sled_of};
+use crate::conversion_kills::convert;
 
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 const CONTENT: &str = "content.txt";
 const STORE: &str = "relive.store";
 
@@ -33,6 +35,11 @@ fn class_24_a_store_of_format_2_opens_with_all_that_is_in_it() {
     opens_with_all_that_is_in_it(2);
 }
 
+#[test]
+fn class_24_a_store_of_format_3_opens_with_all_that_is_in_it() {
+    opens_with_all_that_is_in_it(3);
+}
+
 fn opens_with_all_that_is_in_it(format: u32) {
     let golden = golden(format);
     let root = tempfile::tempdir().unwrap();
@@ -43,7 +50,7 @@ fn opens_with_all_that_is_in_it(format: u32) {
     for what in KINDS {
         assert!(expected.contains(what), "nothing in it is a {what}");
     }
-    let store = SledStore::open(&path, &options()).unwrap();
+    let store = open_store(&path, &options()).unwrap();
     assert_eq!(describe(&store).unwrap(), expected);
     let with_replies = scan_frames(&store).iter().filter(|frame| frame.digests_with_replies).count();
     assert_eq!(with_replies > 0, format == 1, "{with_replies} frames have digests with replies");
@@ -54,7 +61,7 @@ fn opens_with_all_that_is_in_it(format: u32) {
     let written = describe(&store).unwrap();
     assert_eq!(scan_frames(&store).iter().filter(|frame| frame.digests_with_replies).count(), with_replies);
     store.close().unwrap();
-    assert_eq!(describe(&SledStore::open(&path, &options()).unwrap()).unwrap(), written);
+    assert_eq!(describe(&open_store(&path, &options()).unwrap()).unwrap(), written);
     assert_eq!((format_of(&path), format_inside(&path)), (FORMAT, FORMAT));
 }
 
@@ -68,50 +75,44 @@ fn class_24_a_store_on_segment_files_of_format_1_opens_with_all_that_is_in_it() 
     assert_eq!(format_of(&path), 1);
     let expected = fs::read_to_string(golden.join(CONTENT)).unwrap();
     let store = open_store(&path, &StoreOptions::default()).unwrap();
-    assert_eq!(describe(&*store).unwrap(), expected);
-    let next = scan(&*store, &mut |_, _| Ok(())).unwrap().next.get();
-    append(&*store, &history(next, 5, 3)).unwrap();
+    assert_eq!(describe(&store).unwrap(), expected);
+    let next = scan(&store, &mut |_, _| Ok(())).unwrap().next.get();
+    append(&store, &history(next, 5, 3)).unwrap();
     store.put(&[checkpoint(&actor("alice"), 90, 1000)]).unwrap();
-    let written = describe(&*store).unwrap();
+    let written = describe(&store).unwrap();
     store.close().unwrap();
-    drop(store);
     let store = open_store(&path, &StoreOptions::default()).unwrap();
-    assert_eq!(describe(&*store).unwrap(), written);
+    assert_eq!(describe(&store).unwrap(), written);
 }
 
-/// An opening that ends at any point of the upgrade leaves a store that the next one opens, and upgrades.
+/// A process that is killed at any boundary of an upgrade leaves a store that the next opening finds whole, and upgrades.
 #[test]
 fn class_24_an_upgrade_that_was_cut_off_is_done_by_the_next_opening() {
-    let golden = golden(1);
-    let expected = fs::read_to_string(golden.join(CONTENT)).unwrap();
-    let root = tempfile::tempdir().unwrap();
-    let upgraded = root.path().join("upgraded");
-    copy(&golden.join("store"), &upgraded);
-    SledStore::open(&upgraded, &options()).unwrap().close().unwrap();
-    let new = fs::read(upgraded.join(STORE)).unwrap();
-    let old = fs::read(golden.join("store").join(STORE)).unwrap();
-    assert_ne!(new, old);
-    // The file that is to replace the old one is written in part, or as a whole; it is renamed; sled knows, too. The last
-    // one is none that our order leaves: of the two, only sled knows.
-    type Files<'a> = (&'a Path, &'a [(&'a str, &'a [u8])]);
-    let old_files = golden.join("store");
-    let points: [Files<'_>; 5] = [
-        (&old_files, &[("relive.store.new", &new[..9])]),
-        (&old_files, &[("relive.store.new", &new)]),
-        (&old_files, &[(STORE, &new)]),
-        (&upgraded, &[]),
-        (&upgraded, &[(STORE, &old)]),
-    ];
-    for (nth, (from, changed)) in points.into_iter().enumerate() {
-        let path = root.path().join(format!("point {nth}"));
-        copy(from, &path);
-        for (name, content) in changed {
-            fs::write(path.join(name), content).unwrap();
+    for format in 1..FORMAT {
+        let golden = golden(format);
+        let expected = fs::read_to_string(golden.join(CONTENT)).unwrap();
+        let root = tempfile::tempdir().unwrap();
+        let counted = root.path().join("counted/store");
+        copy(&golden.join("store"), &counted);
+        let boundaries = convert(&counted, MediumKind::Sled, "");
+        let mut formats = BTreeSet::new();
+        for name in
+            boundaries.keys().filter(|name| name.starts_with("convert.") || name.starts_with("create."))
+        {
+            let path = root.path().join(format!("{name}/store"));
+            copy(&golden.join("store"), &path);
+            convert(&path, MediumKind::Sled, &format!("{name}:1"));
+            formats.insert(format_of(&path));
+            let store = open_store(&path, &options()).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(describe(&store).unwrap(), expected, "{name}");
+            store.close().unwrap();
+            assert_eq!((format_of(&path), format_inside(&path)), (FORMAT, FORMAT), "{name}");
         }
-        let store = SledStore::open(&path, &options()).unwrap_or_else(|error| panic!("point {nth}: {error}"));
-        assert_eq!(describe(&store).unwrap(), expected, "point {nth}");
-        store.close().unwrap();
-        assert_eq!((format_of(&path), format_inside(&path)), (FORMAT, FORMAT), "point {nth}");
+        assert_eq!(
+            formats,
+            BTreeSet::from([format, FORMAT]),
+            "some were killed before the exchange, and some after it"
+        );
     }
 }
 
@@ -126,7 +127,7 @@ fn class_24_a_damaged_store_of_format_1_keeps_its_format() {
     for name in ["conf", "relive.mark"] {
         let whole = fs::read(path.join(name)).unwrap();
         fs::write(path.join(name), vec![7; whole.len()]).unwrap();
-        let error = SledStore::open(&path, &options()).unwrap_err();
+        let error = open_store(&path, &options()).unwrap_err();
         assert!(error.is_corrupt(), "{name}: {error}");
         assert_eq!(format_of(&path), 1);
         fs::write(path.join(name), whole).unwrap();
@@ -147,7 +148,7 @@ fn format_in(bytes: &[u8]) -> u32 {
     u32::from_le_bytes(bytes[4..8].try_into().unwrap())
 }
 
-fn scan_frames(store: &SledStore) -> Vec<Frame> {
+fn scan_frames(store: &LayeredStore) -> Vec<Frame> {
     let mut frames = Vec::new();
     let scanned = scan(store, &mut |_, frame| {
         frames.push(frame);
@@ -159,20 +160,25 @@ fn scan_frames(store: &SledStore) -> Vec<Frame> {
 
 #[test]
 fn class_24_a_store_of_the_next_format_is_refused_and_not_touched() {
-    // The mark has a version of its own.
-    let places: [(&str, u32, &[usize], usize); 2] =
-        [(STORE, FORMAT, &[0], 24), ("relive.mark", 1, &[0, 4096], 128)];
-    for (file, version, slots, length) in places {
+    // The superblock has a version of its own, and so has the file that it is in.
+    let places: [(&str, u32); 2] = [(STORE, FORMAT), ("relive.super", 2)];
+    for (file, version) in places {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("store");
         copy(&golden(FORMAT).join("store"), &path);
         let mut bytes = fs::read(path.join(file)).unwrap();
-        for at in slots {
-            let found = &mut bytes[at + 4..at + 8];
-            assert_eq!(found, version.to_le_bytes());
-            found.copy_from_slice(&(version + 1).to_le_bytes());
-            let crc = crc32fast::hash(&bytes[*at..at + length]);
-            bytes[at + length..at + length + 4].copy_from_slice(&crc.to_le_bytes());
+        for at in (0..bytes.len()).step_by(69632) {
+            let slot = &mut bytes[at..];
+            let covered =
+                if file == STORE { 24..24 } else { 44..44 + usize::try_from(u64_at(slot, 32)).unwrap() };
+            if slot[..4] == [0; 4] {
+                continue;
+            }
+            assert_eq!(slot[4..8], version.to_le_bytes());
+            slot[4..8].copy_from_slice(&(version + 1).to_le_bytes());
+            let head = if file == STORE { 24 } else { 40 };
+            let crc = crc32fast::hash(&[&slot[..head], &slot[covered]].concat());
+            slot[head..head + 4].copy_from_slice(&crc.to_le_bytes());
         }
         fs::write(path.join(file), &bytes).unwrap();
         let before = files(&path);
@@ -181,6 +187,10 @@ fn class_24_a_store_of_the_next_format_is_refused_and_not_touched() {
         assert!(is_newer, "{file}: {error}");
         assert_eq!(files(&path), before, "{file}");
     }
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())
 }
 
 /// All files but the lock, which says who tried last.
@@ -200,7 +210,7 @@ fn write() {
     let path = root.path().join("store");
     for part in 0..2 {
         // Two openings, so that sled has a snapshot and a log after it.
-        let store = SledStore::open(&path, &options()).unwrap();
+        let store = open_store(&path, &options()).unwrap();
         fill(&store, part).unwrap();
         if part == 0 {
             store.close().unwrap();
@@ -232,7 +242,7 @@ fn write_on_files() {
     let options = StoreOptions::default().medium(Some(MediumKind::SegmentFiles)).log_bytes(16 << 10);
     for part in 0..2 {
         let store = open_store(&path, &options).unwrap();
-        fill(&*store, part).unwrap();
+        fill(&store, part).unwrap();
         if part == 0 {
             store.close().unwrap();
         } else {

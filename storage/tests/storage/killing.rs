@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use relive_storage::conformance::{checkpoint, id};
-use relive_storage::{CheckpointStore, Durability, Log, Lsn, SledStore, scan};
+use relive_storage::{CheckpointStore, Durability, Log, Lsn, open_store, scan};
 
 use crate::content::{next_block, options, read_all};
 
@@ -74,7 +74,7 @@ fn child() {
     let Ok(path) = std::env::var(DIRECTORY) else {
         return;
     };
-    let store = SledStore::open(path, &options().durability(Durability::ProcessCrash)).unwrap();
+    let store = open_store(path, &options().durability(Durability::ProcessCrash)).unwrap();
     let mut next = scan(&store, &mut |_, _| Ok(())).unwrap().next.get();
     let mut number = 0;
     let listed = store.list(&mut |header| {

@@ -3,7 +3,7 @@
 use relive_storage::conformance::{MediumUnderTest, check_medium};
 use relive_storage::medium::Medium;
 use relive_storage::medium::memory::MemoryMedium;
-use relive_storage::{Durability, SegmentFiles, SegmentOptions};
+use relive_storage::{Durability, SegmentFiles, SegmentOptions, SledMedium};
 use tempfile::TempDir;
 
 struct Memory(MemoryMedium);
@@ -20,6 +20,24 @@ impl MediumUnderTest for Files {
     fn open(&mut self) -> Box<dyn Medium> {
         Box::new(SegmentFiles::open(self.0.path().join("data"), &self.1).unwrap())
     }
+}
+
+struct Sled(TempDir, Durability);
+
+impl MediumUnderTest for Sled {
+    fn open(&mut self) -> Box<dyn Medium> {
+        Box::new(SledMedium::open(self.0.path().join("data"), self.1).unwrap())
+    }
+}
+
+#[test]
+fn sled_keeps_the_contract_of_power_loss() {
+    check_medium(&mut || Box::new(Sled(tempfile::tempdir().unwrap(), Durability::PowerLoss)));
+}
+
+#[test]
+fn sled_keeps_the_contract_of_process_crash() {
+    check_medium(&mut || Box::new(Sled(tempfile::tempdir().unwrap(), Durability::ProcessCrash)));
 }
 
 fn check_files(durability: Durability, segment_bytes: u64) {

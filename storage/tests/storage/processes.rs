@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use relive_storage::conformance::{checkpoint, id};
-use relive_storage::{CheckpointStore, Durability, Log, SledStore, StoreError, scan};
+use relive_storage::{CheckpointStore, Durability, Log, StoreError, open_store, scan};
 
 use crate::content::{fill, next_block, options, read_all};
 
@@ -50,7 +50,7 @@ fn goes_elsewhere() {
     for (durability, number) in [(Durability::PowerLoss, 1_000), (Durability::ProcessCrash, 2_000)] {
         std::env::set_current_dir(root.join("here")).unwrap();
         let options = options().durability(durability);
-        let store = SledStore::open("store", &options).unwrap();
+        let store = open_store("store", &options).unwrap();
         std::env::set_current_dir(&elsewhere).unwrap();
         fill(&store, 40);
         store.put(&[checkpoint(&id("large"), number, 3_000_000)]).unwrap();
@@ -58,8 +58,8 @@ fn goes_elsewhere() {
     }
     // What is told names the place that was meant.
     std::env::set_current_dir(root.join("here")).unwrap();
-    let open = SledStore::open("store", &options()).unwrap();
-    match SledStore::open("store", &options()).unwrap_err() {
+    let open = open_store("store", &options()).unwrap();
+    match open_store("store", &options()).unwrap_err() {
         StoreError::Locked { path, .. } => assert_eq!(path, root.join("here/store")),
         other => panic!("{other}"),
     }
@@ -92,7 +92,7 @@ fn is_stopped() {
         return;
     };
     let options = options().call_timeout(Duration::from_secs(1));
-    let store = SledStore::open(Path::new(&directory).join("store"), &options).unwrap();
+    let store = open_store(Path::new(&directory).join("store"), &options).unwrap();
     let mut next = scan(&store, &mut |_, _| Ok(())).unwrap().next.get();
     println!("\nwriting");
     let since = Instant::now();

@@ -8,9 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use relive_storage::medium::{Medium, StreamId};
-use relive_storage::{
-    Durability, MediumKind, SegmentFiles, SegmentOptions, SledOptions, SledStore, StoreError,
-};
+use relive_storage::{Durability, MediumKind, SegmentFiles, SegmentOptions, SledMedium, StoreError};
 use tempfile::TempDir;
 
 use crate::content::copy;
@@ -105,7 +103,7 @@ fn a_directory_with_something_else_is_refused() {
 fn a_store_on_sled_and_a_medium_of_files_refuse_each_other() {
     let root = tempfile::tempdir().unwrap();
     let on_sled = root.path().join("sled");
-    SledStore::open(&on_sled, &SledOptions::default()).unwrap().close().unwrap();
+    SledMedium::open(&on_sled, Durability::PowerLoss).unwrap().close().unwrap();
     fs::remove_dir_all(on_sled.join("blobs")).ok();
     let error = refused(&on_sled);
     let on = (MediumKind::Sled, MediumKind::SegmentFiles);
@@ -117,7 +115,7 @@ fn a_store_on_sled_and_a_medium_of_files_refuse_each_other() {
 
     let (_root, path) = small();
     let before = files(&path);
-    let error = SledStore::open(&path, &SledOptions::default()).unwrap_err();
+    let error = SledMedium::open(&path, Durability::PowerLoss).unwrap_err();
     assert!(
         matches!(&error, StoreError::OtherMedium { found, asked, .. } if (*asked, *found) == on),
         "{error}"
@@ -130,8 +128,8 @@ fn a_store_on_sled_and_a_medium_of_files_refuse_each_other() {
     fs::remove_file(path.join("relive.store")).unwrap();
     fs::remove_file(path.join("relive.lock")).unwrap();
     fs::write(path.join("relive.segments.creating"), "").unwrap();
-    let error = SledStore::open(&path, &SledOptions::default()).unwrap_err();
-    assert!(matches!(error, StoreError::NotAStore { .. }), "{error}");
+    let error = SledMedium::open(&path, Durability::PowerLoss).unwrap_err();
+    assert!(matches!(error, StoreError::Missing { .. }), "{error}");
     fs::create_dir(root.path().join("half")).unwrap();
     fs::write(root.path().join("half/relive.creating"), "").unwrap();
     let error = refused(&root.path().join("half"));

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use relive_storage::conformance::{block_of, checkpoint, id};
-use relive_storage::{Block, BlockHeader, CheckpointStore, Durability, Log, Lsn, SledStore, scan};
+use relive_storage::{Block, BlockHeader, CheckpointStore, Durability, Log, Lsn, open_store, scan};
 
 use crate::content::options;
 
@@ -30,7 +30,7 @@ fn no_blob_is_made_and_what_is_cut_is_used_again() {
     for sizes in sizes {
         let root = tempfile::tempdir().unwrap();
         let options = options().durability(Durability::ProcessCrash);
-        let mut store = SledStore::open(root.path(), &options).unwrap();
+        let mut store = open_store(root.path(), &options).unwrap();
         let samples: Vec<_> = sizes.iter().map(|bytes| block_of(0, 0, *bytes)).collect();
         let (mut next, mut logged, mut due, mut number) = (Lsn::FIRST, 0, EACH, 0);
         let mut kept = VecDeque::new();
@@ -56,7 +56,7 @@ fn no_blob_is_made_and_what_is_cut_is_used_again() {
             }
             if step % 400 == 399 {
                 store.close().unwrap();
-                store = SledStore::open(root.path(), &options).unwrap();
+                store = open_store(root.path(), &options).unwrap();
             }
             if logged > LOGGED {
                 break;

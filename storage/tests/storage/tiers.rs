@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use relive_storage::conformance::{checkpoint, id};
-use relive_storage::{CheckpointStore, SledStore};
+use relive_storage::{CheckpointStore, open_store};
 
 use crate::content::{copy, fill, options, read_all};
 
@@ -18,7 +18,7 @@ fn power_loss_syncs_each_commit() {
     assert!(data >= COMMITS, "{calls:?}");
     assert!(data <= COMMITS + 10, "a commit syncs the data once: {calls:?}");
     let mark: usize =
-        calls.iter().filter(|(file, _)| file.ends_with("/relive.mark")).map(|(_, count)| count).sum();
+        calls.iter().filter(|(file, _)| file.ends_with("/relive.super")).map(|(_, count)| count).sum();
     assert!(mark < COMMITS, "a commit does not sync the mark: {calls:?}");
 }
 
@@ -32,32 +32,32 @@ fn process_crash_syncs_no_commit() {
     assert!(all < COMMITS, "{calls:?}");
 }
 
-/// A commit does not sync the mark, so the loss of power leaves any that was written since the last cut. None of them
+/// A commit does not sync the superblock, so the loss of power leaves any that was written since the last cut. None of them
 /// may make whole data look damaged.
 #[test]
-fn an_older_mark_than_the_data_is_no_damage() {
+fn an_older_superblock_than_the_data_is_no_damage() {
     let root = tempfile::tempdir().unwrap();
     let live = root.path().join("live");
-    let store = SledStore::open(&live, &options()).unwrap();
+    let store = open_store(&live, &options()).unwrap();
     // The last step cuts the log.
     fill(&store, 16);
-    let mut marks = vec![std::fs::read(live.join("relive.mark")).unwrap()];
+    let mut written = vec![std::fs::read(live.join("relive.super")).unwrap()];
     for number in 100..112 {
         fill(&store, 3);
         store.put(&[checkpoint(&id(&format!("actor {}", number % 2)), number, 9_000)]).unwrap();
-        marks.push(std::fs::read(live.join("relive.mark")).unwrap());
+        written.push(std::fs::read(live.join("relive.super")).unwrap());
     }
     let stopped = root.path().join("stopped");
     copy(&live, &stopped);
     drop(store);
     let mut expected = None;
-    for (index, mark) in marks.iter().enumerate().rev() {
+    for (index, superblock) in written.iter().enumerate().rev() {
         let path = root.path().join(index.to_string());
         copy(&stopped, &path);
-        std::fs::write(path.join("relive.mark"), mark).unwrap();
-        let found = read_all(&path).unwrap_or_else(|error| panic!("mark {index}: {error}"));
+        std::fs::write(path.join("relive.super"), superblock).unwrap();
+        let found = read_all(&path).unwrap_or_else(|error| panic!("superblock {index}: {error}"));
         let expected = expected.get_or_insert_with(|| found.clone());
-        assert!(found == *expected, "mark {index}");
+        assert!(found == *expected, "superblock {index}");
     }
 }
 

@@ -6,12 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::file::Source;
-use super::identity::mixed;
 use super::manifest::{Listed, Manifest};
 use super::names::{SEGMENT, number};
 use super::stream::lock;
 use super::value::{FileHead, NOWHERE, VALUES_AT};
-use crate::directory::{io_error, names, sync_directory};
+use crate::directory::{io_error, mixed, names, sync_directory};
 use crate::medium::StreamId;
 use crate::position::StoreId;
 use crate::{StoreError, boundary};

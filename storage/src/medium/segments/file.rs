@@ -8,10 +8,9 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 
-use super::identity::mixed;
 use super::value::{FileHead, HEADER_BYTES, Header, NOWHERE, Stamp, VALUES_AT};
 use crate::StoreError;
-use crate::directory::io_error;
+use crate::directory::{io_error, mixed};
 use crate::medium::StreamId;
 use crate::position::StoreId;
 

@@ -4,9 +4,9 @@
 use std::fs;
 use std::path::Path;
 
-use super::names::{CREATING, MANIFEST, MANIFEST_NEW, SEGMENT, SUPER, number};
+use super::names::{CREATING, MANIFEST, MANIFEST_NEW, SEGMENT, number};
 use crate::directory::{Layout, STORE_NEW, io_error, names, sync_directory};
-use crate::position::StoreId;
+use crate::medium::superblock_file::SUPER;
 use crate::{MediumKind, StoreError};
 
 /// The format of the directory and of all of its files.
@@ -14,6 +14,7 @@ pub(super) const FORMAT: u32 = 1;
 
 pub(super) const LAYOUT: Layout = Layout {
     medium: MediumKind::SegmentFiles,
+    oldest: 1,
     format: FORMAT,
     creating: CREATING,
     needed: &[
@@ -33,14 +34,4 @@ pub(super) fn clear(directory: &Path) -> Result<(), StoreError> {
     }
     sync_directory(directory)?;
     LAYOUT.finish(directory)
-}
-
-/// The error of files of two stores in one directory.
-pub(super) fn mixed(place: &Path, expected: StoreId, found: StoreId) -> StoreError {
-    let name = place.file_name().unwrap_or_default().to_string_lossy();
-    StoreError::Mixed {
-        path: place.parent().unwrap_or(place).to_owned(),
-        expected: expected.to_string(),
-        found: format!("{found} (in {name})"),
-    }
 }

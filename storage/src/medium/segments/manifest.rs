@@ -5,10 +5,10 @@ use std::path::Path;
 
 use bytes::Bytes;
 
-use super::identity::{FORMAT, mixed};
+use super::identity::FORMAT;
 use super::names::{MANIFEST, MANIFEST_NEW};
 use super::value::NOWHERE;
-use crate::directory::{io_error, sync_directory, write_synced};
+use crate::directory::{io_error, mixed, sync_directory, write_synced};
 use crate::position::StoreId;
 use crate::wire::{Malformed, Reader};
 use crate::{StoreError, boundary};

@@ -4,8 +4,7 @@
 //! relive.lock              who has it open, and which store it once held
 //! relive.store             "RLSG" format:u32 store:u128 crc:u32                     written last
 //! relive.segments.creating as long as a creation is not finished
-//! relive.super             slot, zeros up to 69632, slot, zeros up to 139264
-//!   slot                   := "RLSS" format:u32 store:u128 sequence:u64 length:u64 crc:u32 content
+//! relive.super             the superblock, see `superblock_file`
 //! relive.segments          "RLSM" format:u32 store:u128 first:u64 generation:u64 count:u64 listed* crc:u32
 //!   listed                 := number:u64 generation:u64 bytes:u64
 //! segment.<number>         head value* , then zeros or what was there before        the stream 0, the log
@@ -27,7 +26,7 @@
 //! | --- | --- |
 //! | `handle`, `options` | the calls of a medium; how it is opened |
 //! | `opening`, `identity`, `names` | recognizing, making and reading a directory |
-//! | `superblock`, `manifest`, `value`, `file` | the bytes of each file |
+//! | `manifest`, `value`, `file` | the bytes of each file |
 //! | `scan`, `part` | where values stand, whatever the bytes are |
 //! | `stream` | one stream: gathering, writing, syncing, reading |
 //! | `chain`, `preparer` | the segments of the log, and the thread that makes the next one |
@@ -50,7 +49,6 @@ mod part;
 mod preparer;
 mod scan;
 mod stream;
-mod superblock;
 mod value;
 
 pub use handle::SegmentFiles;

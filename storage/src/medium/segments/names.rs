@@ -3,8 +3,6 @@
 /// There as long as a creation is not finished. Another name than that of a store on sled, which would take what such a
 /// creation leaves for its own.
 pub(crate) const CREATING: &str = "relive.segments.creating";
-/// The superblock.
-pub(super) const SUPER: &str = "relive.super";
 /// Says of which segments the log consists.
 pub(super) const MANIFEST: &str = "relive.segments";
 /// What [`MANIFEST`] is written as before it is renamed.

@@ -1,14 +1,12 @@
-//! How a block or a checkpoint is cut into values and put together again from untrusted ones. Knows no tree.
+//! How a block or a checkpoint is put together of values that are not trusted. Knows no tree.
 //!
 //! ```text
 //! value := magic:u32 version:u16 parts:u16 total:u32 crc:u32 content                little-endian
 //! ```
 //! `total` is the length of all contents together; `crc` is over the key (number and part, big-endian) and everything
-//! else in the value. Where the value stands in its tree is not the key's, see `fenced`.
+//! else in the value.
 
 use bytes::Bytes;
-
-use super::shape::VALUE_BYTES;
 
 /// What identifies a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,27 +15,6 @@ pub(super) struct Key {
     pub(super) number: u64,
     /// Which of its values, from 0.
     pub(super) part: u16,
-}
-
-/// Cuts something into keys and values of about the same size.
-pub(super) fn split(kind: u32, number: u64, whole: &[u8]) -> impl Iterator<Item = (Key, Vec<u8>)> {
-    let parts = whole.len().div_ceil(CONTENT_BYTES).max(1);
-    let contents = whole.chunks(whole.len().div_ceil(parts).max(1));
-    let parts = u16::try_from(parts).expect("limits keep it below 65536 values");
-    let total = u32::try_from(whole.len()).expect("limits keep it below 4 GiB");
-    let keyed = (0..parts).zip(contents);
-    keyed.map(move |(part, content)| {
-        let key = Key { number, part };
-        let mut value = Vec::with_capacity(HEADER_BYTES + content.len());
-        value.extend_from_slice(&kind.to_le_bytes());
-        value.extend_from_slice(&VERSION.to_le_bytes());
-        value.extend_from_slice(&parts.to_le_bytes());
-        value.extend_from_slice(&total.to_le_bytes());
-        let crc = checksum(key, &value, content);
-        value.extend_from_slice(&crc.to_le_bytes());
-        value.extend_from_slice(content);
-        (key, value)
-    })
 }
 
 /// Something that is being put together of its values, in order.
@@ -120,47 +97,4 @@ fn checksum(key: Key, header: &[u8], content: &[u8]) -> u32 {
 }
 
 const HEADER_BYTES: usize = 16;
-const CONTENT_BYTES: usize = VALUE_BYTES - HEADER_BYTES;
 const VERSION: u16 = 1;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const KIND: u32 = 7;
-
-    fn assemble(values: &[Vec<u8>], limit: usize) -> Result<Bytes, String> {
-        let mut assembly = Assembly::new(KIND, 9, limit);
-        for value in values {
-            assembly.push(value)?;
-        }
-        match assembly.wants() {
-            None => Ok(assembly.finish()),
-            Some(key) => Err(format!("value {} is missing", key.part)),
-        }
-    }
-
-    #[test]
-    fn wholes_of_any_size_come_back() {
-        for length in [1, CONTENT_BYTES - 1, CONTENT_BYTES, CONTENT_BYTES + 1, 5 * CONTENT_BYTES] {
-            let whole: Vec<u8> = (0..length).map(|i| i.to_le_bytes()[0]).collect();
-            let values: Vec<_> = split(KIND, 9, &whole).map(|(_, value)| value).collect();
-            assert_eq!(assemble(&values, length).unwrap(), whole);
-            assert!(assemble(&values, length - 1).is_err(), "over its limit");
-            assert!(assemble(&values[..values.len() - 1], length).is_err());
-        }
-    }
-
-    /// Invariant: prefix. Damage is never taken for data.
-    #[test]
-    fn damaged_and_foreign_values_are_noticed() {
-        let values: Vec<_> = split(KIND, 9, b"content").map(|(_, value)| value).collect();
-        for bit in 0..values[0].len() * 8 {
-            let mut damaged = values.clone();
-            damaged[0][bit / 8] ^= 1 << (bit % 8);
-            assert!(assemble(&damaged, 100).is_err(), "bit {bit}");
-        }
-        let elsewhere: Vec<_> = split(KIND, 10, b"content").map(|(_, value)| value).collect();
-        assert!(assemble(&elsewhere, 100).is_err());
-    }
-}

@@ -17,7 +17,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 
-use super::files::{DATA, RESCUE, RESCUE_NEW};
+use super::names::{DATA, RESCUE, RESCUE_NEW};
 use super::shape::SEGMENT_BYTES;
 use crate::StoreError;
 use crate::directory::{io_error, sync_directory, write_synced};

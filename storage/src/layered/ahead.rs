@@ -1,5 +1,5 @@
 //! Reads blocks ahead of somebody who goes through the log, so that the thread that reads works meanwhile and is not
-//! handed one block at a time. Knows no sled.
+//! handed one block at a time. Knows no medium.
 //!
 //! Only what can't change is held: blocks that were acknowledged when they were read. No append replaces them, and a
 //! cut takes them away below the start only, below which nobody is given anything. Whatever else is found, such as the

@@ -2,8 +2,8 @@
 //! segment size, which sled remembers itself and refuses to change.
 //!
 //! sled splits a leaf at 17 keys whatever their size, and writes the whole leaf again at each split and each tenth
-//! change: large values side by side are written five or six times. So values stand behind fences, see
-//! [`super::fenced`]. What that gained, on a machine with 2 cores, with a gigabyte of blocks of 1 MiB, 64 MB of them
+//! change: large values side by side are written five or six times. So parts of values stand behind fences, see
+//! [`super::tree`]. What that gained, on a machine with 2 cores, with a gigabyte of blocks of 1 MiB, 64 MB of them
 //! kept, each commit synced; a plain file, appended and synced likewise, makes 377 MB/s, as it grows each time:
 //!
 //! | values, segments | MB/s | written per byte logged | disk per byte kept | reopening |
@@ -18,20 +18,17 @@
 //! one that it dooms it takes 41 ms and writes 1.5; when fences were removed from the front, 2.9.
 //! `cargo run --release -p relive-storage --example value_shape -- <directory>` shows it in a minute.
 
-/// The most bytes of one value, with its header. A block or a checkpoint is cut evenly into the fewest values.
-pub(super) const VALUE_BYTES: usize = 60 * 1024;
+/// The most bytes of one part of a value, with its header. A value is cut evenly into the fewest parts.
+pub(super) const PART_BYTES: usize = 60 * 1024;
 
-/// Values share the fences of a group up to this size; a larger value has a group of its own.
-pub(super) const GROUP_BYTES: usize = 16 * 1024;
-
-/// How many empty keys stand before the values of each group.
+/// How many empty keys stand before each part.
 pub(super) const FENCES: u8 = 4;
 
-/// How many groups ahead of the values there must be fences: as many as it takes for a leaf to be split off, and two.
-pub(super) const GROUPS_AHEAD: u64 = (LEAF_KEYS_MAX / FENCES as usize) as u64 + 2;
+/// How many positions ahead of a value there must be fences: as many as it takes for a leaf to be split off, and two.
+pub(super) const POSITIONS_AHEAD: u64 = (LEAF_KEYS_MAX / FENCES as usize) as u64 + 2;
 
-/// How many groups of cut blocks, 4 MiB at most, are removed together. Each step costs a leaf or two at its edges.
-pub(super) const GROUPS_PER_REMOVAL: u64 = 64;
+/// How many parts, 4 MiB at most, are removed together. Each step costs a leaf or two at its edges.
+pub(super) const PARTS_PER_REMOVAL: usize = 64;
 
 /// The size of sled's segments and write buffers.
 pub(super) const SEGMENT_BYTES: usize = 1 << 20;
@@ -45,33 +42,19 @@ pub(super) const CACHE_BYTES: u64 = 4 << 20;
 /// and need not: after 4 GB of commits the file was no larger than with it.
 pub(super) const FLUSH_EVERY_MS: Option<u64> = None;
 
-/// The most keys of cut blocks removed before a commit may pass.
-pub(super) const CUT_KEYS_PER_REMOVAL: usize = 256;
-
-/// The most values of old checkpoints removed before a commit may pass.
-pub(super) const KEYS_PER_REMOVAL: usize = 32;
-
-/// The most of their fences. When these go leaves are merged, which takes longer.
-pub(super) const FENCES_PER_REMOVAL: usize = 16;
-
-/// The most values of checkpoints written, or read, before a commit or another read may pass.
-pub(super) const VALUES_PER_STEP: usize = 32;
-
-/// How many bytes of values end such a step. Small, as the commit that comes next writes them out.
-pub(super) const BYTES_PER_STEP: usize = 32 * 1024;
-
-/// How many bytes of values of checkpoints are made stable when no commit does, so that none comes upon more.
+/// How many bytes are written to a stream until they are made stable, when no sync does, so that no commit has more to write
+/// out than that beside its own.
 pub(super) const UNSTABLE_BYTES_MAX: usize = 256 * 1024;
 
-/// The most entries of the catalog read at once.
-pub(super) const ENTRIES_PER_PAGE: usize = 1024;
+/// How often a part that was read is looked at again.
+pub(super) const READS_OF_LAST: usize = 8;
 
 /// The most keys of a leaf: 16 stay together, a 17th waits for the next visit to split it, and up to 3 more come
 /// from a leaf that is merged into it.
 const LEAF_KEYS_MAX: usize = 20;
 
-/// The most groups with values among the keys of a leaf: the first may have its fences in the leaf before.
-const LEAF_GROUPS_MAX: usize = (LEAF_KEYS_MAX - 1) / (FENCES as usize + 1) + 1;
+/// The most parts among the keys of a leaf: the first may have its fences in the leaf before.
+const LEAF_PARTS_MAX: usize = (LEAF_KEYS_MAX - 1) / (FENCES as usize + 1) + 1;
 
 /// More than sled adds to a leaf, and to each of its keys, with our key.
 const LEAF_OVERHEAD_BYTES: usize = 256;
@@ -82,13 +65,7 @@ const SLED_ITEM_BYTES_MAX: usize = SEGMENT_BYTES / 4 - 52;
 
 const LEAF_BYTES_MAX: usize = SLED_ITEM_BYTES_MAX - LEAF_OVERHEAD_BYTES - LEAF_KEYS_MAX * KEY_OVERHEAD_BYTES;
 
-/// Whether entries of this size, side by side without fences, can't make a leaf so large that it becomes a blob.
-pub(super) const fn never_a_blob(entry_bytes: usize) -> bool {
-    LEAF_KEYS_MAX * entry_bytes <= LEAF_BYTES_MAX
-}
-
 // No blob can arise: a leaf is the largest item, and each fits.
 const _: () = {
-    assert!(LEAF_GROUPS_MAX * VALUE_BYTES <= LEAF_BYTES_MAX);
-    assert!(GROUP_BYTES <= VALUE_BYTES);
+    assert!(LEAF_PARTS_MAX * PART_BYTES <= LEAF_BYTES_MAX);
 };

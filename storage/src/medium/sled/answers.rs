@@ -5,14 +5,53 @@
 //! system keeps its number in all three, so whatever has none was found in the data. That holds for what only reads; a
 //! panic in the middle of a write says too little.
 
-use crate::StoreError;
-use crate::worker::Judges;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// What the answers of sled mean to the workers.
-pub(crate) const JUDGES: Judges = Judges { panicked, in_reading };
+use crate::poison::Poison;
+use crate::{ErrorKind, StoreError};
+
+/// Makes a call into sled that only reads.
+pub(crate) fn reading<T>(
+    poison: &Poison,
+    action: &'static str,
+    work: impl FnOnce() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    guarded(poison, action, work).map_err(in_reading)
+}
+
+/// Makes a call into sled that may change what is stored: after one that failed nothing is written any more.
+pub(crate) fn writing<T>(
+    poison: &Poison,
+    action: &'static str,
+    work: impl FnOnce() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let outcome = guarded(poison, action, work);
+    if let Err(error) = &outcome {
+        match error.kind() {
+            ErrorKind::Corrupt => poison.set(error),
+            _ => poison.note(error),
+        }
+    }
+    outcome
+}
+
+/// A panic is an error, and ends the opening: nobody knows what it left.
+fn guarded<T>(
+    poison: &Poison,
+    action: &'static str,
+    work: impl FnOnce() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        let error = panicked(action, &text.unwrap_or_default());
+        poison.set(&error);
+        Err(error)
+    })
+}
 
 /// Makes an error of sled one of ours.
-pub(super) fn backend(action: &'static str) -> impl Fn(sled::Error) -> StoreError {
+pub(crate) fn backend(action: &'static str) -> impl Fn(sled::Error) -> StoreError {
     move |error| match error {
         sled::Error::Corruption { at, .. } => {
             let place = at.map_or_else(String::new, |at| format!(", at {at:?} of its file"));
@@ -26,7 +65,7 @@ pub(super) fn backend(action: &'static str) -> impl Fn(sled::Error) -> StoreErro
 }
 
 /// What a panic of sled means, by its words.
-pub(super) fn panicked(action: &'static str, text: &str) -> StoreError {
+fn panicked(action: &'static str, text: &str) -> StoreError {
     let reason = format!("it panicked: {text}");
     let text = text.to_lowercase();
     if text.contains("corrupt") && !is_of_the_system(&text) {
@@ -36,7 +75,7 @@ pub(super) fn panicked(action: &'static str, text: &str) -> StoreError {
 }
 
 /// What an error means in a call that only reads: damage, unless it comes of the system.
-pub(super) fn in_reading(error: StoreError) -> StoreError {
+fn in_reading(error: StoreError) -> StoreError {
     match error {
         StoreError::Backend { action, reason } if !is_of_the_system(&reason) => damaged(action, &reason),
         error => error,

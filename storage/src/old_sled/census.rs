@@ -33,14 +33,14 @@ impl Census {
     }
 
     /// Ends the count, and checks that all that was recorded was met.
-    pub(super) fn finish(self, sealed: &Seal, latest: &Seal) -> Result<Seal, StoreError> {
+    pub(super) fn finish(self, sealed: &Seal, latest: &Seal) -> Result<(), StoreError> {
         compare(&self.then, sealed)?;
         // One that was being put when the process ended, or those of which a loss of power took the record, have
         // higher numbers, and then only the seal can be compared.
         if self.now.highest <= latest.highest {
             compare(&self.now, latest)?;
         }
-        Ok(self.now)
+        Ok(())
     }
 }
 
@@ -56,15 +56,6 @@ fn compare(found: &Seal, recorded: &Seal) -> Result<(), StoreError> {
         return Ok(());
     };
     Err(StoreError::CorruptStore { what })
-}
-
-/// Counts a new checkpoint in the place of the one before it.
-pub(super) fn replace(seal: &mut Seal, before: Option<&Entry>, entry: &Entry) {
-    if let Some(before) = before {
-        seal.count = seal.count.wrapping_sub(1);
-        seal.sum = seal.sum.wrapping_sub(hash(&before.newest.actor, before.newest.number));
-    }
-    add(seal, &entry.newest.actor, entry.newest.number);
 }
 
 fn add(seal: &mut Seal, actor: &ActorId, number: CheckpointNumber) {

@@ -1,10 +1,14 @@
-//! The file of the superblock: two slots, of which one always holds what was made stable last. Knows nothing of what it
-//! says.
+//! The file in which a medium in a directory keeps its superblock: three slots, of which one always holds what was made stable
+//! last. Knows nothing of what it says.
 //!
-//! A write goes to the slot that does not hold the last stable superblock, whether it is to be stable or not; a stable one
-//! that is through makes that slot the stable one. So a loss of power leaves the last stable superblock or a later one. The
-//! death of the process leaves the one written last, unless it came in the middle of that write and tore it: then the last
-//! stable one serves.
+//! ```text
+//! relive.super := slot, zeros up to 69632, slot, zeros up to 139264, slot, zeros up to 208896
+//! slot         := "RLSS" version:u32 store:u128 sequence:u64 length:u64 crc:u32 content       little-endian
+//! ```
+//! A write goes to both slots that do not hold the last stable superblock, one after the other, whether it is to be stable or
+//! not; a stable one that is through makes the first of them the stable one. So a loss of power leaves the last stable
+//! superblock or a later one. The death of the process leaves the one written last or, in the middle of a write, the one
+//! before. And damage to any one slot forgets nothing. A file of version 1 has two slots.
 
 use std::fs::{File, OpenOptions};
 use std::io::Read;
@@ -14,13 +18,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use super::identity::{FORMAT, mixed};
-use super::names::SUPER;
-use crate::directory::io_error;
-use crate::medium::SUPERBLOCK_BYTES_MAX;
+use super::SUPERBLOCK_BYTES_MAX;
+use crate::directory::{io_error, mixed};
 use crate::position::StoreId;
 use crate::wire::{Malformed, Reader};
 use crate::{StoreError, boundary};
+
+/// Its name.
+pub(super) const SUPER: &str = "relive.super";
 
 /// The file, open for as long as the medium is.
 #[derive(Debug)]
@@ -38,6 +43,8 @@ struct Written {
     /// Which slot holds the last stable one.
     stable: u64,
     newest: Bytes,
+    /// The file has all of its slots.
+    whole: bool,
 }
 
 impl SuperFile {
@@ -49,7 +56,7 @@ impl SuperFile {
         let file = options.open(&path).map_err(io_error("create", &path))?;
         let mut content = encode(store, 1, b"");
         // Written all through, so that no later write changes more than the bytes.
-        content.resize(2 * SLOT_BYTES, 0);
+        content.resize(FILE_BYTES, 0);
         let made = file.write_all_at(&content, 0).and_then(|()| file.sync_all());
         made.map_err(io_error("write", &path))
     }
@@ -60,25 +67,17 @@ impl SuperFile {
         let mut options = OpenOptions::new();
         let mut file = options.read(true).write(true).open(&path).map_err(io_error("open", &path))?;
         let mut bytes = Vec::new();
-        let read = Read::by_ref(&mut file).take(2 * SLOT_BYTES as u64).read_to_end(&mut bytes);
+        let read = Read::by_ref(&mut file).take(FILE_BYTES as u64).read_to_end(&mut bytes);
         read.map_err(io_error("read", &path))?;
-        let bytes = Bytes::from(bytes);
-        let second = bytes.slice(bytes.len().min(SLOT_BYTES)..);
-        let (slot, stable) = match (decode(&bytes, &path), decode(&second, &path)) {
-            (Ok(a), Ok(b)) if a.sequence > b.sequence => (a, 0),
-            (Ok(_), Ok(b)) => (b, 1),
-            // A torn write leaves one like that.
-            (Ok(a), Err(_)) => (a, 0),
-            (Err(_), Ok(b)) => (b, 1),
-            (Err(problem @ StoreError::NewerFormat { .. }), _) | (_, Err(problem)) => return Err(problem),
-        };
+        let (whole, bytes) = (bytes.len() == FILE_BYTES, Bytes::from(bytes));
+        let (slot, stable) = newest(&bytes, &path)?;
         if slot.store != store {
             return Err(mixed(&path, store, slot.store));
         }
         if durable {
             file.sync_data().map_err(io_error("sync", &path))?;
         }
-        let written = Mutex::new(Written { sequence: slot.sequence, stable, newest: slot.content });
+        let written = Mutex::new(Written { sequence: slot.sequence, stable, newest: slot.content, whole });
         Ok(Self { file, path, store, durable, written })
     }
 
@@ -87,16 +86,23 @@ impl SuperFile {
         self.written().newest.clone()
     }
 
-    /// Writes one, in one call; makes it stable, in a tier that does, when told so.
+    /// Writes one; makes it stable, in a tier that does, when told so.
     pub(super) fn write(&self, bytes: &[u8], stable: bool) -> Result<(), StoreError> {
         let mut written = self.written();
         // A sequence of one a nanosecond would last for five centuries.
         let sequence = written.sequence.saturating_add(1);
-        let slot = 1 - written.stable;
+        let slots = [(written.stable + 1) % SLOTS, (written.stable + 2) % SLOTS];
         boundary!("medium.super.begin");
         let content = encode(self.store, sequence, bytes);
-        let done = self.file.write_all_at(&content, slot * SLOT_BYTES as u64);
-        done.map_err(io_error("write", &self.path))?;
+        let write = |content: &[u8], at: u64| {
+            self.file.write_all_at(content, at * SLOT_BYTES as u64).map_err(io_error("write", &self.path))
+        };
+        if !written.whole {
+            write(&[0; SLOT_BYTES], SLOTS - 1)?;
+            written.whole = true;
+        }
+        write(&content, slots[0])?;
+        write(&content, slots[1])?;
         boundary!("medium.super.written");
         written.sequence = sequence;
         written.newest = Bytes::copy_from_slice(bytes);
@@ -105,7 +111,7 @@ impl SuperFile {
                 self.file.sync_data().map_err(io_error("sync", &self.path))?;
                 boundary!("medium.super.synced");
             }
-            written.stable = slot;
+            written.stable = slots[0];
         }
         Ok(())
     }
@@ -114,6 +120,23 @@ impl SuperFile {
         // An error in the middle ends the opening, and a panic does not come from in here.
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The newest of the slots that can be read, and which it is.
+fn newest(file: &Bytes, path: &Path) -> Result<(Slot, u64), StoreError> {
+    let (mut found, mut problem) = (None::<(Slot, u64)>, None);
+    for (at, begin) in (0..SLOTS).zip((0..FILE_BYTES).step_by(SLOT_BYTES)) {
+        match decode(&file.slice(begin.min(file.len())..), path) {
+            Ok(slot) if found.as_ref().is_none_or(|(newest, _)| newest.sequence < slot.sequence) => {
+                found = Some((slot, at));
+            }
+            Ok(_) => {}
+            // Of a newer version there would be no slot that can be read, and the directory would say so.
+            Err(newer @ StoreError::NewerFormat { .. }) => problem = Some(newer),
+            Err(damage) => problem = problem.or(Some(damage)),
+        }
+    }
+    found.ok_or_else(|| problem.unwrap_or_else(|| unreadable(path, &Malformed("it is empty"))))
 }
 
 struct Slot {
@@ -125,7 +148,7 @@ struct Slot {
 fn encode(store: StoreId, sequence: u64, content: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     bytes.extend_from_slice(&MAGIC.to_le_bytes());
-    bytes.extend_from_slice(&FORMAT.to_le_bytes());
+    bytes.extend_from_slice(&VERSION.to_le_bytes());
     bytes.extend_from_slice(&store.get().to_le_bytes());
     bytes.extend_from_slice(&sequence.to_le_bytes());
     bytes.extend_from_slice(&(content.len() as u64).to_le_bytes());
@@ -138,11 +161,13 @@ fn encode(store: StoreId, sequence: u64, content: &[u8]) -> Vec<u8> {
 }
 
 fn decode(bytes: &Bytes, path: &Path) -> Result<Slot, StoreError> {
-    let damaged = |malformed| StoreError::CorruptStore {
-        what: format!("the superblock in {} is not readable: {malformed}", path.display()),
-    };
-    let (found, slot) = decode_slot(bytes).map_err(damaged)?;
-    slot.ok_or(StoreError::NewerFormat { path: path.to_owned(), found, supported: FORMAT })
+    let (found, slot) = decode_slot(bytes).map_err(|malformed| unreadable(path, &malformed))?;
+    slot.ok_or(StoreError::NewerFormat { path: path.to_owned(), found, supported: VERSION })
+}
+
+fn unreadable(path: &Path, malformed: &Malformed) -> StoreError {
+    let what = format!("the superblock in {} is not readable: {malformed}", path.display());
+    StoreError::CorruptStore { what }
 }
 
 /// The version, and what stands in a slot of one that is known.
@@ -152,7 +177,7 @@ fn decode_slot(bytes: &Bytes) -> Result<(u32, Option<Slot>), Malformed> {
         return Err(Malformed("it does not begin as it should"));
     }
     let version = reader.u32()?;
-    if version > FORMAT {
+    if version > VERSION {
         return Ok((version, None));
     }
     let store = StoreId::new(reader.u128()?);
@@ -173,16 +198,20 @@ fn decode_slot(bytes: &Bytes) -> Result<(u32, Option<Slot>), Malformed> {
 }
 
 const MAGIC: u32 = u32::from_le_bytes(*b"RLSS");
+const VERSION: u32 = 2;
+const SLOTS: u64 = 3;
 /// Whole pages, so that no write touches both.
 const SLOT_BYTES: usize = SUPERBLOCK_BYTES_MAX + 4096;
+const FILE_BYTES: usize = 3 * SLOT_BYTES;
+const _: () = assert!(FILE_BYTES as u64 == SLOTS * SLOT_BYTES as u64);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// A damaged slot leaves the other, and both together are an error.
+    /// A damaged slot forgets nothing, two leave what is in the third, and three are an error.
     #[test]
-    fn a_damaged_slot_leaves_the_other() {
+    fn damaged_slots_leave_the_others() {
         let root = tempfile::tempdir().unwrap();
         let store = StoreId::new(9);
         SuperFile::create(root.path(), store).unwrap();
@@ -191,20 +220,42 @@ mod tests {
         file.write(b"newest", false).unwrap();
         let path = root.path().join(SUPER);
         let whole = std::fs::read(&path).unwrap();
-        for at in 0..encode(store, 3, b"newest").len() {
+        let stable = usize::try_from(file.written().stable).unwrap();
+        let [one, two] = [1, 2].map(|after| (stable + after) % 3);
+        let found_without = |slots: &[usize], at: usize| {
             let mut damaged = whole.clone();
-            damaged[at] ^= 1;
+            for slot in slots {
+                damaged[slot * SLOT_BYTES + at] ^= 1;
+            }
             std::fs::write(&path, &damaged).unwrap();
-            let found = SuperFile::open(root.path(), store, true).unwrap();
-            assert_eq!(found.newest(), &b"stable"[..], "byte {at}");
-            damaged[SLOT_BYTES + at] ^= 1;
-            std::fs::write(&path, &damaged).unwrap();
-            assert!(SuperFile::open(root.path(), store, true).is_err(), "byte {at}");
+            SuperFile::open(root.path(), store, true).map(|file| file.newest())
+        };
+        for at in 0..encode(store, 3, b"newest").len() {
+            for slot in [one, two, stable] {
+                assert_eq!(found_without(&[slot], at).unwrap(), &b"newest"[..], "byte {at} of {slot}");
+            }
+            assert_eq!(found_without(&[one, two], at).unwrap(), &b"stable"[..], "byte {at}");
+            assert!(found_without(&[one, two, stable], at).is_err(), "byte {at}");
         }
         std::fs::write(&path, &whole).unwrap();
-        assert_eq!(SuperFile::open(root.path(), store, true).unwrap().newest(), &b"newest"[..]);
         let other = SuperFile::open(root.path(), StoreId::new(8), true);
         assert!(matches!(other, Err(StoreError::Mixed { .. })));
+    }
+
+    /// A file of version 1, which had two slots, gets its third with the first write.
+    #[test]
+    fn a_file_of_two_slots_gets_a_third() {
+        let root = tempfile::tempdir().unwrap();
+        let store = StoreId::new(9);
+        SuperFile::create(root.path(), store).unwrap();
+        let path = root.path().join(SUPER);
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &whole[..2 * SLOT_BYTES]).unwrap();
+        let file = SuperFile::open(root.path(), store, true).unwrap();
+        file.write(b"newest", false).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap().len(), FILE_BYTES);
+        drop(file);
+        assert_eq!(SuperFile::open(root.path(), store, true).unwrap().newest(), &b"newest"[..]);
     }
 
     /// However many unstable ones come, the last stable one stays where it is.

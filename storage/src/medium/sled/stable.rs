@@ -1,16 +1,16 @@
-//! What makes written data stable: sled's own flush hands it to the operating system, the rest happens here. Called by
-//! the writer.
+//! What makes written data stable: sled's own flush hands it to the operating system, the rest happens here.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use sled::Db;
 
 use super::answers::backend;
-use super::files::{BLOBS, DATA};
+use super::names::{BLOBS, DATA};
 use crate::directory::{io_error, sync_directory};
 use crate::{Durability, StoreError, boundary};
 
@@ -23,7 +23,7 @@ pub(super) struct Stable {
     path: PathBuf,
     blobs: PathBuf,
     /// The blob files that are synced.
-    known: HashSet<OsString>,
+    known: Mutex<HashSet<OsString>>,
 }
 
 impl Stable {
@@ -33,12 +33,12 @@ impl Stable {
         // Some systems sync only what is open for writing.
         let data = OpenOptions::new().write(true).open(&path);
         let data = data.map_err(io_error("open", &path))?;
-        Ok(Self { tier, data, path, blobs: directory.join(BLOBS), known: HashSet::new() })
+        Ok(Self { tier, data, path, blobs: directory.join(BLOBS), known: Mutex::default() })
     }
 
     /// Makes stable, as far as the tier promises, all that was written to sled before. Not to be called again after
     /// an error: the system may have dropped the pages that it failed to write.
-    pub(super) fn flush(&mut self, db: &Db) -> Result<(), StoreError> {
+    pub(super) fn flush(&self, db: &Db) -> Result<(), StoreError> {
         db.flush().map_err(backend("flush"))?;
         boundary!("stable.flushed");
         if self.tier == Durability::PowerLoss {
@@ -50,11 +50,12 @@ impl Stable {
     }
 
     /// The shape of what is stored keeps sled from making blob files; should it make one, it never syncs it.
-    fn sync_blobs(&mut self) -> Result<(), StoreError> {
+    fn sync_blobs(&self) -> Result<(), StoreError> {
         let mut found = 0_u32;
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         for entry in fs::read_dir(&self.blobs).map_err(io_error("list", &self.blobs))? {
             let entry = entry.map_err(io_error("list", &self.blobs))?;
-            if self.known.contains(&entry.file_name()) {
+            if known.contains(&entry.file_name()) {
                 continue;
             }
             let path = entry.path();
@@ -64,12 +65,12 @@ impl Stable {
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 Err(error) => return Err(io_error("open", &path)(error)),
             }
-            self.known.insert(entry.file_name());
+            known.insert(entry.file_name());
             found += 1;
         }
         if found > 0 {
             sync_directory(&self.blobs)?;
-            if self.known.len() == found as usize {
+            if known.len() == found as usize {
                 tracing::warn!(found, "sled made blob files; they are synced too, which slows commits down");
             }
         }

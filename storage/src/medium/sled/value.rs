@@ -1,0 +1,168 @@
+//! How a value is cut into parts for sled and put together again from untrusted ones. Knows no tree.
+//!
+//! ```text
+//! part := "RLSP" version:u16 parts:u16 total:u32 crc:u32 content                little-endian
+//! ```
+//! `total` is the length of all contents together; `crc` is over the key and everything else in the part.
+
+use bytes::Bytes;
+
+use super::key::Key;
+use super::shape::PART_BYTES;
+use crate::medium::{StreamId, VALUE_BYTES_MAX};
+
+/// Into how many parts a value of that length is cut.
+pub(super) fn count(length: usize) -> u16 {
+    const { assert!(VALUE_BYTES_MAX.div_ceil(CONTENT_BYTES) < u16::MAX as usize) }
+    u16::try_from(length.div_ceil(CONTENT_BYTES).max(1)).expect("the limit keeps it below 65536 parts")
+}
+
+/// Cuts a value into keys and parts of about the same size.
+pub(super) fn split(stream: StreamId, position: u64, whole: &[u8]) -> impl Iterator<Item = (Key, Vec<u8>)> {
+    let parts = count(whole.len());
+    let length = whole.len().div_ceil(usize::from(parts));
+    let total = u32::try_from(whole.len()).expect("the limit keeps it below 4 GiB");
+    (0..parts).map(move |part| {
+        let key = Key::of_part(stream, position, part);
+        let begin = (usize::from(part) * length).min(whole.len());
+        let content = &whole[begin..(begin + length).min(whole.len())];
+        let mut value = Vec::with_capacity(HEADER_BYTES + content.len());
+        value.extend_from_slice(&MAGIC.to_le_bytes());
+        value.extend_from_slice(&VERSION.to_le_bytes());
+        value.extend_from_slice(&parts.to_le_bytes());
+        value.extend_from_slice(&total.to_le_bytes());
+        let crc = checksum(key, &value, content);
+        value.extend_from_slice(&crc.to_le_bytes());
+        value.extend_from_slice(content);
+        (key, value)
+    })
+}
+
+/// A value that is being put together of its parts, in order.
+#[derive(Debug)]
+pub(super) struct Assembly {
+    stream: StreamId,
+    position: u64,
+    /// How many parts, and how many bytes, as the first part said.
+    expected: Option<(u16, u32)>,
+    next: u16,
+    bytes: Vec<u8>,
+}
+
+impl Assembly {
+    /// Nothing yet.
+    pub(super) fn new(stream: StreamId, position: u64) -> Self {
+        Self { stream, position, expected: None, next: 0, bytes: Vec::new() }
+    }
+
+    /// The key of the part that is needed next; `None` when it is complete.
+    pub(super) fn wants(&self) -> Option<Key> {
+        let complete = self.expected.is_some_and(|(parts, _)| self.next == parts);
+        (!complete).then_some(self.key())
+    }
+
+    fn key(&self) -> Key {
+        Key::of_part(self.stream, self.position, self.next)
+    }
+
+    /// Adds the part that was found at the key wanted.
+    pub(super) fn push(&mut self, part: &[u8]) -> Result<(), String> {
+        let key = self.key();
+        let fail = |what: &str| Err(format!("part {} {what}", key.part));
+        let Some((header, content)) = part.split_at_checked(HEADER_BYTES) else {
+            return fail("is too short");
+        };
+        let u32_at = |at: usize| header[at..at + 4].try_into().map_or(0, u32::from_le_bytes);
+        let u16_at = |at: usize| header[at..at + 2].try_into().map_or(0, u16::from_le_bytes);
+        if u32_at(0) != MAGIC {
+            return fail("does not begin as it should");
+        }
+        if u16_at(4) != VERSION {
+            return fail("has an unknown version");
+        }
+        if checksum(key, &header[..HEADER_BYTES - 4], content) != u32_at(12) {
+            return fail("does not match its checksum");
+        }
+        let (parts, total) = (u16_at(6), u32_at(8));
+        if total as usize > VALUE_BYTES_MAX || parts == 0 {
+            return fail("says an impossible size");
+        }
+        if *self.expected.get_or_insert((parts, total)) != (parts, total) {
+            return fail("belongs to another whole");
+        }
+        if self.bytes.len() + content.len() > total as usize {
+            return fail("is more than there should be");
+        }
+        if self.next == 0 {
+            self.bytes.reserve_exact(total as usize);
+        }
+        self.bytes.extend_from_slice(content);
+        self.next += 1;
+        if self.next == parts && self.bytes.len() != total as usize {
+            return fail("is the last, and bytes are missing");
+        }
+        Ok(())
+    }
+
+    /// The whole. To be called when nothing is wanted any more.
+    pub(super) fn finish(self) -> Bytes {
+        self.bytes.into()
+    }
+}
+
+fn checksum(key: Key, header: &[u8], content: &[u8]) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&key.bytes());
+    crc.update(header);
+    crc.update(content);
+    crc.finalize()
+}
+
+const MAGIC: u32 = u32::from_le_bytes(*b"RLSP");
+const HEADER_BYTES: usize = 16;
+const CONTENT_BYTES: usize = PART_BYTES - HEADER_BYTES;
+const VERSION: u16 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STREAM: StreamId = StreamId(7);
+
+    fn assemble(parts: &[Vec<u8>]) -> Result<Bytes, String> {
+        let mut assembly = Assembly::new(STREAM, 9);
+        for part in parts {
+            assembly.push(part)?;
+        }
+        match assembly.wants() {
+            None => Ok(assembly.finish()),
+            Some(key) => Err(format!("part {} is missing", key.part)),
+        }
+    }
+
+    #[test]
+    fn wholes_of_any_size_come_back() {
+        for length in [0, 1, CONTENT_BYTES - 1, CONTENT_BYTES, CONTENT_BYTES + 1, 5 * CONTENT_BYTES + 3] {
+            let whole: Vec<u8> = (0..length).map(|i| i.to_le_bytes()[0]).collect();
+            let parts: Vec<_> = split(STREAM, 9, &whole).map(|(_, part)| part).collect();
+            assert!(parts.iter().all(|part| part.len() <= PART_BYTES));
+            assert_eq!(assemble(&parts).unwrap(), whole);
+            assert!(assemble(&parts[..parts.len() - 1]).is_err());
+        }
+    }
+
+    /// Invariant: prefix. Damage is never taken for data.
+    #[test]
+    fn damaged_and_foreign_parts_are_noticed() {
+        let parts: Vec<_> = split(STREAM, 9, b"content").map(|(_, part)| part).collect();
+        for bit in 0..parts[0].len() * 8 {
+            let mut damaged = parts.clone();
+            damaged[0][bit / 8] ^= 1 << (bit % 8);
+            assert!(assemble(&damaged).is_err(), "bit {bit}");
+        }
+        for (stream, position) in [(STREAM, 10), (StreamId(8), 9)] {
+            let elsewhere: Vec<_> = split(stream, position, b"content").map(|(_, part)| part).collect();
+            assert!(assemble(&elsewhere).is_err());
+        }
+    }
+}
