@@ -105,17 +105,7 @@ impl Stream {
 impl Image {
     fn apply(&mut self, write: Write) {
         match write {
-            Write::Value(id, position, value) => {
-                let fresh = Stream { first: position, values: VecDeque::new() };
-                let stream = self.streams.entry(id).or_insert(fresh);
-                while stream.end() <= position {
-                    stream.values.push_back(None);
-                }
-                let at = stream.at(position);
-                if position >= stream.first {
-                    stream.values[at] = Some(value);
-                }
-            }
+            Write::Value(id, position, value) => self.place(id, position, Some(value)),
             Write::RemoveBelow(id, position) => {
                 if let Some(stream) = self.streams.get_mut(&id) {
                     let count = stream.at(position);
@@ -125,6 +115,19 @@ impl Image {
             }
             Write::Remove(id) => drop(self.streams.remove(&id)),
             Write::Superblock(bytes) => self.superblock = bytes,
+        }
+    }
+
+    /// Has a value come, or not: then a stream that begins with it has its place all the same.
+    fn place(&mut self, id: StreamId, position: u64, value: Option<Bytes>) {
+        let fresh = Stream { first: position, values: VecDeque::new() };
+        let stream = self.streams.entry(id).or_insert(fresh);
+        while stream.end() <= position {
+            stream.values.push_back(None);
+        }
+        let at = stream.at(position);
+        if position >= stream.first && value.is_some() {
+            stream.values[at] = value;
         }
     }
 
@@ -240,6 +243,7 @@ impl State {
                     stable.apply(Write::RemoveBelow(id, first + some));
                 }
                 write if kept => stable.apply(write),
+                Write::Value(id, position, _) => stable.place(id, position, None),
                 _ => {}
             }
         }
