@@ -7,6 +7,8 @@ use relive::storage::{MemoryStore, Store};
 use relive::{Actor, ActorRef, Builder, Context, Handle, Message, Runtime};
 use serde::{Deserialize, Serialize};
 
+use crate::medium;
+
 /// Something that happens outside of all actors and is not undone by a crash: counts by name, for all tests.
 static OUTSIDE: Mutex<BTreeMap<String, u64>> = Mutex::new(BTreeMap::new());
 
@@ -172,7 +174,7 @@ impl Handle<Flood> for Account {
 }
 
 pub(crate) fn builder() -> Builder {
-    Runtime::builder().actor::<Account>(|account| {
+    medium::runtime().actor::<Account>(|account| {
         account
             .handles::<Deposit>()
             .handles::<Transfer>()

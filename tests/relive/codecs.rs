@@ -6,6 +6,8 @@ use std::collections::HashMap;
 use relive::{Actor, ActorRef, Context, Durability, Handle, Message, Refused, Runtime};
 use serde::{Deserialize, Serialize};
 
+use crate::medium;
+
 /// A value that encodes, and does not decode: what is skipped has no default.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 struct Skips {
@@ -145,7 +147,7 @@ impl Handle<Stored> for Keeper {
 }
 
 async fn open(path: &std::path::Path) -> Runtime {
-    let builder = Runtime::builder().actor::<Keeper>(|keeper| {
+    let builder = medium::runtime().actor::<Keeper>(|keeper| {
         let keeper = keeper.handles::<Store>().handles::<Become>().handles::<Reply>();
         keeper.handles::<Outcome>().handles::<Forward>().handles::<Stored>()
     });

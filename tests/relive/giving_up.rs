@@ -10,6 +10,8 @@ use std::time::Duration;
 use relive::{Actor, Context, Durability, Handle, Message, Refused, Runtime};
 use serde::{Deserialize, Serialize};
 
+use crate::medium;
+
 #[derive(Serialize, Deserialize, Default)]
 struct Impatient {
     handled: Vec<How>,
@@ -152,7 +154,7 @@ impl Handle<Count> for Impatient {
 }
 
 async fn open(path: &std::path::Path) -> Runtime {
-    let builder = Runtime::builder()
+    let builder = medium::runtime()
         .actor::<Impatient>(|actor| actor.handles::<Try>().handles::<Handled>().handles::<Count>());
     builder.durability(Durability::ProcessCrash).open(path).await.unwrap()
 }

@@ -13,8 +13,9 @@ use relive::{Receipted, Runtime};
 use crate::actors::{
     Account, Charge, ChargeTwice, Deposit, Draw, Panic, Transfer, account, builder, happen, happened, show,
 };
+use crate::medium;
 
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 const STATES: &str = "states.txt";
 const STUCK: &str = "stuck golden";
 const CHARGE: &str = "golden charge";
@@ -29,6 +30,11 @@ async fn class_24_a_runtime_goes_on_with_a_store_of_format_2() {
     goes_on_with(2).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn class_24_a_runtime_goes_on_with_a_store_of_format_3() {
+    goes_on_with(3).await;
+}
+
 /// What the actors ask for from outside, which is counted by its name, so that each store has its own.
 fn outside(what: &str, format: u32) -> String {
     if format == 1 { what.to_owned() } else { format!("{what} {format}") }
@@ -40,6 +46,9 @@ async fn goes_on_with(format: u32) {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("store");
     copy(&golden.join("store"), &path);
+    if let Some(medium) = medium::asked() {
+        relive::convert(&path, medium).unwrap();
+    }
     let states = fs::read_to_string(golden.join(STATES)).unwrap();
     // The outcome that bob still waits for comes this time.
     let (stuck, charge) = (outside(STUCK, format), outside(CHARGE, format));

@@ -3,11 +3,13 @@
 use std::sync::{Arc, Mutex};
 
 use relive::storage::MemoryStore;
-use relive::{Actor, Context, Handle, HideReplays, Message, Runtime};
+use relive::{Actor, Context, Handle, HideReplays, Message};
 use serde::{Deserialize, Serialize};
 use tracing::field::{Field, Visit};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::SubscriberExt;
+
+use crate::medium;
 
 #[derive(Serialize, Deserialize)]
 struct Talker;
@@ -64,7 +66,7 @@ async fn a_replay_prints_nothing_again() {
     tracing::subscriber::set_global_default(subscriber).unwrap();
     let store = MemoryStore::new();
     let open = |store: MemoryStore| {
-        Runtime::builder().actor::<Talker>(|talker| talker.handles::<Say>()).open_on(Arc::new(store))
+        medium::runtime().actor::<Talker>(|talker| talker.handles::<Say>()).open_on(Arc::new(store))
     };
     let runtime = open(store.clone()).await.unwrap();
     let talker = runtime.actor::<Talker>("t").unwrap();

@@ -13,6 +13,7 @@ mod giving_up;
 mod golden;
 mod kill;
 mod logs;
+mod medium;
 mod nondeterminism;
 mod poison;
 mod promises;

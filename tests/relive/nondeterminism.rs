@@ -12,6 +12,8 @@ use relive::storage::MemoryStore;
 use relive::{Actor, Context, Halt, Handle, Message, Refused, Rsn, Runtime};
 use serde::{Deserialize, Serialize};
 
+use crate::medium;
+
 #[derive(Serialize, Deserialize, Default)]
 struct Careless {
     received: Vec<u64>,
@@ -119,7 +121,7 @@ impl Handle<Received> for Careless {
 }
 
 async fn open(store: &MemoryStore) -> Runtime {
-    let builder = Runtime::builder()
+    let builder = medium::runtime()
         .actor::<Careless>(|a| a.handles::<Commit>().handles::<Take>().handles::<Received>());
     builder.open_on(Arc::new(store.clone())).await.unwrap()
 }

@@ -14,6 +14,7 @@ use relive::{
 use serde::{Deserialize, Serialize};
 
 use crate::actors::{ChargeTwice, Deposit, Panic, account, crash_and_reopen, happened, open_on, show};
+use crate::medium;
 
 async fn refused_into_quarantine(runtime: &Runtime, key: &str, poison: Panic) -> Arc<Quarantined> {
     let error = account(runtime, key).ask(poison).await.unwrap_err();
@@ -228,7 +229,7 @@ fn child() {
     let first = std::env::var("RELIVE_POISON_FIRST").is_ok();
     let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     tokio.block_on(async {
-        let builder = Runtime::builder().actor::<Fragile>(|a| a.handles::<Carry>().handles::<Handled>());
+        let builder = medium::runtime().actor::<Fragile>(|a| a.handles::<Carry>().handles::<Handled>());
         let runtime = builder.durability(Durability::ProcessCrash).open(path).await.unwrap();
         println!("opened with care {}", runtime.recovery().with_care);
         if first {

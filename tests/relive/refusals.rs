@@ -8,12 +8,12 @@ use relive::storage::{
     Block, BlockHeader, CheckpointStore, Epoch, FrameWriter, Generation, Log, Lsn, MemoryStore, Name, scan,
 };
 use relive::{
-    Actor, ActorId, Context, ErrorKind, Halt, Handle, Message, OpenError, Refused, Rsn, Runtime, Ssn,
-    Timestamp,
+    Actor, ActorId, Context, ErrorKind, Halt, Handle, Message, OpenError, Refused, Rsn, Ssn, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::actors::{Account, Charge, Deposit, Show, account, builder, open_on};
+use crate::medium;
 
 #[derive(Serialize, Deserialize)]
 struct NewAccount;
@@ -67,7 +67,7 @@ async fn refused(builder: relive::Builder, store: &MemoryStore) -> OpenError {
 async fn a_kind_that_is_not_registered_is_named() {
     for checkpoint in [false, true] {
         let store = used_store(checkpoint).await;
-        let error = refused(Runtime::builder(), &store).await;
+        let error = refused(medium::runtime(), &store).await;
         assert!(matches!(&error, OpenError::UnknownKind { kind, .. } if kind == "account"), "{error}");
     }
 }
@@ -75,12 +75,12 @@ async fn a_kind_that_is_not_registered_is_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_nobody_handles_any_more_is_named() {
     let store = used_store(false).await;
-    let error = refused(Runtime::builder().actor::<Account>(|a| a.handles::<Show>()), &store).await;
+    let error = refused(medium::runtime().actor::<Account>(|a| a.handles::<Show>()), &store).await;
     assert!(matches!(&error, OpenError::UnknownMessage { message, .. } if message == "deposit"), "{error}");
     // Behind a checkpoint it is history that nothing replays.
     let store = used_store(true).await;
     let runtime =
-        Runtime::builder().actor::<Account>(|a| a.handles::<Show>()).open_on(Arc::new(store)).await.unwrap();
+        medium::runtime().actor::<Account>(|a| a.handles::<Show>()).open_on(Arc::new(store)).await.unwrap();
     let refused = account(&runtime, "alice").tell(Deposit { cents: 1 }).await.unwrap_err();
     assert!(matches!(&refused.reason, Refused::Unhandled { message, .. } if &**message == "deposit"));
     runtime.shutdown().await.unwrap();
@@ -89,7 +89,7 @@ async fn a_message_that_nobody_handles_any_more_is_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_state_of_another_version_is_named() {
     let store = used_store(true).await;
-    let error = refused(Runtime::builder().actor::<NewAccount>(|a| a.handles::<Deposit>()), &store).await;
+    let error = refused(medium::runtime().actor::<NewAccount>(|a| a.handles::<Deposit>()), &store).await;
     assert!(matches!(error, OpenError::StateVersion { stored: 1, registered: 2, .. }), "{error}");
 }
 
@@ -109,7 +109,7 @@ impl Handle<Twice> for Account {
 async fn a_registration_that_contradicts_itself_is_named() {
     let twice = builder().actor::<NewAccount>(|a| a).open_on(Arc::new(MemoryStore::new())).await;
     assert!(matches!(twice, Err(OpenError::KindTwice { kind: "account" })));
-    let same_name = Runtime::builder().actor::<Account>(|a| a.handles::<Deposit>().handles::<Twice>());
+    let same_name = medium::runtime().actor::<Account>(|a| a.handles::<Deposit>().handles::<Twice>());
     let error = same_name.open_on(Arc::new(MemoryStore::new())).await.unwrap_err();
     assert!(error.to_string().contains("\"deposit\""), "{error}");
 }
@@ -207,7 +207,7 @@ async fn a_listed_message_without_a_handler_keeps_the_runtime_from_opening() {
         async fn handle(&mut self, _message: Forgotten, _cx: &mut Context<'_>) {}
     }
     let open = |registered: bool| {
-        let builder = relive::Runtime::builder()
+        let builder = medium::runtime()
             .actor::<Careful>(|actor| if registered { actor.handles::<Forgotten>() } else { actor });
         builder.open_on(Arc::new(MemoryStore::new()))
     };

@@ -11,6 +11,8 @@ use relive::{
 };
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::medium;
+
 #[derive(Serialize, Deserialize, Default)]
 struct Talker {
     /// Makes it too deep to be stored.
@@ -132,7 +134,7 @@ fn expect(error: &dyn Error, parts: &[&str]) {
 }
 
 async fn open() -> Runtime {
-    let builder = Runtime::builder().actor::<Talker>(|talker| {
+    let builder = medium::runtime().actor::<Talker>(|talker| {
         talker.handles::<Send>().handles::<Deepen>().handles::<BadReply>().handles::<BadMessage>()
     });
     builder.open_on(Arc::new(MemoryStore::new())).await.unwrap()

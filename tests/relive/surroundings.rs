@@ -7,6 +7,8 @@ use std::time::Duration;
 use relive::{Actor, ActorRef, Context, Durability, Handle, Message, OpenError, Refused, Runtime};
 use serde::{Deserialize, Serialize};
 
+use crate::medium;
+
 #[derive(Serialize, Deserialize, Default)]
 struct Node {
     sum: u64,
@@ -101,7 +103,7 @@ impl Handle<Wait> for Node {
 }
 
 async fn open(path: &Path) -> Result<Runtime, OpenError> {
-    let builder = Runtime::builder().actor::<Node>(|node| {
+    let builder = medium::runtime().actor::<Node>(|node| {
         let node = node.handles::<Add>().handles::<Spin>().handles::<Spins>();
         node.handles::<Deep>().handles::<Wait>()
     });

@@ -9,6 +9,8 @@ use relive::storage::MemoryStore;
 use relive::{Actor, Builder, Context, Handle, Message, Refused, Runtime};
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::medium;
+
 /// Whether the states of this test panic while they are dropped, or encoded.
 static DROPS: AtomicBool = AtomicBool::new(false);
 static ENCODES: AtomicBool = AtomicBool::new(false);
@@ -90,7 +92,7 @@ impl Handle<Do> for Bomb {
 }
 
 fn builder() -> Builder {
-    Runtime::builder().actor::<Bomb>(|bomb| bomb.handles::<Do>())
+    medium::runtime().actor::<Bomb>(|bomb| bomb.handles::<Do>())
 }
 
 async fn ask(runtime: &Runtime, key: &str, how: How) -> Result<u64, Refused> {

@@ -12,6 +12,7 @@ use relive::{
 use serde::{Deserialize, Serialize};
 
 use crate::actors::happen;
+use crate::medium;
 
 /// What is around the actors, by the name of a test: whether a setting is there.
 static SETTINGS: Mutex<BTreeMap<String, bool>> = Mutex::new(BTreeMap::new());
@@ -138,7 +139,7 @@ impl<const V: u8> Handle<Keys> for Till<V> {
 }
 
 async fn try_open<const V: u8>(path: &Path) -> Result<Runtime, OpenError> {
-    let builder = Runtime::builder().actor::<Till<V>>(|till| {
+    let builder = medium::runtime().actor::<Till<V>>(|till| {
         let till = till.handles::<Add>().handles::<Pass>().handles::<Sent>().handles::<Charge>();
         till.handles::<NeedsSetting>().handles::<Sum>().handles::<Keys>()
     });
@@ -415,7 +416,7 @@ async fn class_27_a_reply_that_has_gained_a_field_is_no_divergence() {
         till::<GOOD>(&runtime, "alice").ask(Add { cents: 5 }).await.unwrap();
     }
     runtime.crash().await;
-    let builder = || Runtime::builder().actor::<Newer>(|till| till.handles::<NewerAdd>());
+    let builder = || medium::runtime().actor::<Newer>(|till| till.handles::<NewerAdd>());
     let runtime = builder().durability(Durability::ProcessCrash).open(&path).await.unwrap();
     assert!(runtime.recovery().failed.is_empty(), "{:?}", runtime.recovery().failed);
     let added = runtime.actor::<Newer>("alice").unwrap().ask(NewerAdd { cents: 1 }).await.unwrap();
@@ -433,7 +434,7 @@ async fn class_27_messages_that_are_no_longer_sent_keep_no_store_from_opening() 
     alice.ask(Add { cents: 5 }).await.unwrap();
     alice.ask(Sum {}).await.unwrap();
     runtime.shutdown().await.unwrap();
-    let builder = || Runtime::builder().actor::<Newer>(|till| till.handles::<NewerAdd>());
+    let builder = || medium::runtime().actor::<Newer>(|till| till.handles::<NewerAdd>());
     let runtime = builder().durability(Durability::ProcessCrash).open(&path).await.unwrap();
     let added = runtime.actor::<Newer>("alice").unwrap().ask(NewerAdd { cents: 1 }).await.unwrap();
     assert_eq!(added.sum, 6);
@@ -464,7 +465,7 @@ async fn class_27_a_checkpoint_that_the_code_can_not_read_is_told_at_opening() {
     till::<GOOD>(&runtime, "alice").ask(Add { cents: 5 }).await.unwrap();
     runtime.shutdown().await.unwrap();
     for _ in 0..2 {
-        let builder = Runtime::builder().actor::<Other>(|till| till.handles::<Sum>());
+        let builder = medium::runtime().actor::<Other>(|till| till.handles::<Sum>());
         let runtime = builder.durability(Durability::ProcessCrash).open(&path).await.unwrap();
         let failed = &runtime.recovery().failed;
         assert_eq!(failed.len(), 1);

@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
 
-use relive::{Actor, Builder, Context, Handle, Message, RestartPolicy, Runtime};
+use relive::{Actor, Builder, Context, Handle, Message, RestartPolicy};
 use serde::{Deserialize, Serialize};
+
+use crate::medium;
 
 /// All runs under way, by number.
 static OUTSIDE: Mutex<BTreeMap<u64, Outside>> = Mutex::new(BTreeMap::new());
@@ -194,7 +196,7 @@ impl Handle<Look> for Node {
 
 /// A runtime that knows the actor, and in which nothing happens by time.
 pub(crate) fn builder() -> Builder {
-    let kinds = Runtime::builder().actor::<Node>(|node| {
+    let kinds = medium::runtime().actor::<Node>(|node| {
         node.handles::<Tell>()
             .handles::<Pass>()
             .handles::<Take>()
@@ -237,7 +239,7 @@ unable! { Tell Pass Take Charge Stumble GiveUp Look }
 
 /// A runtime whose code can handle none of the messages.
 pub(crate) fn unable_builder() -> Builder {
-    let kinds = Runtime::builder().actor::<Unable>(|node| {
+    let kinds = medium::runtime().actor::<Unable>(|node| {
         node.handles::<Tell>()
             .handles::<Pass>()
             .handles::<Take>()
