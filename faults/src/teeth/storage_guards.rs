@@ -208,7 +208,7 @@ pub(super) const GUARDS: &[Guard] = &[
             find: "    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {",
             replace: "    let _ = (catch_unwind::<fn(), ()>, AssertUnwindSafe(()));\n    Ok::<_, Box<dyn std::any::Any + Send>>(work()).unwrap_or_else(|panic| {",
         }],
-        test: STORES.filter("flips::class_06_a_turned_bit"),
+        test: STORAGE.filter("medium::sled::answers::tests::a_panic_is"),
     },
     Guard {
         name: "lock of the directory",

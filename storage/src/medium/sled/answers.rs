@@ -148,6 +148,16 @@ mod tests {
         assert!(read(sled::Error::CollectionNotFound(b"log".into())).is_corrupt());
     }
 
+    /// Invariant: fail-stop.
+    #[test]
+    fn a_panic_is_an_error_and_ends_the_opening() {
+        let poison = Poison::default();
+        let outcome =
+            reading(&poison, "read", || -> Result<(), StoreError> { panic!("index out of bounds") });
+        assert!(outcome.unwrap_err().is_corrupt());
+        assert!(poison.check().is_err());
+    }
+
     #[test]
     fn a_panic_in_a_write_is_damage_only_when_it_says_so() {
         assert!(!panicked("append", "index out of bounds").is_corrupt());
