@@ -257,11 +257,18 @@ pub(super) const GUARDS: &[Guard] = &[
     },
     Guard {
         name: "a relative path is made absolute",
-        edits: &[Edit {
-            file: "storage/src/medium/sled/handle.rs",
-            find: "std::path::absolute(path).map_err(io_error(\"find\", path))?;",
-            replace: "Ok::<_, std::io::Error>(path.to_owned()).map_err(io_error(\"find\", path))?;",
-        }],
+        edits: &[
+            Edit {
+                file: "storage/src/open_store.rs",
+                find: "std::path::absolute(path).map_err(io_error(\"find\", path))?;",
+                replace: "Ok::<_, std::io::Error>(path.to_owned()).map_err(io_error(\"find\", path))?;",
+            },
+            Edit {
+                file: "storage/src/medium/sled/handle.rs",
+                find: "std::path::absolute(path).map_err(io_error(\"find\", path))?;",
+                replace: "Ok::<_, std::io::Error>(path.to_owned()).map_err(io_error(\"find\", path))?;",
+            },
+        ],
         test: STORES.filter("processes::a_store_opened_by_a_relative_path"),
     },
     Guard {
