@@ -11,7 +11,7 @@ use super::run::{End, Run};
 use super::words::{At, Case, Point, Word, points, words};
 
 /// Turns a hang into a failure.
-const CASE_MAX: Duration = Duration::from_secs(30);
+pub(crate) const CASE_MAX: Duration = Duration::from_secs(30);
 const THREADS: usize = 2;
 /// What comes back from longer runs, or for the second time, is compared, and not used any further: that is most of the
 /// cases.
@@ -39,8 +39,8 @@ pub(crate) struct Done {
     /// All calls.
     pub(crate) trace: Vec<Step>,
     /// How many of them were made by the first loss of power, and how many when the recovery had come back.
-    crashed: usize,
-    back: usize,
+    pub(crate) crashed: usize,
+    pub(crate) back: usize,
 }
 
 /// One tokio runtime with one thread.
@@ -49,7 +49,10 @@ pub(crate) fn one_thread() -> tokio::runtime::Runtime {
 }
 
 /// Does something with each item, on threads of their own, and gives what came out in the order of the items.
-fn for_all<T: Sync, R: Send>(items: &[T], each: impl Fn(&tokio::runtime::Runtime, &T) -> R + Sync) -> Vec<R> {
+pub(crate) fn for_all<T: Sync, R: Send>(
+    items: &[T],
+    each: impl Fn(&tokio::runtime::Runtime, &T) -> R + Sync,
+) -> Vec<R> {
     let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(items.len())));
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
@@ -183,7 +186,7 @@ pub(crate) fn judge(tokio: &tokio::runtime::Runtime, case: &Case, lie: Option<Li
     judge_run(tokio, case, run)
 }
 
-fn judge_run(tokio: &tokio::runtime::Runtime, case: &Case, mut run: Run) -> Result<Done, String> {
+pub(crate) fn judge_run(tokio: &tokio::runtime::Runtime, case: &Case, mut run: Run) -> Result<Done, String> {
     let outcome = tokio.block_on(async { tokio::time::timeout(CASE_MAX, go_through(&mut run, case)).await });
     let outcome = outcome.unwrap_or_else(|_| Err(format!("it took more than {CASE_MAX:?}")));
     let trace = run.disk.trace();
@@ -202,7 +205,7 @@ async fn go_through(run: &mut Run, case: &Case) -> Result<usize, String> {
     let first = points.next();
     expect(run.all(&case.word).await, first.filter(|point| point.at != At::End))?;
     run.crash(first.map_or(Unsynced::Dropped, |point| point.crash.unsynced)).await;
-    let crashed = run.disk.trace().len();
+    let crashed = run.disk.calls();
     for point in points {
         expect(run.recover().await, Some(point))?;
         run.crash(Unsynced::Dropped).await;

@@ -4,7 +4,7 @@
 //! crash leaves of what was not synced, and that is drawn from a seed which is made of the case.
 //!
 //! A crash during an earlier operation is that of a shorter run, which is among them: calls are a function of the
-//! operations, which is checked. The first actor that a run names is `a`; runs that differ by the names only are left out.
+//! operations, which is checked. `medium` does the same at the calls of a medium. The first actor that a run names is `a`; runs that differ by the names only are left out.
 //! `words::points` says which ways of losing the power are left out, because the device can't tell them from others.
 //!
 //! ```sh
@@ -15,7 +15,9 @@
 //! ```
 
 mod cases;
+mod device;
 mod expected;
+mod medium;
 mod outside;
 mod run;
 mod teeth;

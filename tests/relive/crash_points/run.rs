@@ -4,16 +4,17 @@
 //!
 //! Nothing else calls the store: policies that go by time or size are far from due, and the runtime has one thread.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, VecDeque};
 
-use relive::storage::simulated_store::{Call, Fault, Lie, SimulatedDisk, Unsynced};
-use relive::storage::{CheckpointStore, Generation, Log};
+use relive::storage::Generation;
+use relive::storage::simulated_medium::SimulatedMedium;
+use relive::storage::simulated_store::{Lie, SimulatedDisk, Unsynced};
 use relive::{ActorId, ActorRef, Refused, Runtime};
 
+use super::device::Device;
 use super::expected::Expected;
 use super::outside::{Charge, GiveUp, Look, Node, Pass, RunNumber, Stumble, Tell, builder, unable_builder};
-use super::words::{At, Case, Op, Who};
+use super::words::{Case, Op, Point, Who};
 
 /// Why a run does not go on.
 #[derive(Debug)]
@@ -25,13 +26,15 @@ pub(crate) enum End {
 }
 
 pub(crate) struct Run {
-    pub(crate) disk: SimulatedDisk,
+    pub(crate) disk: Device,
     /// How many calls were made when the last recovery had come back and was compared, ahead of its going on.
     pub(crate) back: usize,
     /// What the device does wrong while the operations are done.
     pub(crate) lie: Option<Lie>,
     /// After each loss of power code that can do nothing opens the store first.
     pub(crate) relapses: bool,
+    /// Where the power goes after the next time.
+    points: VecDeque<Point>,
     expected: Expected,
     runtime: Option<Runtime>,
     number: RunNumber,
@@ -39,20 +42,32 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn new(case: &Case) -> Self {
-        let disk = SimulatedDisk::new(case.seed());
-        for point in &case.points {
-            if let At::Call(nth) = point.at {
-                disk.plan(Fault::Crash(point.crash), Call::Any, nth);
-            }
-        }
-        Self {
+        Self::on(Device::Store(SimulatedDisk::new(case.seed())), case)
+    }
+
+    /// On the store over a medium, at the calls of the medium.
+    pub(crate) fn on_medium(case: &Case) -> Self {
+        Self::on(Device::Medium(SimulatedMedium::new(case.seed())), case)
+    }
+
+    fn on(disk: Device, case: &Case) -> Self {
+        let mut run = Self {
             disk,
             back: 0,
             lie: None,
             relapses: false,
+            points: case.points.iter().copied().collect(),
             expected: Expected::default(),
             runtime: None,
             number: RunNumber::new(),
+        };
+        run.plan_the_next();
+        run
+    }
+
+    fn plan_the_next(&mut self) {
+        if let Some(point) = self.points.pop_front() {
+            self.disk.plan(&point);
         }
     }
 
@@ -68,7 +83,8 @@ impl Run {
 
     /// Opens the runtime on what is there.
     async fn open(&mut self) -> Result<(), End> {
-        let opened = builder().open_on(Arc::new(self.disk.open())).await;
+        let store = self.disk.open().map_err(|error| self.ended(&error))?;
+        let opened = builder().open_on(store).await;
         let runtime = opened.map_err(|error| self.ended(&error))?;
         let (epoch, failed) = (runtime.recovery().epoch.get(), runtime.recovery().failed.clone());
         self.runtime = Some(runtime);
@@ -193,12 +209,14 @@ impl Run {
         if let Some(runtime) = self.runtime.take() {
             runtime.crash().await;
         }
+        self.plan_the_next();
     }
 
     /// Opens the store with code that can handle nothing, and ends that by a crash. Whatever it makes of what is there, it
     /// leaves nothing out.
     pub(crate) async fn relapse(&mut self) -> Result<(), End> {
-        let opened = unable_builder().open_on(Arc::new(self.disk.open())).await;
+        let store = self.disk.open().map_err(|error| self.ended(&error))?;
+        let opened = unable_builder().open_on(store).await;
         let runtime = opened.map_err(|error| self.ended(&error))?;
         self.expected.epoch = runtime.recovery().epoch.get();
         // What it found is tried now.
@@ -224,7 +242,7 @@ impl Run {
             self.open().await?;
         }
         self.compare().await?;
-        self.back = self.disk.trace().len();
+        self.back = self.disk.calls();
         Ok(())
     }
 
@@ -240,8 +258,8 @@ impl Run {
 
     /// What was reported stable beside the log.
     fn look_at_the_device(&self) -> Result<(), End> {
-        let store = self.disk.open();
         let ended = |error| self.ended(&error);
+        let store = self.disk.open().map_err(ended)?;
         let start = store.extent().map_err(ended)?.start.get();
         if start < self.expected.cut {
             let cut = self.expected.cut;
@@ -257,7 +275,9 @@ impl Run {
                 return Err(End::Broken(what));
             }
         }
-        Ok(())
+        // The end of an opening writes on a medium, and nobody is told how that went.
+        drop(store);
+        if self.disk.has_power() { Ok(()) } else { Err(End::PowerLost) }
     }
 
     async fn compare(&mut self) -> Result<(), End> {

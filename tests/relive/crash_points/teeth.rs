@@ -49,7 +49,7 @@ fn after(text: &str, lie: Option<Lie>, then: impl FnOnce(&Run)) -> Result<relive
         run.all(&case.word).await.unwrap();
         run.crash(Unsynced::Dropped).await;
         then(&run);
-        super::outside::builder().open_on(std::sync::Arc::new(run.disk.open())).await
+        super::outside::builder().open_on(run.disk.open().unwrap()).await
     })
 }
 
