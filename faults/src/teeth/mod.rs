@@ -4,7 +4,7 @@
 //! | module | what it knows |
 //! | --- | --- |
 //! | `guard` | what a guard is: where it stands, what is there without it, who notices |
-//! | `storage_guards`, `media_guards`, `replay_guards`, `runtime_guards`, `surroundings_guards` | the guards |
+//! | `storage_guards`, `media_guards`, `segment_guards`, `replay_guards`, `runtime_guards`, `surroundings_guards` | the guards |
 //! | `workshop` | a copy of the sources in which they are taken out and tests are run |
 //! | `run` | all of them, and the table |
 
@@ -13,6 +13,7 @@ mod media_guards;
 mod replay_guards;
 mod run;
 mod runtime_guards;
+mod segment_guards;
 mod storage_guards;
 mod surroundings_guards;
 mod workshop;

@@ -7,7 +7,9 @@ use std::time::Instant;
 
 use super::guard::{Guard, Test};
 use super::workshop::{Outcome, Workshop};
-use super::{media_guards, replay_guards, runtime_guards, storage_guards, surroundings_guards};
+use super::{
+    media_guards, replay_guards, runtime_guards, segment_guards, storage_guards, surroundings_guards,
+};
 
 /// What is to be done.
 #[derive(Clone, Debug)]
@@ -27,7 +29,8 @@ pub struct Teeth {
 pub fn run(teeth: &Teeth, told: &(dyn Fn(&str) + Sync)) -> std::io::Result<(String, bool)> {
     let upper = replay_guards::GUARDS.iter().chain(runtime_guards::GUARDS).chain(surroundings_guards::GUARDS);
     let upper: Vec<_> = upper.collect();
-    let lanes = [storage_guards::GUARDS.iter().chain(media_guards::GUARDS).collect(), upper];
+    let stores = storage_guards::GUARDS.iter().chain(media_guards::GUARDS).chain(segment_guards::GUARDS);
+    let lanes = [stores.collect(), upper];
     let began = Instant::now();
     let results = std::thread::scope(|scope| {
         let lanes: Vec<_> = lanes
@@ -128,6 +131,7 @@ mod tests {
         let lists = [
             storage_guards::GUARDS,
             media_guards::GUARDS,
+            segment_guards::GUARDS,
             replay_guards::GUARDS,
             runtime_guards::GUARDS,
             surroundings_guards::GUARDS,

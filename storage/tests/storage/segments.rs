@@ -175,15 +175,20 @@ fn files_of_another_store_or_another_time_are_told() {
         let error = refused(&mixed);
         assert!(matches!(error, StoreError::Mixed { .. }), "{name}: {error}");
     }
-    // An old list of segments would have the newer ones written over.
+    // An old list of segments would have the newer ones written over, whether segments of it were used again or not.
     let old = fs::read(path.join("relive.segments")).unwrap();
-    let medium = open(&path).unwrap();
-    fill(&medium, 30);
-    medium.remove_below(LOG, 25).unwrap();
-    medium.close().unwrap();
-    fs::write(path.join("relive.segments"), old).unwrap();
-    let error = refused(&path);
-    assert!(matches!(error, StoreError::CorruptStore { .. } | StoreError::Missing { .. }), "{error}");
+    for below in [0, 25] {
+        let newer = root.path().join(format!("cut below {below}"));
+        copy(&path, &newer);
+        let medium = open(&newer).unwrap();
+        fill(&medium, 30);
+        medium.remove_below(LOG, below).unwrap();
+        fill(&medium, 1);
+        medium.close().unwrap();
+        fs::write(newer.join("relive.segments"), &old).unwrap();
+        let error = refused(&newer);
+        assert!(matches!(error, StoreError::CorruptStore { .. } | StoreError::Missing { .. }), "{error}");
+    }
 }
 
 #[test]
