@@ -85,24 +85,6 @@ pub(super) const GUARDS: &[Guard] = &[
         test: STORES.filter("layered_power::what_was_synced"),
     },
     Guard {
-        name: "what is left of a removed stream is ignored",
-        edits: &[Edit {
-            file: "storage/src/layered/opening.rs",
-            find: "Ok(stream) if stream >= superblock.next_pack && stream < u32::MAX => {",
-            replace: "Ok(stream) if stream < u32::MAX => {",
-        }],
-        test: STORES.filter("layered_power::what_was_synced"),
-    },
-    Guard {
-        name: "a pack that is an older copy is told",
-        edits: &[Edit {
-            file: "storage/src/layered/opening.rs",
-            find: "                && pack.mark.check != mark.check\n",
-            replace: "                && false\n",
-        }],
-        test: STORES.filter("layered::what_is_missing"),
-    },
-    Guard {
         name: "the last stable superblock is not written over",
         edits: &[Edit {
             file: "storage/src/medium/superblock_file.rs",
@@ -110,17 +92,6 @@ pub(super) const GUARDS: &[Guard] = &[
             replace: "let slots = [written.stable % SLOTS, (written.stable + 2) % SLOTS];",
         }],
         test: STORAGE.filter("medium::superblock_file::tests::an_unstable_write"),
-    },
-    Guard {
-        name: "a superblock that is to be stable is synced",
-        edits: &[Edit {
-            file: "storage/src/medium/superblock_file.rs",
-            find: "                self.file.sync_data().map_err(io_error(\"sync\", &self.path))?;\n                boundary!(\"medium.super.synced\");\n",
-            replace: "",
-        }],
-        test: FAULTS
-            .filter("power::class_05_nothing_acknowledged_is_lost_with_the_power")
-            .needs(&["-p", "relive-interposer"]),
     },
     Guard {
         name: "fdatasync of a stream in files",
