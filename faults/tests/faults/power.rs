@@ -67,7 +67,7 @@ fn is_noticed(medium: Kept) {
 /// makes superfluous. The zeros may be there and the name not.
 #[test]
 fn class_05_an_opening_in_which_sled_overwrites_segments_may_lose_all_names() {
-    const MESSAGES: u64 = 100;
+    const MESSAGES: u64 = 400;
     let directory = tempfile::tempdir().unwrap();
     let (store, copy) = (directory.path().join("store"), directory.path().join("copy"));
     let program = Path::new(env!("CARGO_BIN_EXE_relive-faults"));
