@@ -30,9 +30,7 @@ pub(super) const GUARDS: &[Guard] = &[
             find: "        files.iter().try_for_each(|file| file.sync())?;\n",
             replace: "        let _ = &files;\n",
         }],
-        test: FAULTS
-            .filter("power::class_05_nothing_acknowledged_is_lost_with_the_power_on_segment_files")
-            .needs(&["-p", "relive-interposer"]),
+        test: STORES.filter("segment_calls::an_opening_syncs"),
     },
     Guard {
         name: "an older list of segments is refused",
@@ -77,7 +75,7 @@ pub(super) const GUARDS: &[Guard] = &[
             find: "                scanner.search(torn + 8, expected, values.last())?\n",
             replace: "                let _ = torn;\n                None\n",
         }],
-        test: STORES.filter("segment_damage::"),
+        test: STORES.filter("segment_damage::the_head_of_a_longer_value"),
     },
     Guard {
         name: "a value at the end of a file that is not whole does not count",
@@ -86,7 +84,7 @@ pub(super) const GUARDS: &[Guard] = &[
             find: "            if self.is_whole(last)? {\n                break;",
             replace: "            if self.is_whole(last)? || true {\n                break;",
         }],
-        test: STORES.filter("segment_damage::"),
+        test: STORES.filter("segment_damage::what_is_left_of_a_torn_value"),
     },
     Guard {
         name: "a segment that can't be made ends the opening",

@@ -20,6 +20,7 @@ mod opening;
 mod power;
 mod processes;
 mod scanning;
+mod segment_calls;
 mod segment_crashes;
 mod segment_damage;
 mod segment_kills;

@@ -275,6 +275,35 @@ fn what_is_left_of_a_torn_value_is_replaced_by_one_in_the_next_segment() {
     }
 }
 
+/// A stray write puts the head of a longer value into the place of one: those that stand behind it are as whole as before.
+#[test]
+fn the_head_of_a_longer_value_hides_none_behind_it() {
+    let root = tempfile::tempdir().unwrap();
+    let (path, other) = (root.path().join("medium"), root.path().join("other"));
+    let medium = open(&path).unwrap();
+    medium.append(LOG, 0, &[0; 90]).unwrap();
+    medium.close().unwrap();
+    copy(&path, &other);
+    for (path, length) in [(&path, 90), (&other, 2_000)] {
+        let medium = open(path).unwrap();
+        medium.append(LOG, 1, &vec![1; length]).unwrap();
+        (2..5).for_each(|position| medium.append(LOG, position, &[2; 90]).unwrap());
+        medium.close().unwrap();
+    }
+    let stored = layout(&path);
+    let [Stored { bytes, file, .. }, longer] = [&stored[1], &layout(&other)[1]];
+    let head = fs::read(&longer.file).unwrap()[longer.bytes.start..][..HEADER_BYTES].to_vec();
+    let mut content = fs::read(file).unwrap();
+    content[bytes.start..][..HEADER_BYTES].copy_from_slice(&head);
+    fs::write(file, content).unwrap();
+    let medium = open(&path).unwrap();
+    assert_eq!(medium.streams().unwrap()[&LOG], 0..5);
+    assert!(matches!(medium.read(LOG, 1), Ok(Some(Err(_)))));
+    for position in 2..5 {
+        assert_eq!(medium.read(LOG, position).unwrap(), Some(Ok([2; 90][..].into())), "{position}");
+    }
+}
+
 /// A segment that was used again holds whole values of before, behind the ones of today.
 #[test]
 fn what_a_segment_held_before_stays_away() {
