@@ -5,13 +5,12 @@
 //! | --- | --- |
 //! | `reader` | such a store as a [`crate::Store`] that takes nothing |
 //! | `mark` | the side file that says how far the log went |
-//! | `values`, `part` | how blocks and checkpoints stand in the trees |
+//! | `values` | how blocks and checkpoints stand in the trees |
 //! | `catalog`, `census` | which checkpoints there are, and whether none is missing |
 
 mod catalog;
 mod census;
 mod mark;
-mod part;
 mod reader;
 mod values;
 

@@ -4,16 +4,17 @@
 //! fence := group:u64 index:u8                     big-endian; no value
 //! value := group:u64 255:u8 number:u64 part:u16
 //! ```
-//! in ascending order of (number, part), however they were grouped.
+//! in ascending order of (number, part), however they were grouped. A value has the header of a part of today's
+//! ([`Assembly`]), with a magic of its own for blocks and for checkpoints, and a checksum over number and part in place of the
+//! whole key.
 
 use std::ops::Bound;
 
 use bytes::Bytes;
 use sled::{IVec, Tree};
 
-use super::part::Assembly;
 use crate::StoreError;
-use crate::medium::sled::backend;
+use crate::medium::sled::{Assembly, backend};
 
 /// A value as it was found.
 pub(super) struct Found {
@@ -25,6 +26,11 @@ impl Found {
     /// The position of its block, or the number of its checkpoint.
     pub(super) fn number(&self) -> u64 {
         number(&self.key)
+    }
+
+    /// What the checksum of the value is over beside the value itself: number and part.
+    fn checked_key(&self) -> &[u8] {
+        self.key.get(9..).unwrap_or_default()
     }
 
     fn part(&self) -> u16 {
@@ -54,22 +60,22 @@ pub(super) fn read(
 ) -> Result<Option<Whole>, StoreError> {
     let Some(mut found) = values.next().transpose()? else { return Ok(None) };
     let number = found.number();
-    let mut assembly = Assembly::new(kind, number, limit);
+    let mut assembly = Assembly::new(kind, limit);
     loop {
         let Some(wanted) = assembly.wants() else {
             return Ok(Some(Whole { number, last: found.key, bytes: Ok(assembly.finish()) }));
         };
-        if wanted.part > 0 {
+        if wanted > 0 {
             let Some(next) = values.next().transpose()? else {
-                let what = Err(format!("value {} is missing", wanted.part));
+                let what = Err(format!("part {wanted} is missing"));
                 return Ok(Some(Whole { number, last: found.key, bytes: what }));
             };
             found = next;
         }
-        let pushed = if (found.number(), found.part()) == (number, wanted.part) {
-            assembly.push(&found.value)
+        let pushed = if (found.number(), found.part()) == (number, wanted) {
+            assembly.push(found.checked_key(), &found.value)
         } else {
-            Err(format!("value {} is missing", wanted.part))
+            Err(format!("part {wanted} is missing"))
         };
         if let Err(what) = pushed {
             return Ok(Some(Whole { number, last: found.key, bytes: Err(what) }));

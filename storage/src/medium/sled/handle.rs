@@ -11,8 +11,7 @@ use bytes::Bytes;
 use super::answers::{reading, writing};
 use super::opening::{self, Opened};
 use super::shape::{PARTS_PER_REMOVAL, UNSTABLE_BYTES_MAX};
-use super::tree::split;
-use super::value;
+use super::value::{count, split};
 use crate::directory::{STORE, io_error, mixed};
 use crate::limits::POSITION_MAX;
 use crate::medium::{Medium, SUPERBLOCK_BYTES_MAX, StreamId, VALUE_BYTES_MAX};
@@ -138,7 +137,7 @@ impl SledMedium {
         value: &[u8],
     ) -> Result<(), StoreError> {
         let span = opened.streams.admit(stream, position)?;
-        let parts = value::count(value.len());
+        let parts = count(value.len());
         let fenced = opened.values.make_room(stream, position, parts, span.fenced)?;
         for (key, part) in split(stream, position, value) {
             // The first stream is synced by whoever appends to it, soon.
@@ -157,12 +156,7 @@ impl SledMedium {
     fn shut(&self) -> Result<(), StoreError> {
         let opened = self.opened.write().unwrap_or_else(PoisonError::into_inner).take();
         let Some(opened) = opened else { return Ok(()) };
-        let outcome = self.poison.check().and_then(|()| {
-            writing(&self.poison, "close", || {
-                self.make_stable(&opened)?;
-                Ok(())
-            })
-        });
+        let outcome = self.make_stable(&opened);
         // sled ends with its last handle, and may panic then.
         outcome.and(writing(&self.poison, "close", move || {
             drop(opened);

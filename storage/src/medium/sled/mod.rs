@@ -34,3 +34,4 @@ pub(crate) use answers::{backend, reading};
 pub(crate) use engine::{open, tree};
 pub use handle::SledMedium;
 pub(crate) use names::{CONF, CREATING, DATA};
+pub(crate) use value::Assembly;

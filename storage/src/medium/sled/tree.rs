@@ -16,7 +16,7 @@ use sled::Tree;
 use super::answers::backend;
 use super::key::{Key, between};
 use super::shape::{PARTS_PER_REMOVAL, POSITIONS_AHEAD, READS_OF_LAST};
-use super::value::{self, Assembly};
+use super::value::Assembly;
 use crate::medium::StreamId;
 use crate::{StoreError, boundary};
 
@@ -63,14 +63,15 @@ impl Values {
 
     /// The value at a position that has one. The inner error says what is damaged.
     pub(super) fn read(&self, stream: StreamId, position: u64) -> Result<Result<Bytes, String>, StoreError> {
-        let mut assembly = Assembly::new(stream, position);
+        let mut assembly = Assembly::of_value();
         while let Some(wanted) = assembly.wants() {
-            let found = self.0.get(wanted.bytes()).map_err(backend("read"))?;
-            let Some(part) = found else { return Ok(Err(format!("part {} is missing", wanted.part))) };
-            if let Err(what) = assembly.push(&part) {
+            let key = Key::of_part(stream, position, wanted);
+            let found = self.0.get(key.bytes()).map_err(backend("read"))?;
+            let Some(part) = found else { return Ok(Err(format!("part {wanted} is missing"))) };
+            if let Err(what) = assembly.push(&key.bytes(), &part) {
                 return Ok(Err(what));
             }
-            self.let_go(wanted)?;
+            self.let_go(key)?;
         }
         Ok(Ok(assembly.finish()))
     }
@@ -178,5 +179,3 @@ fn decode(key: &[u8]) -> Result<Key, StoreError> {
         what: format!("a key in sled's tree is damaged: {key:02x?}"),
     })
 }
-
-pub(super) use value::split;

@@ -31,18 +31,20 @@ pub(super) fn split(stream: StreamId, position: u64, whole: &[u8]) -> impl Itera
         value.extend_from_slice(&VERSION.to_le_bytes());
         value.extend_from_slice(&parts.to_le_bytes());
         value.extend_from_slice(&total.to_le_bytes());
-        let crc = checksum(key, &value, content);
+        let crc = checksum(&key.bytes(), &value, content);
         value.extend_from_slice(&crc.to_le_bytes());
         value.extend_from_slice(content);
         (key, value)
     })
 }
 
-/// A value that is being put together of its parts, in order.
+/// Something that is being put together of its parts, in order: a value, or what older stores kept so.
 #[derive(Debug)]
-pub(super) struct Assembly {
-    stream: StreamId,
-    position: u64,
+pub(crate) struct Assembly {
+    /// How each part begins.
+    kind: u32,
+    /// The most bytes that it may have.
+    limit: usize,
     /// How many parts, and how many bytes, as the first part said.
     expected: Option<(u16, u32)>,
     next: u16,
@@ -51,30 +53,31 @@ pub(super) struct Assembly {
 
 impl Assembly {
     /// Nothing yet.
-    pub(super) fn new(stream: StreamId, position: u64) -> Self {
-        Self { stream, position, expected: None, next: 0, bytes: Vec::new() }
+    pub(crate) fn new(kind: u32, limit: usize) -> Self {
+        Self { kind, limit, expected: None, next: 0, bytes: Vec::new() }
     }
 
-    /// The key of the part that is needed next; `None` when it is complete.
-    pub(super) fn wants(&self) -> Option<Key> {
+    /// A value of which there is nothing yet.
+    pub(super) fn of_value() -> Self {
+        Self::new(MAGIC, VALUE_BYTES_MAX)
+    }
+
+    /// The part that is needed next; `None` when it is complete.
+    pub(crate) fn wants(&self) -> Option<u16> {
         let complete = self.expected.is_some_and(|(parts, _)| self.next == parts);
-        (!complete).then_some(self.key())
+        (!complete).then_some(self.next)
     }
 
-    fn key(&self) -> Key {
-        Key::of_part(self.stream, self.position, self.next)
-    }
-
-    /// Adds the part that was found at the key wanted.
-    pub(super) fn push(&mut self, part: &[u8]) -> Result<(), String> {
-        let key = self.key();
-        let fail = |what: &str| Err(format!("part {} {what}", key.part));
+    /// Adds the part wanted, which was found at a key; its checksum is over that, too.
+    pub(crate) fn push(&mut self, key: &[u8], part: &[u8]) -> Result<(), String> {
+        let nth = self.next;
+        let fail = |what: &str| Err(format!("part {nth} {what}"));
         let Some((header, content)) = part.split_at_checked(HEADER_BYTES) else {
             return fail("is too short");
         };
         let u32_at = |at: usize| header[at..at + 4].try_into().map_or(0, u32::from_le_bytes);
         let u16_at = |at: usize| header[at..at + 2].try_into().map_or(0, u16::from_le_bytes);
-        if u32_at(0) != MAGIC {
+        if u32_at(0) != self.kind {
             return fail("does not begin as it should");
         }
         if u16_at(4) != VERSION {
@@ -84,7 +87,7 @@ impl Assembly {
             return fail("does not match its checksum");
         }
         let (parts, total) = (u16_at(6), u32_at(8));
-        if total as usize > VALUE_BYTES_MAX || parts == 0 {
+        if total as usize > self.limit || parts == 0 {
             return fail("says an impossible size");
         }
         if *self.expected.get_or_insert((parts, total)) != (parts, total) {
@@ -105,14 +108,14 @@ impl Assembly {
     }
 
     /// The whole. To be called when nothing is wanted any more.
-    pub(super) fn finish(self) -> Bytes {
+    pub(crate) fn finish(self) -> Bytes {
         self.bytes.into()
     }
 }
 
-fn checksum(key: Key, header: &[u8], content: &[u8]) -> u32 {
+fn checksum(key: &[u8], header: &[u8], content: &[u8]) -> u32 {
     let mut crc = crc32fast::Hasher::new();
-    crc.update(&key.bytes());
+    crc.update(key);
     crc.update(header);
     crc.update(content);
     crc.finalize()
@@ -130,13 +133,13 @@ mod tests {
     const STREAM: StreamId = StreamId(7);
 
     fn assemble(parts: &[Vec<u8>]) -> Result<Bytes, String> {
-        let mut assembly = Assembly::new(STREAM, 9);
-        for part in parts {
-            assembly.push(part)?;
+        let mut assembly = Assembly::of_value();
+        for (part, nth) in parts.iter().zip(0..) {
+            assembly.push(&Key::of_part(STREAM, 9, nth).bytes(), part)?;
         }
         match assembly.wants() {
             None => Ok(assembly.finish()),
-            Some(key) => Err(format!("part {} is missing", key.part)),
+            Some(part) => Err(format!("part {part} is missing")),
         }
     }
 
