@@ -27,7 +27,7 @@ pub(super) struct Seen {
 
 /// Reads a store, and shows all that it keeps: the blocks, then the checkpoints.
 fn read(
-    source: &dyn Source,
+    source: &Source,
     on_block: &mut dyn FnMut(&Block) -> Result<(), StoreError>,
     on_checkpoint: &mut dyn FnMut(&Checkpoint) -> Result<(), StoreError>,
 ) -> Result<Seen, StoreError> {
@@ -69,13 +69,13 @@ fn read(
 }
 
 /// Reads a store only to see what it keeps.
-pub(super) fn look(source: &dyn Source) -> Result<Seen, StoreError> {
+pub(super) fn look(source: &Source) -> Result<Seen, StoreError> {
     read(source, &mut |_| Ok(()), &mut |_| Ok(()))
 }
 
 /// Reads a store, and writes all that it keeps into another that begins where it does. Whatever fails in the other one is no
 /// damage of a store: nobody relies on that one yet.
-pub(super) fn copy(source: &dyn Source, target: &dyn Store) -> Result<Seen, StoreError> {
+pub(super) fn copy(source: &Source, target: &dyn Store) -> Result<Seen, StoreError> {
     let mut unsynced = 0;
     let mut group = Group::default();
     let seen = read(
@@ -141,7 +141,7 @@ pub(super) fn of_target(error: StoreError) -> StoreError {
 
 /// The log is synced after so many bytes.
 const LOG_STEP_BYTES: usize = 2 << 20;
-/// Checkpoints are put after so many bytes or so many of them.
+/// Checkpoints are put together up to so many bytes, or up to so many checkpoints.
 const GROUP_BYTES: usize = 4 << 20;
 const GROUP: usize = 1024;
 
@@ -151,7 +151,6 @@ mod tests {
 
     use super::*;
     use crate::conformance::{block, checkpoint, id};
-    use crate::conversion::source::Opened;
     use crate::simulated_medium::SimulatedMedium;
     use crate::{CheckpointStore, LayeredOptions, LayeredStore, Log, MemoryStore};
 
@@ -162,7 +161,7 @@ mod tests {
         (device, Arc::new(LayeredStore::open(open, &LayeredOptions::default()).unwrap()))
     }
 
-    fn source() -> Opened {
+    fn source() -> Source {
         let store = MemoryStore::new();
         for first in 0..5 {
             store.append(&block(first, 1, first, 1)).unwrap();
@@ -171,18 +170,18 @@ mod tests {
         for number in 1..4 {
             store.put(&[checkpoint(&id("alice"), number, 90)]).unwrap();
         }
-        Opened(Arc::new(store))
+        Source(Arc::new(store))
     }
 
     #[test]
     fn a_copy_is_seen_as_what_it_was_made_of_and_a_change_of_it_is_not() {
         let (source, (_, target)) = (source(), target());
         let copied = copy(&source, &*target).unwrap();
-        let seen = look(&Opened(Arc::clone(&target) as Arc<dyn Store>)).unwrap();
+        let seen = look(&Source(Arc::clone(&target) as Arc<dyn Store>)).unwrap();
         assert_eq!((seen.blocks, seen.checkpoints, seen.highest.get()), (5, 2, 3));
         assert_eq!(Seen { store: copied.store, ..seen }, copied);
         target.put(&[checkpoint(&id("alice"), 4, 90)]).unwrap();
-        let seen = look(&Opened(target as Arc<dyn Store>)).unwrap();
+        let seen = look(&Source(target as Arc<dyn Store>)).unwrap();
         assert_ne!(Seen { store: copied.store, ..seen }, copied);
     }
 
@@ -192,7 +191,7 @@ mod tests {
         let (source, (device, target)) = (source(), target());
         device.turn_a_byte_of_the_next_value();
         let error = copy(&source, &*target)
-            .and_then(|_| look(&Opened(Arc::clone(&target) as Arc<dyn Store>)).map_err(of_target).map(drop));
+            .and_then(|_| look(&Source(Arc::clone(&target) as Arc<dyn Store>)).map_err(of_target).map(drop));
         assert!(matches!(error, Err(StoreError::Backend { .. })), "{error:?}");
     }
 }

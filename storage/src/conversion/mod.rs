@@ -28,7 +28,7 @@ use crate::layered;
 use crate::log::Extent;
 use crate::old_sled::is_old;
 use crate::{Durability, LayeredStore, MediumKind, StoreError, StoreOptions, boundary};
-use source::{Opened, Source, open_source};
+use source::Source;
 
 /// Moves the store of a directory to another medium. Does nothing when it is on that one already.
 ///
@@ -39,7 +39,7 @@ use source::{Opened, Source, open_source};
 /// A crash at any moment leaves the store whole in its directory, on the old medium or on the new one. It may leave a
 /// directory beside it too, of the same name and `.converting`, which the next conversion removes. It needs as much space as
 /// the store once more until it is through. Files in the directory that are not the store's stay in it. The new directory
-/// belongs to whoever converts, and only he can enter it.
+/// belongs to the user that converts, and no other can enter it.
 ///
 /// Of `options` the medium and the durability have no meaning here: everything is made to survive the loss of power.
 ///
@@ -147,7 +147,7 @@ struct Conversion {
 
 impl Conversion {
     fn run(&self) -> Result<(), StoreError> {
-        let source = open_source(&self.path, &self.options)?;
+        let source = Source::open(&self.path, &self.options)?;
         // Held until all is over: between the closing of the old store and the exchange nobody may write to it.
         let _lock = Lock::share(&self.path)?;
         leaving::remove_left(&self.new, &self.path)?;
@@ -175,7 +175,7 @@ impl Conversion {
     }
 
     /// Makes the store anew, verified and stable, and gives the lock of its directory.
-    fn make(&self, source: Box<dyn Source>) -> Result<Lock, StoreError> {
+    fn make(&self, source: Source) -> Result<Lock, StoreError> {
         make_directory(&self.new)?;
         {
             // Its first file, by which it is recognized as what a conversion has left.
@@ -186,7 +186,7 @@ impl Conversion {
         boundary!("convert.begun");
         let target = self.create(source.extent()?)?;
         boundary!("convert.created");
-        let copied = copying::copy(&*source, &target)?;
+        let copied = copying::copy(&source, &target)?;
         source.close()?;
         drop(source);
         target.close()?;
@@ -222,7 +222,7 @@ impl Conversion {
     /// Opens the new store as any other, and compares all that it gives back with what was read from the old one.
     fn verify(&self, copied: &copying::Seen) -> Result<Lock, StoreError> {
         let opened = open_directory(self.new.clone(), &self.options.medium(Some(self.to)));
-        let opened = Opened(Arc::new(opened.map_err(copying::of_target)?));
+        let opened = Source(Arc::new(opened.map_err(copying::of_target)?));
         let lock = Lock::share(&self.new)?;
         let seen = copying::look(&opened).map_err(copying::of_target)?;
         if seen != *copied {

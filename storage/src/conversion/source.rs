@@ -12,48 +12,30 @@ use crate::scan::scan_checked;
 use crate::{ActorId, Block, Checkpoint, Generation, Store, StoreError, StoreOptions};
 
 /// A store that is read whole. Its directory is locked for as long as it is there.
-pub(crate) trait Source {
+pub(super) struct Source(pub(super) Arc<dyn Store>);
+
+impl Source {
+    /// Opens the store of a directory to be read, whatever its format.
+    pub(super) fn open(path: &Path, options: &StoreOptions) -> Result<Self, StoreError> {
+        if old_sled::is_old(path)? {
+            return Ok(Self(Arc::new(OldSled::open(path)?)));
+        }
+        Ok(Self(Arc::new(open_directory(path.to_owned(), options)?)))
+    }
+
     /// What it remembers of itself.
-    fn extent(&self) -> Result<Extent, StoreError>;
+    pub(super) fn extent(&self) -> Result<Extent, StoreError> {
+        self.0.extent()
+    }
 
     /// Shows the blocks of the log in order, up to its end or to what a commit has left that nobody was told about.
     ///
     /// # Errors
     /// Those of [`crate::scan()`]; the visitor's.
-    fn blocks(&self, visit: &mut dyn FnMut(&Block) -> Result<(), StoreError>) -> Result<(), StoreError>;
-
-    /// Shows both checkpoints of each actor, all in the order of their numbers.
-    ///
-    /// # Errors
-    /// [`StoreError::CorruptCheckpoint`] and [`StoreError::CorruptStore`]; the visitor's.
-    fn checkpoints(
+    pub(super) fn blocks(
         &self,
-        visit: &mut dyn FnMut(&Checkpoint) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError>;
-
-    /// Ends it in good order; nothing is called after it.
-    fn close(&self) -> Result<(), StoreError> {
-        Ok(())
-    }
-}
-
-/// Opens the store of a directory to be read, whatever its format.
-pub(super) fn open_source(path: &Path, options: &StoreOptions) -> Result<Box<dyn Source>, StoreError> {
-    if old_sled::is_old(path)? {
-        return Ok(Box::new(Opened(Arc::new(OldSled::open(path)?))));
-    }
-    Ok(Box::new(Opened(Arc::new(open_directory(path.to_owned(), options)?))))
-}
-
-/// A store that is open.
-pub(super) struct Opened(pub(super) Arc<dyn Store>);
-
-impl Source for Opened {
-    fn extent(&self) -> Result<Extent, StoreError> {
-        self.0.extent()
-    }
-
-    fn blocks(&self, visit: &mut dyn FnMut(&Block) -> Result<(), StoreError>) -> Result<(), StoreError> {
+        visit: &mut dyn FnMut(&Block) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
         let scanned = scan_checked(&*self.0, visit)?;
         if let Some(torn) = scanned.torn {
             tracing::info!(end = %scanned.next, torn, "the log ends in what nobody was told about, which is left out");
@@ -61,7 +43,11 @@ impl Source for Opened {
         Ok(())
     }
 
-    fn checkpoints(
+    /// Shows both checkpoints of each actor, all in the order of their numbers.
+    ///
+    /// # Errors
+    /// [`StoreError::CorruptCheckpoint`] and [`StoreError::CorruptStore`]; the visitor's.
+    pub(super) fn checkpoints(
         &self,
         visit: &mut dyn FnMut(&Checkpoint) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
@@ -80,12 +66,11 @@ impl Source for Opened {
         Ok(())
     }
 
-    fn close(&self) -> Result<(), StoreError> {
+    /// Ends it in good order; nothing is called after it.
+    pub(super) fn close(&self) -> Result<(), StoreError> {
         self.0.close()
     }
-}
 
-impl Opened {
     /// Which checkpoints there are, in the order of their numbers. Of one that is not the newest only reading it tells the
     /// number.
     fn in_order(&self) -> Result<Vec<(CheckpointNumber, ActorId, Generation)>, StoreError> {

@@ -51,13 +51,11 @@ pub(super) fn open(
             warn_if_not_private(directory);
             (store, None)
         }
-        Found::Unfinished => {
-            tracing::warn!(path = %directory.display(), "removing an unfinished creation, and creating anew");
-            identity::clear(directory)?;
-            let (store, db) = create(directory, &lock, wanted)?;
-            (store, Some(db))
-        }
-        Found::Empty | Found::Nothing => {
+        found => {
+            if found == Found::Unfinished {
+                tracing::warn!(path = %directory.display(), "removing an unfinished creation, and creating anew");
+                identity::clear(directory)?;
+            }
             let (store, db) = create(directory, &lock, wanted)?;
             (store, Some(db))
         }
