@@ -6,11 +6,10 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
-use relive_storage::boundary::TARGET;
 use relive_storage::{MediumKind, convert_store};
 use rustix::process::{Signal, getpid, kill_process};
-use tracing::span;
 
+use crate::boundaries::OnBoundary;
 use crate::content::copy;
 use crate::conversion::{DIRECTIONS, beside, filled, goes_on, kept, options};
 
@@ -105,42 +104,29 @@ fn child() {
     let to = media.into_iter().find(|medium| medium.to_string() == to).unwrap();
     let kill_at = std::env::var(KILL_AT).unwrap();
     let kill_at = kill_at.split_once(':').map(|(name, count)| (name.to_owned(), count.parse().unwrap()));
-    let boundaries = Arc::new(Boundaries { kill_at, counts: Mutex::default() });
-    tracing::subscriber::set_global_default(Arc::clone(&boundaries)).unwrap();
+    let counts = Arc::new(Mutex::new(BTreeMap::new()));
+    let reached = Arc::clone(&counts);
+    let reached = move |name| count_or_die(&mut reached.lock().unwrap(), name, kill_at.as_ref());
+    tracing::subscriber::set_global_default(OnBoundary(reached)).unwrap();
     convert_store(path, to, &options()).unwrap();
     println!();
-    for (name, count) in boundaries.counts.lock().unwrap().iter() {
+    for (name, count) in counts.lock().unwrap().iter() {
         println!("reached {name} {count}");
     }
 }
 
-/// Counts boundaries, and dies at one.
-struct Boundaries {
-    kill_at: Option<(String, u64)>,
-    counts: Mutex<BTreeMap<&'static str, u64>>,
-}
-
-impl tracing::Subscriber for Boundaries {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.target() == TARGET
-    }
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-    fn event(&self, event: &tracing::Event<'_>) {
-        let name = event.metadata().name();
-        let mut counts = self.counts.lock().unwrap();
-        let count = counts.entry(name).or_default();
-        *count += 1;
-        if self.kill_at.as_ref().is_some_and(|(at, occurrence)| at == name && occurrence == count) {
-            kill_process(getpid(), Signal::KILL).unwrap();
-            loop {
-                std::thread::park();
-            }
+/// Counts a boundary, or dies at it.
+fn count_or_die(
+    counts: &mut BTreeMap<&'static str, u64>,
+    name: &'static str,
+    kill_at: Option<&(String, u64)>,
+) {
+    let count = counts.entry(name).or_default();
+    *count += 1;
+    if kill_at.is_some_and(|(at, occurrence)| at == name && occurrence == count) {
+        kill_process(getpid(), Signal::KILL).unwrap();
+        loop {
+            std::thread::park();
         }
     }
-    fn enter(&self, _: &span::Id) {}
-    fn exit(&self, _: &span::Id) {}
 }

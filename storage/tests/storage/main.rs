@@ -6,6 +6,7 @@
     reason = "a test fails by a panic, and shows what it counted"
 )]
 
+mod boundaries;
 mod conformance;
 mod content;
 mod conversion;

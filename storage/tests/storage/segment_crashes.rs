@@ -11,11 +11,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use relive_storage::boundary::TARGET;
 use relive_storage::frame::split_mix;
 use relive_storage::medium::{Medium, StreamId};
 use relive_storage::{Durability, SegmentFiles, SegmentOptions};
-use tracing::span;
+
+use crate::boundaries::OnBoundary;
 
 const LOG: StreamId = StreamId(0);
 const SECTOR: usize = 512;
@@ -219,30 +219,15 @@ thread_local! {
     static CRASHES: RefCell<Option<Crashes>> = const { RefCell::new(None) };
 }
 
-/// Hears of the boundaries that its thread reaches.
-struct Listener;
-
-impl tracing::Subscriber for Listener {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.target() == TARGET
-    }
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-    fn event(&self, event: &tracing::Event<'_>) {
-        CRASHES.with(|crashes| {
-            // What is opened to check a crash reaches boundaries too.
-            if let Ok(mut crashes) = crashes.try_borrow_mut()
-                && let Some(crashes) = crashes.as_mut()
-            {
-                crashes.reached(event.metadata().name());
-            }
-        });
-    }
-    fn enter(&self, _: &span::Id) {}
-    fn exit(&self, _: &span::Id) {}
+/// A boundary was reached on this thread. What is opened to check a crash reaches boundaries too.
+fn reached(name: &'static str) {
+    CRASHES.with(|crashes| {
+        if let Ok(mut crashes) = crashes.try_borrow_mut()
+            && let Some(crashes) = crashes.as_mut()
+        {
+            crashes.reached(name);
+        }
+    });
 }
 
 /// One life of a medium after the other, with the calls that a seed gives.
@@ -427,7 +412,7 @@ fn run(seed: u64, power: bool) -> BTreeMap<&'static str, u64> {
         seen: BTreeMap::new(),
     };
     CRASHES.with(|slot| *slot.borrow_mut() = Some(crashes));
-    tracing::subscriber::with_default(Listener, || {
+    tracing::subscriber::with_default(OnBoundary(reached), || {
         let medium = SegmentFiles::open(&live, &options).unwrap();
         let mut life = Life { live, options, medium, model, random: Random(seed, 0), power };
         for _ in 0..150 {
