@@ -29,7 +29,7 @@
 //! | `cut.begin` | a cut was asked for |
 //! | `cut.marked` | the superblock says where the log begins from now on, stable in the tier that syncs |
 //! | `cut.step` | what was cut is removed |
-//! | `cut.end` | whoever asked for the cut is told |
+//! | `cut.end` | the cut is over, its caller is about to be told |
 //! | `close.begin` | the last job of an opening begins |
 //! | `close.end` | the medium is closed |
 //!

@@ -29,7 +29,7 @@ pub(crate) struct Soak {
     tier: Tier,
     #[command(flatten)]
     load: SoakLoad,
-    /// The file that lines are appended to; it is made by whoever starts this.
+    /// The file that lines are appended to; the process that starts this one makes it.
     #[arg(long)]
     csv: PathBuf,
     /// What the medium is called in it.

@@ -1,5 +1,5 @@
 //! Which directories this process has open, and who has the others: what the lock's file says, held against what can be
-//! known. Locks nothing; keeps the open file of a lock that is held, for whoever is to hold it as well.
+//! known. Locks nothing; keeps the open file of a lock that is held, so that another holder can share it.
 //!
 //! The lock is the system's, and goes with the open file: a process that was forked off, or was given the file in another
 //! way, goes on holding it when the one whose number stands in the file is gone. So the number alone says too little.

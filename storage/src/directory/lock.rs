@@ -146,7 +146,7 @@ mod tests {
 
     /// The lock that counts is that of the directory which is there when it is taken, not when the file was opened.
     #[test]
-    fn whoever_waits_for_a_directory_that_is_exchanged_gets_the_lock_of_the_new_one() {
+    fn an_opening_that_waits_for_an_exchanged_directory_gets_the_lock_of_the_new_one() {
         let root = tempfile::tempdir().unwrap();
         let [path, new] = ["store", "new"].map(|name| root.path().join(name));
         for directory in [&path, &new] {
