@@ -1,6 +1,8 @@
-//! A counter that shuts down on a signal: `cargo run --example signal`, then Ctrl-C. Run it again: it goes on.
+//! A counter that shuts down on a signal: `cargo run --example signal`, then Ctrl-C. Run it again,
+//! and it continues.
 //!
-//! A task serves requests with a clone of the runtime; `main` waits for the signal, and shuts it down.
+//! A task serves requests with a clone of the runtime. `main` waits for the signal, and shuts the
+//! runtime down.
 
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 

@@ -6,10 +6,29 @@ use relive_storage::{Durability, MediumKind};
 
 use crate::limits::{REPLAY_STACK_BYTES, SHUTDOWN_TIMEOUT};
 
-/// When an actor is checkpointed: as soon as one of the bounds is reached.
+/// Says when the runtime checkpoints an actor: as soon as the actor reaches one of the bounds.
 ///
-/// Bounds are per actor and count what happened since its last checkpoint. Besides, the runtime checkpoints whoever
-/// holds the log's cut back (see [`Config::log_bytes`]).
+/// Bounds are per actor and count from its last checkpoint. The runtime also checkpoints actors
+/// that hold the log's cut back (see [`Builder::log_bytes`](crate::Builder::log_bytes)).
+///
+/// # Examples
+/// ```no_run
+/// # use relive::{Actor, Context, Handle, Message, Runtime};
+/// use relive::CheckpointPolicy;
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Serialize, Deserialize)] struct Counter(u64);
+/// # impl Actor for Counter { const KIND: &'static str = "counter"; fn create(_: &str) -> Self { Counter(0) } }
+/// # #[derive(Serialize, Deserialize)] struct Add(u64);
+/// # impl Message for Add { const NAME: &'static str = "add"; type Reply = u64; }
+/// # impl Handle<Add> for Counter {
+/// #     async fn handle(&mut self, m: Add, _: &mut Context<'_>) -> u64 { self.0 += m.0; self.0 }
+/// # }
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let policy = CheckpointPolicy::default().records(1_000).age(std::time::Duration::from_secs(60));
+/// let builder = Runtime::builder().actor::<Counter>(|counter| counter.handles::<Add>());
+/// let runtime = builder.checkpoints(policy).open("counters").await?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CheckpointPolicy {
@@ -17,7 +36,7 @@ pub struct CheckpointPolicy {
     pub records: u64,
     /// Bytes logged. Default 16 MiB.
     pub bytes: u64,
-    /// Time, looked at twice a second, for actors that received anything. Default 5 minutes.
+    /// Time, checked twice a second, for actors that received anything. Default 5 minutes.
     pub age: Duration,
 }
 
@@ -28,14 +47,14 @@ impl Default for CheckpointPolicy {
 }
 
 impl CheckpointPolicy {
-    /// Sets the bound in deliveries and events.
+    /// Sets the bound in deliveries and events; 0 counts as 1.
     #[must_use]
     pub fn records(mut self, records: u64) -> Self {
         self.records = records.max(1);
         self
     }
 
-    /// Sets the bound in bytes logged.
+    /// Sets the bound in bytes logged; 0 counts as 1.
     #[must_use]
     pub fn bytes(mut self, bytes: u64) -> Self {
         self.bytes = bytes.max(1);
@@ -50,41 +69,67 @@ impl CheckpointPolicy {
     }
 }
 
-/// What happens to an actor whose handler panics: it alone is restored from its checkpoint and log, and tries the
-/// delivery again; and to a delivery that ends the whole process.
+/// Says what happens to an actor whose handler panics, and to a delivery that ends the process.
 ///
-/// A handler that ends the process (an abort, a stack that overflows) is found out by the openings after it. The first
-/// goes on as usual. When its process ends before it is through with what it found, the next one tries actor by
-/// actor, with a note in the log ahead of each, and the one after that tries the deliveries of the actor that was under
-/// way one by one. So a delivery that always ends the process is left out after at most `tries + 3` ends; unless somebody
-/// may have been answered, or have what it sent: then the actor stops, and every other opening tries it again.
+/// After a panic the runtime restores that actor alone from its checkpoint and log, and the actor
+/// tries the delivery again.
 ///
-/// The replay of what was handled may end the process too, under other code. When it has done so in `tries` lives with such
-/// a note, its actor alone stops, for one opening: after at most `tries + 2` ends, and after as many again the next time.
-/// Fewer stop nobody, since a process that is killed in a replay looks the same.
+/// A handler may also end the whole process (an abort, a stack overflow). The next openings find
+/// that delivery. The first opening runs as usual. When its process ends before it has handled
+/// what it found, the next opening tries one actor at a time, with a note in the log ahead of each.
+/// The opening after that tries the deliveries of the actor under way one by one. So the runtime
+/// leaves a delivery that always ends the process out after at most `tries + 3` ends. There is one
+/// exception: when a caller may have an answer, or a receiver may have what the delivery sent, the
+/// actor stops instead, and every other opening tries the delivery again.
+///
+/// Under other code, the replay of handled deliveries may end the process too. When it has done so
+/// in `tries` lives with such a note, that actor alone stops, for one opening: after at most
+/// `tries + 2` ends, and after as many again the next time. Fewer ends stop no actor, since a
+/// process that was killed in a replay looks the same.
+///
+/// # Examples
+/// ```no_run
+/// # use relive::{Actor, Context, Handle, Message, Runtime};
+/// use relive::{RestartPolicy, WhenExhausted};
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Serialize, Deserialize)] struct Counter(u64);
+/// # impl Actor for Counter { const KIND: &'static str = "counter"; fn create(_: &str) -> Self { Counter(0) } }
+/// # #[derive(Serialize, Deserialize)] struct Add(u64);
+/// # impl Message for Add { const NAME: &'static str = "add"; type Reply = u64; }
+/// # impl Handle<Add> for Counter {
+/// #     async fn handle(&mut self, m: Add, _: &mut Context<'_>) -> u64 { self.0 += m.0; self.0 }
+/// # }
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let policy = RestartPolicy::default().tries(5).when_exhausted(WhenExhausted::Fail);
+/// let builder = Runtime::builder().actor::<Counter>(|counter| counter.handles::<Add>());
+/// let runtime = builder.restarts(policy).open("counters").await?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RestartPolicy {
-    /// How often one delivery is tried. Default 3.
+    /// How often an actor tries one delivery. Default 3.
     pub tries: u32,
     /// The wait before the first retry; it doubles from try to try. Default 10 ms.
     pub backoff: Duration,
     /// The longest wait. Default 1 s.
     pub backoff_max: Duration,
-    /// What then. Default [`WhenExhausted::Quarantine`].
+    /// What happens after the last try. Default [`WhenExhausted::Quarantine`].
     pub when_exhausted: WhenExhausted,
 }
 
-/// What becomes of a delivery that was tried as often as the policy allows.
+/// What happens to a delivery after as many tries as the policy allows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WhenExhausted {
-    /// The actor leaves it out and goes on with the next; the decision is logged, so that a replay leaves it out too. The
-    /// delivery can be inspected, tried again or dropped (`Runtime::quarantined`). An actor with over 1,024 deliveries or
-    /// 16 MiB in quarantine fails instead.
+    /// The actor leaves the delivery out and goes on with the next one. The log keeps the decision,
+    /// so that a replay leaves the delivery out too. You can inspect the delivery, retry it or drop
+    /// it (`Runtime::quarantined`). An actor that has 1,024 deliveries or 16 MiB in quarantine
+    /// already fails instead.
     #[default]
     Quarantine,
-    /// The actor takes nothing more until the store is reopened; then the delivery gets its tries again.
+    /// The actor takes nothing more until the next opening of the store, which gives the delivery
+    /// its tries again.
     Fail,
 }
 
@@ -96,7 +141,7 @@ impl Default for RestartPolicy {
 }
 
 impl RestartPolicy {
-    /// Sets how often one delivery is tried, at least once.
+    /// Sets how often an actor tries one delivery; 0 counts as 1.
     #[must_use]
     pub fn tries(mut self, tries: u32) -> Self {
         self.tries = tries.max(1);
@@ -110,7 +155,7 @@ impl RestartPolicy {
         self
     }
 
-    /// Sets what becomes of a delivery that was tried so often.
+    /// Sets what happens to a delivery after the last try.
     #[must_use]
     pub fn when_exhausted(mut self, when_exhausted: WhenExhausted) -> Self {
         self.when_exhausted = when_exhausted;
@@ -125,29 +170,30 @@ impl RestartPolicy {
     }
 }
 
-/// All that a runtime is opened with.
+/// Every setting of a runtime.
 #[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct Config {
+pub(crate) struct Config {
     /// What the store survives. Default [`Durability::PowerLoss`].
-    pub durability: Durability,
-    /// What keeps the store; `None` for what is there, and sled for a new one.
-    pub medium: Option<MediumKind>,
-    /// When actors are checkpointed.
-    pub checkpoints: CheckpointPolicy,
+    pub(crate) durability: Durability,
+    /// The medium; `None` for that of an existing store, and sled for a new one.
+    pub(crate) medium: Option<MediumKind>,
+    /// When the runtime checkpoints actors.
+    pub(crate) checkpoints: CheckpointPolicy,
     /// What happens to actors that panic.
-    pub restarts: RestartPolicy,
-    /// The budget of the log in bytes. At half of it the log is cut, at five eighths actors that hold the cut back are
-    /// checkpointed; over it senders outside wait as long as that makes progress. Default 256 MiB.
-    pub log_bytes: u64,
-    /// How long an actor is idle before it leaves memory, to be activated again by its next message. Default 60 s.
-    pub passivate_after: Duration,
-    /// How long a call into the store may take before the store is given up as hung. Default 30 s.
-    pub store_timeout: Duration,
-    /// How many bytes of stack the threads have on which actors are restored. Default 128 MiB.
-    pub replay_stack_bytes: usize,
+    pub(crate) restarts: RestartPolicy,
+    /// The budget of the log in bytes. At half of it the runtime cuts the log, at five eighths it
+    /// checkpoints actors that hold the cut back; over it senders outside wait as long as that
+    /// makes progress. Default 256 MiB.
+    pub(crate) log_bytes: u64,
+    /// How long an actor is idle before it leaves memory; its next message activates it again.
+    /// Default 60 s.
+    pub(crate) passivate_after: Duration,
+    /// How long a call into the store may take before it counts as hung. Default 30 s.
+    pub(crate) store_timeout: Duration,
+    /// How many bytes of stack the threads have that restore actors. Default 128 MiB.
+    pub(crate) replay_stack_bytes: usize,
     /// How long a shutdown waits for each of its parts. Default 30 s.
-    pub shutdown_timeout: Duration,
+    pub(crate) shutdown_timeout: Duration,
 }
 
 impl Default for Config {

@@ -1,21 +1,24 @@
-//! Moving a store from one medium to another, before a runtime is opened on it. Knows no more of it than which options suit a
-//! runtime.
+//! Moves a store from one medium to another while no runtime has it open. Knows only which options
+//! suit a runtime.
 
 use std::path::Path;
 
-use relive_storage::{MediumKind, StoreError, StoreOptions, convert_store};
+use relive_storage::{MediumKind, StoreError, StoreOptions};
+use relive_storage_sled::convert_store;
 
-/// Moves the store of a directory to another medium, so that a crash at any moment leaves it whole on one of the two. Does
-/// nothing when it is on that one already.
+/// Moves the store of a directory to another medium. A crash at any moment leaves the store whole
+/// on one of the two. Does nothing when the store is on that medium already.
 ///
-/// Everything in it stays as it was, and nothing in it is handled meanwhile. No runtime may have it open. It needs as much
-/// disk space again as the store has until it is through, and blocks its thread for as long as reading the store twice and
-/// writing it once takes: call it in `tokio::task::spawn_blocking` where that matters. `docs/media.md` says more.
+/// The content of the store stays the same, and no actor handles anything meanwhile. No runtime may
+/// have the store open. The conversion needs as much free disk space as the store takes. It blocks
+/// its thread while it reads the store twice and writes it once, so call it in
+/// `tokio::task::spawn_blocking` from async code. `docs/media.md` has the steps.
 ///
 /// # Errors
-/// [`StoreError::NoStore`], [`StoreError::Locked`] (it is open), all damage that is found, and whatever the system refuses:
-/// the store is as it was then, on the medium on which it was, but for an error in the very last step, after which it is whole
-/// on one of the two. Calling it again is right after each of them. [`convert_store`] has the list.
+/// [`StoreError::NoStore`], [`StoreError::Locked`] (it is open), damage in the store, and errors of
+/// the system. The store is unchanged and on its old medium then, except after an error in the very
+/// last step, which leaves it whole on one of the two. You may call it again after each error.
+/// [`convert_store`] has the list.
 ///
 /// # Examples
 /// ```

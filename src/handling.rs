@@ -1,5 +1,5 @@
-//! Which actor's handler runs on this thread, so that a call that would wait for that very actor is told at once. Knows an
-//! address, no actor.
+//! Which actor's handler runs on this thread. A call that would wait for that very actor gets an
+//! error at once. Knows an address, no actor.
 
 use std::cell::Cell;
 
@@ -7,7 +7,8 @@ thread_local! {
     static HANDLING: Cell<usize> = const { Cell::new(0) };
 }
 
-/// A handler runs on this thread, until this is dropped. Its actor is known by the address of what the runtime has of it.
+/// A handler runs on this thread until this guard is dropped. The address of the actor's cell
+/// stands for the actor.
 pub(crate) struct Handling {
     before: usize,
 }

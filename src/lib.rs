@@ -1,115 +1,128 @@
 //! Actors that survive crashes.
 //!
-//! Each message that an actor receives, and each nondeterministic event that it meets, is on stable storage before it
-//! may affect anything. Independent checkpoints bound the log. After a crash an actor is restored from its checkpoint
-//! and *relives* the logged events, deterministically, to the state it had. A library and a directory; no server.
+//! relive writes each message that an actor receives, and each nondeterministic event that it
+//! meets, to stable storage before the message or event may affect anything. Independent
+//! checkpoints bound the log. After a crash relive restores an actor from its checkpoint, and the
+//! actor *relives* the logged events, deterministically, to the state it had. relive is a library
+//! and a directory, not a server.
 //!
-//! The way of a message, and of a crash, by file:
+//! ```no_run
+//! use relive::{Actor, Context, Handle, Message, Runtime};
+//! use serde::{Deserialize, Serialize};
 //!
-//! | module | what it knows |
+//! #[derive(Serialize, Deserialize)]
+//! struct Counter {
+//!     total: u64,
+//! }
+//!
+//! impl Actor for Counter {
+//!     const KIND: &'static str = "counter";
+//!
+//!     fn create(_key: &str) -> Self {
+//!         Counter { total: 0 }
+//!     }
+//! }
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Add(u64);
+//!
+//! impl Message for Add {
+//!     const NAME: &'static str = "add";
+//!     type Reply = u64;
+//! }
+//!
+//! impl Handle<Add> for Counter {
+//!     async fn handle(&mut self, message: Add, _cx: &mut Context<'_>) -> u64 {
+//!         self.total += message.0;
+//!         self.total
+//!     }
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let builder = Runtime::builder().actor::<Counter>(|counter| counter.handles::<Add>());
+//!     let runtime = builder.open("counters").await?;
+//!     let total = runtime.actor::<Counter>("visits")?.ask(Add(1)).await?;
+//!     println!("visited {total} times, whatever crashes");
+//!     runtime.shutdown().await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # What you need, and where it is
+//!
+//! | to | use |
 //! | --- | --- |
-//! | `builder` | what a runtime is opened with, and the order of opening |
-//! | `actor_ref`, `request`, `producer` | what callers hold; `tell` and `ask` from outside |
-//! | `mailbox`, `envelope`, `slot`, `core` | messages that wait; one on its way; an actor; what all parts share |
-//! | `turn` | **the way of a message**: mailbox, then |
-//! | `receive`, `received`, `encoder` | duplicate table, position, log; what is to be told when it is stable |
-//! | `backlog` | what is logged and not handled yet |
-//! | `handle` | step, effects |
-//! | `committer`, `watermark`, `retained` | group commit; how far the log is stable; how much of it is kept |
-//! | `live` | outcomes of side effects that happen now |
-//! | `outbox`, `pins`, `needs` | what an actor owes; which log it needs; which all need |
-//! | `checkpointer`, `maintenance` | checkpoints, cutting the log, idle actors |
-//! | `hashes`, `stored`, `dormant` | millions of passive actors in little memory: names; who has a checkpoint; which log they need |
-//! | `survey`, `covered`, `recovery`, `report` | **the way of a crash**, for a whole store: scan; restore, compare channels; tell |
-//! | `suspects`, `settling` | what may have ended the process, and getting through it with care |
-//! | `quarantine` | deliveries that are left out, for whoever looks |
-//! | `shutdown` | the end in good order: drain, checkpoint, close |
-//! | `restart`, `supervision`, `activation` | the same for one actor: after a panic, or from passive |
-//! | `active` | an actor in memory |
-//! | `conversion` | a store that is moved to another medium |
-//! | `config`, `limits`, `error`, `stats`, `clock`, `stop` | what can be set, what is bounded, what can go wrong, what is counted, time, the end |
-//! | `replayers` | threads that restore actors, with a stack as large as any |
-//! | `waiting`, `handling`, `timer` | how callers wait for an actor, and not for themselves; time without a time driver |
-//! | `replay_filter` | hides the log lines of a replay |
+//! | say what an actor is and what it handles | [`Actor`], [`Message`], [`Handle`] |
+//! | send, call a service outside, read the clock in a handler | [`Context`]: `to`, `side_effect`, `keyed_side_effect`, `now`, `random` |
+//! | open a store and choose what it survives | [`Runtime::builder`], [`Builder`], [`Durability`], [`Medium`] |
+//! | send from outside, wait until the message is on the disk, or for the reply | [`ActorRef`], [`Tell`], [`Receipt`], [`Ask`] |
+//! | send everything again after a crash, and have it count once | [`Producer`] |
+//! | see what an opening found, and what has failed since | [`RecoveryReport`], [`Runtime::failed_actors`], [`ActorFailure`] |
+//! | inspect, retry or drop deliveries on which an actor keeps failing | [`RestartPolicy`], [`Runtime::quarantined`], [`Quarantined`] |
+//! | bound the log | [`CheckpointPolicy`], [`Builder::log_bytes`] |
+//! | shut down with nothing left to replay | [`Runtime::shutdown`], [`ShutdownReport`] |
+//! | know what to do about an error | [`ErrorKind`], which `kind()` of each error returns; [`Unavailable`], which the errors of all calls on an actor share |
+//! | keep actors in a store of your own, or in memory | [`backend`], [`Builder::open_on`] |
+//! | test what survives a crash | `Runtime::crash`, with the feature `test-support` |
 //!
-//! Below it lie `relive-storage` (what is durable) and `relive-replay` (what is deterministic).
+//! The README lists the guarantees and limits. `examples/` has five programs; the README gives
+//! their reading order.
 
-mod activation;
-mod active;
-mod actor_ref;
-mod backlog;
-mod builder;
-mod checkpointer;
-mod clock;
-mod committer;
+mod actor;
+pub mod backend;
+mod checkpoint;
+mod client;
 mod config;
 mod conversion;
-mod core;
-mod covered;
-mod dormant;
-mod encoder;
-mod envelope;
 mod error;
-mod handle;
 mod handling;
-mod hashes;
+mod lifecycle;
 mod limits;
-mod live;
-mod mailbox;
-mod maintenance;
-mod needs;
-mod outbox;
-mod patience;
-mod pins;
-mod producer;
-mod quarantine;
-mod receive;
-mod received;
+mod log;
 mod recovery;
-#[cfg(feature = "tracing-filter")]
-mod replay_filter;
 mod replayers;
-mod report;
-mod request;
-mod restart;
-mod retained;
+mod retention;
 mod runtime;
-mod settling;
-mod shutdown;
-mod slot;
+#[cfg(test)]
+#[cfg(feature = "__schedules")]
+mod schedules;
+mod services;
+mod shared;
 mod stats;
-mod stop;
-mod stored;
+mod stop_signal;
 mod supervision;
-mod survey;
-mod suspects;
+mod sync;
 mod timer;
-mod turn;
-mod waiting;
-mod watermark;
-
-pub use actor_ref::ActorRef;
-pub use builder::Builder;
-pub use config::{CheckpointPolicy, Config, RestartPolicy, WhenExhausted};
-pub use conversion::convert;
-pub use envelope::Receipted;
-pub use error::{ActorFailure, AskError, FailureCause, OpenError, Refused, TellError};
-pub use producer::{Producer, ProducerReceipt};
-pub use relive_replay::{
-    Actor, Context, Divergence, Halt, Handle, KindBuilder, Message, Quarantined, SendError,
-};
-pub use relive_storage::MediumKind as Medium;
-pub use relive_storage::{ActorId, Durability, ErrorKind, Lsn, Rsn, Ssn, StoreError, StoreId, Timestamp};
 #[cfg(feature = "tracing-filter")]
-pub use replay_filter::HideReplays;
-pub use report::{RecoveryProgress, RecoveryReport};
-pub use request::{Ask, Receipt, Tell};
-pub use runtime::{ReferError, Runtime};
-pub use shutdown::{LeftForReplay, ShutdownReport};
-pub use stats::Stats;
+mod tracing_filter;
+mod turn;
 
-/// The two crates below, for backends and tools.
-pub use {relive_replay as replay, relive_storage as storage};
+pub use actor::envelope::Receipted;
+pub use client::actor_ref::ActorRef;
+pub use client::producer::{Producer, ProducerReceipt};
+pub use client::request::{Ask, Receipt, Tell};
+pub use config::{CheckpointPolicy, RestartPolicy, WhenExhausted};
+pub use conversion::convert;
+pub use error::{
+    ActorFailure, AskError, CheckpointError, Ended, FailureCause, NoAnswer, OpenError, QuarantineError,
+    ReceiptError, Refused, RuntimeFailure, TellError, Unavailable,
+};
+pub use recovery::report::{RecoveryProgress, RecoveryReport};
+pub use relive_replay::{
+    Actor, Context, Divergence, Halt, HaltReason, Handle, KindBuilder, Message, MessageError, Quarantined,
+    Recipient, SendError,
+};
+pub use relive_storage::{
+    ActorId, Durability, ErrorKind, Lsn, NoTimestamp, Rsn, Ssn, StoreError, StoreId, Timestamp,
+};
+pub use relive_storage::{MediumKind as Medium, medium_of};
+pub use runtime::builder::Builder;
+pub use runtime::shutdown::{LeftForReplay, ShutdownReport};
+pub use runtime::{ReferError, Runtime};
+pub use stats::Stats;
+#[cfg(feature = "tracing-filter")]
+pub use tracing_filter::HideReplays;
 
 /// The README's examples, compiled and run.
 #[cfg(doctest)]

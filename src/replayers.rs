@@ -1,5 +1,5 @@
-//! Threads on which actors are restored, with a stack as large as any on which their handlers may have run: what went well
-//! live must not overflow while it is replayed. Knows jobs, no actors.
+//! Threads that restore actors, with a stack at least as large as handlers have live: a handler
+//! that succeeded live must not overflow in a replay. Knows jobs, no actors.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// Threads that restore actors. They are started when there is something to do, and end with the runtime.
+/// Threads that restore actors. The first jobs start them, and they end with the runtime.
 pub(crate) struct Replayers {
     shared: Arc<Shared>,
     stack_bytes: usize,
@@ -29,8 +29,19 @@ struct Queue {
     over: bool,
 }
 
+/// Why a job has no outcome.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum JobError {
+    /// It panicked; the text of its panic.
+    #[error("it panicked: {0}")]
+    Panicked(String),
+    /// There was no thread to run it on, and why.
+    #[error("no thread could be started: {0}")]
+    NoThread(String),
+}
+
 impl Replayers {
-    /// Up to so many threads, with so many bytes of stack each.
+    /// Up to `threads_max` threads, each with `stack_bytes` of stack.
     pub(crate) fn new(threads_max: usize, stack_bytes: usize) -> Self {
         Self { shared: Arc::default(), stack_bytes, threads_max }
     }
@@ -38,19 +49,23 @@ impl Replayers {
     /// Runs a job on one of the threads.
     ///
     /// # Errors
-    /// The text of its panic.
+    /// [`JobError::Panicked`] when it did; [`JobError::NoThread`] when it was not run.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, String> {
+    ) -> Result<T, JobError> {
         let (done, outcome) = oneshot::channel();
         let tokio = tokio::runtime::Handle::try_current().ok();
-        self.queue(Box::new(move || {
-            // Users' code may expect to run in a tokio, as live.
+        let queued = self.queue(Box::new(move || {
+            // Users' code may expect to run within tokio, as it does live.
             let _context = tokio.as_ref().map(tokio::runtime::Handle::enter);
             drop(done.send(guarded(job)));
         }));
-        outcome.await.unwrap_or_else(|_| Err("its thread could not be started".to_owned()))
+        queued.map_err(|error| JobError::NoThread(error.to_string()))?;
+        match outcome.await {
+            Ok(outcome) => outcome.map_err(JobError::Panicked),
+            Err(_) => Err(JobError::NoThread("its thread has ended".to_owned())),
+        }
     }
 
     /// A thread with a stack of that size.
@@ -58,23 +73,25 @@ impl Replayers {
         std::thread::Builder::new().name(name.to_owned()).stack_size(self.stack_bytes)
     }
 
-    fn queue(&self, job: Job) {
+    fn queue(&self, job: Job) -> std::io::Result<()> {
         let mut queue = self.shared.queue();
         queue.jobs.push_back(job);
         if queue.idle >= queue.jobs.len() || queue.threads >= self.threads_max {
             self.shared.work.notify_one();
-            return;
+            return Ok(());
         }
         let shared = Arc::clone(&self.shared);
         match self.thread("relive-replay").spawn(move || shared.work()) {
             Ok(_) => queue.threads += 1,
-            // Another one gets to it, unless there is none.
+            // Another thread takes the job, unless there is none.
             Err(_) if queue.threads > 0 => self.shared.work.notify_one(),
             Err(error) => {
                 tracing::error!(%error, "no thread could be started to restore actors");
                 queue.jobs.pop_back();
+                return Err(error);
             }
         }
+        Ok(())
     }
 }
 
@@ -118,8 +135,8 @@ mod tests {
         for number in 0..20 {
             assert_eq!(replayers.run(move || number + 1).await, Ok(number + 1));
         }
-        let panic: Result<(), String> = replayers.run(|| panic!("told to")).await;
-        assert_eq!(panic, Err("told to".to_owned()));
+        let panic: Result<(), JobError> = replayers.run(|| panic!("told to")).await;
+        assert_eq!(panic, Err(JobError::Panicked("told to".to_owned())));
         assert_eq!(replayers.run(|| 5).await, Ok(5));
     }
 

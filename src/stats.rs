@@ -1,9 +1,18 @@
-//! What a runtime counts: for its owner as numbers, and through the `metrics` facade for whoever collects them.
+//! The counts of a runtime: as numbers for its owner, and through the `metrics` facade for
+//! collectors.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Counts since the runtime was opened.
+/// Counts since the opening of a runtime; [`Runtime::stats`](crate::Runtime::stats) returns them.
+///
+/// # Examples
+/// ```no_run
+/// # fn example(runtime: relive::Runtime) {
+/// let stats = runtime.stats();
+/// println!("{} deliveries in {} commits", stats.deliveries, stats.commits);
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -13,7 +22,7 @@ pub struct Stats {
     pub deliveries: u64,
     /// Bytes of blocks logged.
     pub bytes: u64,
-    /// Commits.
+    /// Commits: blocks written, and synced where the durability asks for it.
     pub commits: u64,
     /// Time spent in writing and syncing commits.
     pub commit_time: Duration,
@@ -25,7 +34,7 @@ pub struct Stats {
     pub restarts: u64,
     /// Deliveries put into quarantine.
     pub quarantined: u64,
-    /// Messages dropped because they were received before.
+    /// Messages that receivers dropped because they had them already.
     pub duplicates: u64,
 }
 

@@ -1,20 +1,20 @@
-//! Waiting for time to pass, without the time driver of tokio, which the host may have left out, and outside of tokio
-//! too. Knows durations only.
+//! Waits for time to pass. Works without the time driver of tokio, which the host may leave out,
+//! and outside tokio. Knows durations only.
 
 use std::pin::pin;
 use std::time::Duration;
 
 use futures_timer::Delay;
 
-/// Waits for so long, within some milliseconds.
+/// Waits for a duration, exact to some milliseconds.
 ///
 /// # Cancel safety
-/// Dropped, nothing changes.
+/// Dropping the future changes nothing.
 pub(crate) async fn sleep(time: Duration) {
     Delay::new(time.min(LONGEST)).await;
 }
 
-/// Waits for `future`, but not longer than so long; `None` when the time is up.
+/// Waits for `future`, but at most for `time`; `None` when the time is up.
 ///
 /// # Cancel safety
 /// As `future`.
@@ -29,7 +29,7 @@ pub(crate) async fn within<T>(time: Duration, future: impl Future<Output = T>) -
     .await
 }
 
-/// An instant that is further away than the clock can tell is as good as never.
+/// A longer wait counts as this one, since the clock can't represent every instant further away.
 const LONGEST: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! A measurement in a process of its own: started, waited for with a limit, ended when nobody waits any more.
+//! A measurement in a process of its own: started, waited for with a limit, ended when nobody waits
+//! any more.
 
 use std::io::Read;
 use std::path::Path;

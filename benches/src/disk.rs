@@ -1,5 +1,5 @@
-//! What the kernel says of disks: bytes written so far, blocks allocated, on which device a directory lies. Knows no
-//! measurement.
+//! What the kernel says of disks: bytes written so far, blocks allocated, on which device a
+//! directory lies. Knows no measurement.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -21,7 +21,8 @@ impl Written {
         Self { process: process_bytes(), device: device_bytes(directory) }
     }
 
-    /// How much came since then: by this process (to the operating system) and by the device (for anybody).
+    /// How much came since then: by this process (to the operating system) and by the device (for
+    /// anybody).
     pub(crate) fn since(&self, directory: &Path) -> Figures {
         let now = Self::so_far(directory);
         let mut figures = Figures::default();
@@ -38,13 +39,15 @@ impl Written {
     }
 }
 
-/// What was handed to calls that write. Not `write_bytes` beside it: that counts a large folio of the page cache as a
-/// whole when a part of it becomes dirty, and comes to several times what reaches the device.
+/// What was handed to calls that write. Not `write_bytes` beside it: that counts a large folio of
+/// the page cache as a whole when a part of it becomes dirty, and comes to several times what
+/// reaches the device.
 fn process_bytes() -> Option<f64> {
     of_io("wchar:")
 }
 
-/// What this process has made dirty in the page cache so far, in whole pages and whole large folios.
+/// What this process has made dirty in the page cache so far, in whole pages and whole large
+/// folios.
 pub(crate) fn process_dirtied_bytes() -> Option<f64> {
     of_io("write_bytes:")
 }

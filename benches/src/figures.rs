@@ -1,4 +1,5 @@
-//! Figures of one measurement by name, and what is made of several: median, spread. Knows no measurement.
+//! Figures of one measurement by name, and what is made of several: median, spread. Knows no
+//! measurement.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,6 @@
-//! A look, in less than two minutes, whether the speed of the library has collapsed. Everything is compared with a plain
-//! file on the same disk in the same minute; bounds are so wide that a noisy machine keeps them.
+//! A look, in less than two minutes, whether the speed of the library has collapsed. Everything is
+//! compared with a plain file on the same disk in the same minute; bounds are so wide that a noisy
+//! machine keeps them.
 
 use anyhow::Result;
 
@@ -12,8 +13,8 @@ use crate::unit::Unit;
 /// So many that one is not disturbed.
 const ROUNDS: usize = 3;
 
-/// A plain file that is faster than this counts as one that is not: what the library does beside the disk takes its time
-/// too, and that is not what is judged here.
+/// A plain file that is faster than this counts as one that is not: what the library does beside
+/// the disk takes its time too, and that is not what is judged here.
 const BYTES_PER_SECOND_MAX: f64 = 400e6;
 
 /// A synced write that takes less than this counts as one that does not, for the same reason.
@@ -27,7 +28,8 @@ pub(crate) fn look(data: &Data) -> Result<(Measured, Vec<Outcome>)> {
     Ok((measured, outcomes))
 }
 
-/// The bounds that do not hold, a sentence each. The better round counts: noise makes nothing faster.
+/// The bounds that do not hold, a sentence each. The better round counts: noise makes nothing
+/// faster.
 pub(crate) fn collapsed(outcomes: &[Outcome]) -> Vec<String> {
     let broken = outcomes.iter().filter(|outcome| !outcome.is_ever_reached());
     broken.map(|outcome| format!("the speed has collapsed: {}", outcome.sentence())).collect()

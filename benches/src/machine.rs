@@ -1,5 +1,5 @@
-//! What the measurements ran on: processor, memory, kernel, disk. Only described, not judged, but for disks that are
-//! none.
+//! What the measurements ran on: processor, memory, kernel, disk. Only described, not judged, but
+//! for disks that are none.
 
 use std::fmt;
 use std::fs;
@@ -57,7 +57,8 @@ impl fmt::Display for Machine {
     }
 }
 
-/// Whether a directory is in memory, where a sync costs nothing and nothing can be compared with it.
+/// Whether a directory is in memory, where a sync costs nothing and nothing can be compared with
+/// it.
 pub(crate) fn is_in_memory(directory: &Path) -> Result<bool> {
     Ok(matches!(Mount::of(directory)?.kind.as_str(), "tmpfs" | "ramfs" | "devtmpfs"))
 }

@@ -1,5 +1,5 @@
-//! Measures relive side by side with its limits and its peers: the commands. `benches/README.md` tells what is compared with
-//! what, and why it is fair.
+//! Measures relive side by side with its limits and its peers: the commands. `benches/README.md`
+//! tells what is compared with what, and why it is fair.
 
 mod child;
 mod disk;
@@ -57,16 +57,19 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Measures everything in rounds, and prints a table of ratios. This is what is done without a command.
+    /// Measures everything in rounds, and prints a table of ratios. This is what is done without a
+    /// command.
     All(All),
-    /// Looks in less than two minutes whether the speed has collapsed; says which ratio, and fails then.
+    /// Looks in less than two minutes whether the speed has collapsed; says which ratio, and fails
+    /// then.
     Quick,
     /// Draws the plots of a directory of results again, from the figures in it.
     Plots {
         /// The directory that was given with `--out`.
         directory: PathBuf,
     },
-    /// Touches many actors now and then for a long time on either medium, and judges what disk, log and memory come to.
+    /// Touches many actors now and then for a long time on either medium, and judges what disk, log
+    /// and memory come to.
     Soak(SoakRun),
     /// Makes a single measurement in this process, and prints its figures as a line of JSON.
     #[command(subcommand)]

@@ -1,5 +1,5 @@
-//! Draws what the rounds gave: throughput by the number of actors, latency by the number of clients. SVG with text, on
-//! white, so that it is legible wherever it is shown.
+//! Draws what the rounds gave: throughput by the number of actors, latency by the number of
+//! clients. SVG with text, on white, so that it is legible wherever it is shown.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! What a soak looks at every few seconds, as lines of a CSV file, and how fast a curve rises. Knows no store.
+//! What a soak looks at every few seconds, as lines of a CSV file, and how fast a curve rises.
+//! Knows no store.
 
 use std::path::Path;
 
@@ -119,7 +120,8 @@ impl Sample {
     }
 }
 
-/// By how much a curve rises a minute: the slope of the line with the least squares. None for fewer than two moments.
+/// By how much a curve rises a minute: the slope of the line with the least squares. None for fewer
+/// than two moments.
 pub(crate) fn slope(samples: &[Sample], of: impl Fn(&Sample) -> f64) -> Option<f64> {
     let count = samples.len() as f64;
     let mean = |of: &dyn Fn(&Sample) -> f64| samples.iter().map(of).sum::<f64>() / count;

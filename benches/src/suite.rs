@@ -1,5 +1,5 @@
-//! Rounds of measurements: round after round, and within a round one measurement after the other, each in a process of its
-//! own. Knows no row.
+//! Rounds of measurements: round after round, and within a round one measurement after the other,
+//! each in a process of its own. Knows no row.
 
 use std::time::Instant;
 
@@ -19,7 +19,8 @@ pub(crate) struct Measured {
     pub(crate) failed: usize,
 }
 
-/// Measures all that the rows need, round by round; what several rows need is measured once a round.
+/// Measures all that the rows need, round by round; what several rows need is measured once a
+/// round.
 pub(crate) fn measure(rows: &[Row], rounds: usize, data: &Data) -> Result<Measured> {
     let mut measures: Vec<&Measure> = Vec::new();
     for measure in rows.iter().flat_map(|row| &row.measures) {

@@ -1,5 +1,5 @@
-//! The sequence numbers of an actor's channels: what it received last from each sender, and sent last to each receiver.
-//! Part of an instance; a handler's sends are numbered here.
+//! The sequence numbers of an actor's channels: the last message received from each sender, and
+//! sent to each receiver. Part of an instance; it numbers a handler's sends.
 
 use std::collections::BTreeMap;
 

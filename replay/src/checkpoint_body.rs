@@ -1,4 +1,5 @@
-//! An instance as the body of a checkpoint, and back: the state, the channels, and the messages that are still owed.
+//! An instance as the body of a checkpoint, and back: the state, the channels, and the
+//! unacknowledged messages.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -59,14 +60,16 @@ enum SentBy {
     Actor { id: String, ssn: u64 },
 }
 
-/// Makes a checkpoint of an instance between two deliveries, with the messages that it still owes. Calls `pause` after each
-/// piece of a large state. It counts only when it was read back by [`verify`], with what is expected of it.
+/// Makes a checkpoint of an instance between two deliveries, with its unacknowledged messages.
+/// Calls `pause` after each piece of a large state. The checkpoint counts only after [`verify`] has
+/// read it back, with the [`Expected`] from here.
 ///
 /// # Errors
-/// [`CodecError`] when the state does not encode, or panics while it does.
+/// [`CodecError`] when the state does not encode, or its code panics.
 ///
 /// # Panics
-/// When a delivery was taken in but not handled: a checkpoint would lose its place in the duplicate table.
+/// When the instance has admitted a delivery and not handled it: a restore from the checkpoint
+/// would take that delivery for a duplicate.
 pub fn capture(
     instance: &Instance,
     outbox: &[Outgoing],
@@ -94,15 +97,15 @@ pub fn capture(
         number,
         rsn: instance.handled,
         state_version: instance.kind.version(),
-        owes: !outbox.is_empty() || !body.quarantine.is_empty(),
+        restore_at_open: !outbox.is_empty() || !body.quarantine.is_empty(),
     };
     Ok((Checkpoint { header, body: encode_in_pieces(&body, pause)?.into() }, expected))
 }
 
-/// Makes an instance of a checkpoint, and gives the messages that it owed.
+/// Makes an instance of a checkpoint, and returns its unacknowledged messages.
 ///
 /// # Errors
-/// [`CodecError`] when the body or the state does not decode, or panics while it does.
+/// [`CodecError`] when the body or the state does not decode, or the state's code panics.
 pub fn revive(
     kind: &Arc<dyn Kind>,
     checkpoint: &Checkpoint,
@@ -137,10 +140,21 @@ pub fn revive(
     Ok((instance, outbox))
 }
 
+/// The last message that the actor of a checkpoint had sent to each receiver. Runs no code of the
+/// actor's.
+///
+/// # Errors
+/// [`CodecError`] when the body does not decode.
+pub fn sent(checkpoint: &Checkpoint) -> Result<BTreeMap<ActorId, Ssn>, CodecError> {
+    let body: Body = decode(&checkpoint.body)?;
+    positions(&body.to_actors)
+}
+
 /// Reads a checkpoint that was just captured, as [`revive`] would.
 ///
 /// # Errors
-/// [`CodecError`] when the state does not decode, panics while it does, or comes back as another value.
+/// [`CodecError`] when the state does not decode, its code panics, or it comes back as another
+/// value.
 pub fn verify(kind: &Arc<dyn Kind>, checkpoint: &Checkpoint, expected: &Expected) -> Result<(), CodecError> {
     let body: Body = decode(&checkpoint.body)?;
     guarded(|| kind.verify(&body.state, expected)).unwrap_or_else(|panic| Err(CodecError(panic)))
@@ -192,7 +206,8 @@ impl LeftOut {
         }
     }
 
-    /// The delivery, when it is one that could have been logged by an actor that has come as far as `handled`.
+    /// The delivery, when it is one that could have been logged by an actor that has come as far as
+    /// `handled`.
     fn quarantined(self, actor: &ActorId, handled: Rsn) -> Result<Quarantined, CodecError> {
         check_name("message type", &self.message).map_err(|error| CodecError(error.to_string()))?;
         let origin = if self.origin == 0 { self.rsn } else { self.origin };

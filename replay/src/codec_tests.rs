@@ -1,5 +1,5 @@
-//! What the layers around MessagePack promise each other: the same bytes as without them, one limit on both ways, shapes
-//! that don't depend on values, fingerprints that do.
+//! What the layers around MessagePack promise each other: the same bytes as without them, one limit
+//! on both ways, shapes that don't depend on values, fingerprints that do.
 
 use std::collections::BTreeMap;
 

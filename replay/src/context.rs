@@ -1,5 +1,12 @@
-//! What a handler is and may do: ask for effects, draw from the delivery's record, and wait for side effects. Knows neither
-//! a runtime nor a log; where outcomes come from is behind [`Determinants`].
+//! What a handler is and may do: ask for effects, draw from the delivery's record, and wait for
+//! side effects. Knows neither a runtime nor a log; [`Determinants`] hides where outcomes come
+//! from.
+//!
+//! # Source
+//! [`Context::random`] is `SplitMix64`: Steele, Lea and Flood, *Fast Splittable Pseudorandom Number
+//! Generators*, OOPSLA 2014. The wait of a side effect for stable storage is output commit:
+//! Elnozahy, Alvisi, Wang and Johnson, *A Survey of Rollback-Recovery Protocols in Message-Passing
+//! Systems*, ACM Computing Surveys 34(3), 2002.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -10,87 +17,40 @@ use bytes::Bytes;
 use relive_storage::frame::split_mix;
 use relive_storage::limits::PAYLOAD_BYTES_MAX;
 use relive_storage::record::{Delivery, Event};
-use relive_storage::{ActorId, Name, NameError, Rsn, StoreId, Timestamp, check_name};
+use relive_storage::{ActorId, Name, Rsn, StoreId, Timestamp, check_name};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::actor::assert_listed;
 use crate::channels::Channels;
+use crate::determinants::NoOutcome;
 use crate::effects::Draw;
-use crate::payload::{CodecError, decode, encode_checked, encode_shared, encode_verified};
-use crate::peers::{Peers, Taker};
-use crate::{Actor, Determinants, Effects, Halt, Message, Outgoing, Recorded};
-
-/// The most messages that one delivery may send.
-pub const SENDS_PER_DELIVERY_MAX: usize = 1024;
+use crate::halt::Interruption;
+use crate::payload::{CodecError, decode, encode_verified};
+use crate::peers::Peers;
+use crate::{Actor, Determinants, Effects, HaltReason, Message, Recorded};
 
 /// An actor's handler for one message type.
 pub trait Handle<M: Message>: Actor {
-    /// Handles one delivery. One at a time: while a handler waits, later deliveries of this actor wait.
+    /// Handles one delivery. An actor handles one delivery at a time: while a handler waits, later
+    /// deliveries of this actor wait.
     ///
-    /// May await only what `cx` offers. Awaiting anything else stops the actor with
-    /// [`Halt::ForeignAwait`], since no record could repeat it.
+    /// A handler may await only what `cx` offers. Any other await stops the handler with
+    /// [`HaltReason::ForeignAwait`], since no record could repeat it. A panic stops it with
+    /// [`HaltReason::Panicked`]. In both cases no effect of the delivery leaves the actor, and the
+    /// restart policy decides what follows.
     fn handle(&mut self, message: M, cx: &mut Context<'_>) -> impl Future<Output = M::Reply> + Send;
 }
 
-/// A message that could not be sent. The handler decides what that means; nothing was sent.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SendError {
-    /// The receiver's name breaks a rule.
-    #[error(transparent)]
-    Name(#[from] NameError),
-    /// The receiver's kind is not registered.
-    #[error("the actor kind {kind:?} is not registered, nothing was sent: register it with the builder")]
-    UnknownKind {
-        /// The kind.
-        kind: &'static str,
-    },
-    /// The receiver's kind is registered without a handler for the message.
-    #[error(
-        "the actor kind {kind:?} is registered without the message {message:?}, nothing was sent: add `handles`"
-    )]
-    Unhandled {
-        /// The kind.
-        kind: &'static str,
-        /// The message type.
-        message: &'static str,
-    },
-    /// The message does not survive being encoded and decoded.
-    #[error("the message {message:?} does not survive its codec, nothing was sent: {reason}")]
-    Codec {
-        /// Its type.
-        message: &'static str,
-        /// What the codec says.
-        reason: CodecError,
-    },
-    /// The message is over its limit.
-    #[error("the message {message:?} has {found} bytes, at most {limit} are allowed: nothing was sent")]
-    TooLarge {
-        /// Its type.
-        message: &'static str,
-        /// Its size in bytes.
-        found: usize,
-        /// The limit in bytes.
-        limit: usize,
-    },
-    /// The delivery has sent as many messages as it may.
-    #[error("one delivery may send at most {limit} messages: send the rest from a later one")]
-    TooMany {
-        /// The limit.
-        limit: usize,
-    },
-}
-
-/// What a handler may do while it handles one delivery.
+/// The interface of a handler to everything outside its state, for one delivery.
 ///
-/// Everything that it gives is the same on replay: draws come from the delivery's record, outcomes of side effects
-/// from records of their own. Everything that it takes is an effect: data, released after the handler is done.
+/// Every value that it returns is the same in a replay: draws come from the delivery's record,
+/// outcomes of side effects from records of their own. Everything that a handler passes to it is an
+/// effect: data that the runtime releases after the handler is done.
 pub struct Context<'t> {
     pub(crate) actor: &'t ActorId,
     pub(crate) store: StoreId,
     pub(crate) delivery: &'t Delivery,
-    /// The delivery under which side effects are known outside: this one, or the one that it is a retry of.
+    /// The delivery whose keys side effects use outside: this one, or the one that it retries.
     pub(crate) origin: Rsn,
     pub(crate) peers: Option<&'t Peers>,
     pub(crate) channels: &'t mut Channels,
@@ -109,22 +69,56 @@ impl Context<'_> {
         self.actor
     }
 
-    /// The position of the delivery in the actor's life.
+    /// The position of the delivery in the actor's life, from 1 without gaps.
     #[must_use]
     pub fn rsn(&self) -> Rsn {
         self.delivery.rsn
     }
 
-    /// The wall clock when the delivery was logged; the same on every call and on replay. Read once a commit, so the
-    /// deliveries of one commit share it; it may go back when the machine's clock does.
+    /// The wall clock at the moment of the delivery's commit; the same on every call and in a
+    /// replay. The runtime reads it once a commit, so the deliveries of one commit share it. It may
+    /// go back when the machine's clock does.
+    ///
+    /// # Examples
+    /// ```
+    /// # use relive_replay::{Actor, Context, Handle, Message};
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize)] struct Order { paid: bool, seen: Vec<u64> }
+    /// # impl Actor for Order { const KIND: &'static str = "order"; fn create(_: &str) -> Self { Order { paid: false, seen: vec![] } } }
+    /// # #[derive(Serialize, Deserialize)] struct Pay { cents: u64 }
+    /// # impl Message for Pay { const NAME: &'static str = "pay"; type Reply = (); }
+    /// impl Handle<Pay> for Order {
+    ///     async fn handle(&mut self, Pay { cents }: Pay, cx: &mut Context<'_>) {
+    ///         let due = cx.now().plus(std::time::Duration::from_secs(14 * 86_400));
+    ///         self.seen.push(due.as_micros() + cents); // the same on replay
+    ///     }
+    /// }
+    /// ```
     #[must_use]
     pub fn now(&mut self) -> Timestamp {
         self.draw(Draw::Now);
         self.delivery.clock
     }
 
-    /// 64 random bits, different on each call and the same on replay (`SplitMix64` from the
-    /// seed of the delivery). Not for secrets.
+    /// 64 random bits, different on each call and the same in a replay (`SplitMix64` from the seed
+    /// of the delivery). The log stores the seed, so don't use them for secrets.
+    ///
+    /// # Examples
+    /// ```
+    /// # use relive_replay::{Actor, Context, Handle, Message};
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize)] struct Order { paid: bool, seen: Vec<u64> }
+    /// # impl Actor for Order { const KIND: &'static str = "order"; fn create(_: &str) -> Self { Order { paid: false, seen: vec![] } } }
+    /// # #[derive(Serialize, Deserialize)] struct Pay { cents: u64 }
+    /// # impl Message for Pay { const NAME: &'static str = "pay"; type Reply = (); }
+    /// impl Handle<Pay> for Order {
+    ///     async fn handle(&mut self, Pay { cents }: Pay, cx: &mut Context<'_>) {
+    ///         if cx.random() % 100 < 5 {
+    ///             self.seen.push(cents); // a sample of five percent, the same on replay
+    ///         }
+    ///     }
+    /// }
+    /// ```
     #[must_use]
     pub fn random(&mut self) -> u64 {
         self.draw(Draw::Random);
@@ -132,75 +126,68 @@ impl Context<'_> {
         split_mix(self.delivery.seed, self.randoms)
     }
 
-    /// The key under which the *next* side effect of this delivery is to be known outside: `store/actor/rsn/index`. The
-    /// same on every try, also after a quarantine; different for everything else that any store ever does.
+    /// The key of the *next* side effect of this delivery, for a service outside:
+    /// `store/actor/rsn/index`. It is the same on every try, also after a quarantine. No other side
+    /// effect of any store has it, except in a copy of this store's directory.
+    ///
+    /// # Examples
+    /// ```
+    /// # use relive_replay::{Actor, Context, Handle, Message};
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize)] struct Order { paid: bool, seen: Vec<u64> }
+    /// # impl Actor for Order { const KIND: &'static str = "order"; fn create(_: &str) -> Self { Order { paid: false, seen: vec![] } } }
+    /// # #[derive(Serialize, Deserialize)] struct Pay { cents: u64 }
+    /// # impl Message for Pay { const NAME: &'static str = "pay"; type Reply = (); }
+    /// impl Handle<Pay> for Order {
+    ///     async fn handle(&mut self, Pay { cents }: Pay, cx: &mut Context<'_>) {
+    ///         let key = cx.idempotency_key(); // or take `keyed_side_effect`, which does this
+    ///         self.paid = cx.side_effect("charge", || async move { !key.is_empty() && cents > 0 }).await;
+    ///     }
+    /// }
+    /// ```
     #[must_use]
     pub fn idempotency_key(&mut self) -> String {
         self.draw(Draw::IdempotencyKey);
         format!("{}/{}/{}/{}", self.store, self.actor, self.origin.get(), self.events)
     }
 
-    /// Sends a message to another actor, or to this one. It is released after the handler is done and its
-    /// determinants are stable; the receiver handles it exactly once, and in the order sent.
+    /// Calls `perform`, which may do anything outside, and returns its outcome. A replay returns
+    /// the recorded outcome and does not call `perform`. The handler continues only when the
+    /// outcome is on stable storage.
+    ///
+    /// `perform` runs at least once: a crash between its end and the log makes it run again. Use
+    /// [`Context::keyed_side_effect`] for an effect that must not happen twice.
     ///
     /// # Errors
-    /// [`SendError`]: nothing was sent.
-    pub fn send<A, M>(&mut self, key: &str, message: M) -> Result<(), SendError>
-    where
-        A: Handle<M>,
-        M: Message,
-    {
-        const { assert_listed::<A, M>() };
-        let to = ActorId::new(A::KIND, key)?;
-        let shapes = match self.peers.map(|peers| peers.taker(A::KIND, M::NAME)) {
-            Some(Taker::NoKind) => return Err(SendError::UnknownKind { kind: A::KIND }),
-            Some(Taker::NoHandler) => return Err(SendError::Unhandled { kind: A::KIND, message: M::NAME }),
-            Some(Taker::Kind(shapes)) => Some(&shapes.message),
-            None => None,
-        };
-        if self.effects.sends.len() >= SENDS_PER_DELIVERY_MAX {
-            return Err(SendError::TooMany { limit: SENDS_PER_DELIVERY_MAX });
-        }
-        let refused = |reason| SendError::Codec { message: M::NAME, reason };
-        let payload = match shapes.filter(|_| self.determinants.checks_values()) {
-            Some(shapes) => match encode_checked(&message, shapes, Bytes::copy_from_slice) {
-                Ok(payload) => payload,
-                Err(reason) => {
-                    // What does not encode never does; but what comes back otherwise is looked for live and by samples, so
-                    // that the handler must not see it.
-                    encode_shared(&message).map_err(refused)?;
-                    self.signal.halt(
-                        self.does_not_survive(format!("the message {:?} that it sends", M::NAME), &reason),
-                    );
-                    return Err(refused(reason));
-                }
-            },
-            None => encode_shared(&message).map_err(refused)?,
-        };
-        drop(message);
-        if payload.len() > PAYLOAD_BYTES_MAX {
-            let (found, limit) = (payload.len(), PAYLOAD_BYTES_MAX);
-            return Err(SendError::TooLarge { message: M::NAME, found, limit });
-        }
-        let ssn = self.channels.next_ssn(&to);
-        let message = Name::from_static(M::NAME);
-        self.effects.send(Outgoing { to, ssn, message, payload });
-        Ok(())
-    }
-
-    /// Does something outside, at least once, and gives its outcome; on replay gives the recorded outcome without doing
-    /// it. The handler goes on only when the outcome is on stable storage.
+    /// There is no error to handle. When the log can't take the outcome (over 1 MiB, or a value
+    /// that does not survive MessagePack), the handler does not continue: it stops with a
+    /// [`Halt`](crate::Halt), and callers get that reason. A panic in `perform` is a panic of the
+    /// handler.
     ///
-    /// A crash between the doing and the logging makes it happen again: pass [`Context::idempotency_key`] on, which
-    /// stays the same. The outcome is stored as MessagePack, at most 1 MiB.
-    ///
-    /// When the outcome can't be stored the handler does not go on: the actor stops with a [`Halt`], which its callers
-    /// are given. A panic in `perform` is a panic of the handler.
+    /// # Limits
+    /// The name has 1 to 64 bytes, the encoded outcome at most 1 MiB.
     ///
     /// # Cancel safety
-    /// Once it was polled it must be awaited to its end. A handler that drops it before (a timeout or a race around it)
-    /// is stopped at once with [`Halt::GivenUp`], and nothing of the delivery is released: a time limit belongs inside
-    /// of `perform`, where its outcome is recorded.
+    /// After the first poll, await the future to its end. When a handler drops it earlier (a
+    /// timeout or a race around it), relive stops the handler at once with
+    /// [`HaltReason::GivenUp`] and releases nothing of the delivery. Put a time limit inside
+    /// `perform`, so that the log records its outcome.
+    ///
+    /// # Examples
+    /// ```
+    /// # use relive_replay::{Actor, Context, Handle, Message};
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize)] struct Order { paid: bool, seen: Vec<u64> }
+    /// # impl Actor for Order { const KIND: &'static str = "order"; fn create(_: &str) -> Self { Order { paid: false, seen: vec![] } } }
+    /// # #[derive(Serialize, Deserialize)] struct Pay { cents: u64 }
+    /// # impl Message for Pay { const NAME: &'static str = "pay"; type Reply = (); }
+    /// impl Handle<Pay> for Order {
+    ///     async fn handle(&mut self, Pay { cents }: Pay, cx: &mut Context<'_>) {
+    ///         let rate = cx.side_effect("rate", || async { 107_u64 }).await; // asks a service, once
+    ///         self.seen.push(cents * rate);
+    ///     }
+    /// }
+    /// ```
     pub async fn side_effect<T, F, Fut>(&mut self, name: &'static str, perform: F) -> T
     where
         F: FnOnce() -> Fut,
@@ -208,7 +195,8 @@ impl Context<'_> {
         T: Serialize + DeserializeOwned,
     {
         if self.signal.get() != Signal::RUNNING {
-            // The handler has been stopped, or has leaked a side effect that it began: nothing more is done outside.
+            // The handler has stopped, or has leaked a side effect that it began: it must not do
+            // anything more outside.
             self.give_up(name);
             match pending::<Infallible>().await {}
         }
@@ -217,72 +205,97 @@ impl Context<'_> {
         self.effects.side_effect(index, name);
         match self.outcome(index, name, perform).await {
             Ok(outcome) => outcome,
-            Err(halt) => match self.halt(halt).await {},
+            Err(interruption) => match self.halt(interruption).await {},
         }
     }
 
-    /// The outcome: from the record, or from doing it and waiting until it is stable. Live decodes what it encoded before
-    /// that is logged, so that the log holds nothing that can't be read, and the handler can't see more than a replay will.
-    async fn outcome<T, F, Fut>(&mut self, index: u32, name: &'static str, perform: F) -> Result<T, Halt>
+    /// As [`Context::side_effect`], and passes the [`Context::idempotency_key`] to `perform`: the
+    /// same on every try. A service that knows such keys then applies the effect once.
+    ///
+    /// # Cancel safety
+    /// As [`Context::side_effect`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use relive_replay::{Actor, Context, Handle, Message};
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize)] struct Order { paid: bool, seen: Vec<u64> }
+    /// # impl Actor for Order { const KIND: &'static str = "order"; fn create(_: &str) -> Self { Order { paid: false, seen: vec![] } } }
+    /// # #[derive(Serialize, Deserialize)] struct Pay { cents: u64 }
+    /// # impl Message for Pay { const NAME: &'static str = "pay"; type Reply = (); }
+    /// impl Handle<Pay> for Order {
+    ///     async fn handle(&mut self, Pay { cents }: Pay, cx: &mut Context<'_>) {
+    ///         let charge = |key: String| async move { !key.is_empty() && cents > 0 }; // a request with the key
+    ///         self.paid = cx.keyed_side_effect("charge", charge).await;
+    ///     }
+    /// }
+    /// ```
+    pub async fn keyed_side_effect<T, F, Fut>(&mut self, name: &'static str, perform: F) -> T
+    where
+        F: FnOnce(String) -> Fut,
+        Fut: Future<Output = T>,
+        T: Serialize + DeserializeOwned,
+    {
+        let key = self.idempotency_key();
+        self.side_effect(name, || perform(key)).await
+    }
+
+    /// The outcome: from the record, or from `perform` and the wait for stable storage. Live
+    /// decodes the encoded outcome before it logs it, so that the log holds nothing unreadable, and
+    /// the handler sees nothing live that a replay would not show it.
+    async fn outcome<T, F, Fut>(
+        &mut self,
+        index: u32,
+        name: &'static str,
+        perform: F,
+    ) -> Result<T, Interruption>
     where
         F: FnOnce() -> Fut,
         Fut: Future<Output = T>,
         T: Serialize + DeserializeOwned,
     {
         if let Err(error) = check_name("side effect", name) {
-            return Err(self.codec(name, &CodecError(error.to_string())));
+            return Err(codec(name, &CodecError(error.to_string())).into());
         }
         let rsn = self.delivery.rsn;
-        if let Recorded::Outcome(outcome) = self.determinants.recorded(self.actor, rsn, index, name)? {
-            return decode(&outcome).map_err(|error| self.codec(name, &error));
+        match self.determinants.recorded(rsn, index, name)? {
+            Recorded::Outcome(outcome) => return Ok(decode(&outcome).map_err(|error| codec(name, &error))?),
+            Recorded::Nothing => {}
+            Recorded::End => return Err(Interruption::NoOutcome),
         }
-        let begun = Begun::new(self.signal, self.actor, self.delivery, name);
+        let begun = Begun::new(self.signal, &self.delivery.message, name);
         let value = perform().await;
-        // The value itself need not be `Send`, so it is gone before anything is waited for.
-        let survived = self.survives(name, &value);
+        // The value need not be `Send`, so it is dropped before the next await.
+        let survived = survives(name, &value);
         drop(value);
         let stored = match survived {
             Ok(outcome) => self.log(index, name, outcome).await,
-            Err(halt) => Err(halt),
+            Err(reason) => Err(reason.into()),
         };
         begun.end();
-        decode(&stored?).map_err(|error| self.codec(name, &error))
+        Ok(decode(&stored?).map_err(|error| codec(name, &error))?)
     }
 
-    /// Encodes an outcome, which comes back as it was.
-    fn survives<T: Serialize + DeserializeOwned>(&self, name: &str, value: &T) -> Result<Bytes, Halt> {
-        let outcome = encode_verified(value, Bytes::copy_from_slice);
-        outcome.map_err(|error| self.codec(name, &error))
-    }
-
-    /// Logs an outcome, and gives it back when it is stable.
-    async fn log(&mut self, index: u32, name: &'static str, outcome: Bytes) -> Result<Bytes, Halt> {
+    /// Logs an outcome, and returns it when it is on stable storage.
+    async fn log(&mut self, index: u32, name: &'static str, outcome: Bytes) -> Result<Bytes, Interruption> {
         let rsn = self.delivery.rsn;
         if outcome.len() > PAYLOAD_BYTES_MAX {
             let (found, limit) = (outcome.len(), PAYLOAD_BYTES_MAX);
             let what = format!("the outcome of {name:?}");
-            return Err(Halt::TooLarge { actor: self.actor.clone(), rsn, what, found, limit });
+            return Err(HaltReason::TooLarge { what, found, limit }.into());
         }
         let event = Event { rsn, index, name: Name::from_static(name), outcome: outcome.clone() };
-        self.determinants.stabilize(self.actor, event).await?;
+        self.determinants.stabilize(event).await.map_err(|NoOutcome| Interruption::NoOutcome)?;
         Ok(outcome)
     }
 
     fn give_up(&self, name: &str) {
-        self.signal.halt(given_up(self.actor, self.delivery, name));
+        self.signal.halt(given_up(&self.delivery.message, name));
     }
 
-    fn codec(&self, name: &str, error: &CodecError) -> Halt {
-        self.does_not_survive(format!("the outcome of {name:?}"), error)
-    }
-
-    fn does_not_survive(&self, what: String, error: &CodecError) -> Halt {
-        Halt::Codec { actor: self.actor.clone(), rsn: self.delivery.rsn, what, reason: error.to_string() }
-    }
-
-    /// The handler must not go on: hands the reason to the step and never resumes.
-    async fn halt(&mut self, halt: Halt) -> Infallible {
-        self.signal.halt(halt);
+    /// Stops the handler: hands the reason to the step and never resumes.
+    async fn halt(&mut self, interruption: Interruption) -> Infallible {
+        self.signal.halt(interruption);
         pending().await
     }
 
@@ -292,18 +305,30 @@ impl Context<'_> {
     }
 }
 
-/// A side effect that was begun. Dropped before it is done, it stops the handler.
+/// Encodes an outcome and checks that it survives its codec.
+fn survives<T: Serialize + DeserializeOwned>(name: &str, value: &T) -> Result<Bytes, HaltReason> {
+    encode_verified(value, Bytes::copy_from_slice).map_err(|error| codec(name, &error))
+}
+
+fn codec(name: &str, error: &CodecError) -> HaltReason {
+    does_not_survive(format!("the outcome of {name:?}"), error)
+}
+
+pub(crate) fn does_not_survive(what: String, error: &CodecError) -> HaltReason {
+    HaltReason::Codec { what, reason: error.to_string() }
+}
+
+/// A side effect under way. Dropping it before its end stops the handler.
 struct Begun<'s> {
     signal: &'s Signal,
-    actor: &'s ActorId,
-    delivery: &'s Delivery,
+    message: &'s Name,
     name: &'static str,
 }
 
 impl<'s> Begun<'s> {
-    fn new(signal: &'s Signal, actor: &'s ActorId, delivery: &'s Delivery, name: &'static str) -> Self {
+    fn new(signal: &'s Signal, message: &'s Name, name: &'static str) -> Self {
         signal.set(Signal::WAITING);
-        Self { signal, actor, delivery, name }
+        Self { signal, message, name }
     }
 
     fn end(self) {
@@ -314,29 +339,30 @@ impl<'s> Begun<'s> {
 impl Drop for Begun<'_> {
     fn drop(&mut self) {
         if self.signal.get() == Signal::WAITING {
-            self.signal.halt(given_up(self.actor, self.delivery, self.name));
+            self.signal.halt(given_up(self.message, self.name));
         }
     }
 }
 
-pub(crate) fn given_up(actor: &ActorId, delivery: &Delivery, name: &str) -> Halt {
-    let (message, name) = (delivery.message.to_string(), name.to_owned());
-    Halt::GivenUp { actor: actor.clone(), rsn: delivery.rsn, message, name }
+pub(crate) fn given_up(message: &Name, name: &str) -> HaltReason {
+    HaltReason::GivenUp { message: message.to_string(), name: name.to_owned() }
 }
 
-/// Tells the step what a handler is waiting for; shared between the two within one thread at a time.
+/// Tells the step what a handler waits for. Step and handler run on one thread at a time, so
+/// relaxed atomics are enough. They are atomics because the handler's future holds a reference and
+/// must be `Send`.
 #[derive(Debug, Default)]
 pub(crate) struct Signal {
     state: AtomicU8,
-    halt: OnceLock<Halt>,
+    interruption: OnceLock<Interruption>,
 }
 
 impl Signal {
     /// The handler runs, and has nothing to wait for.
     pub(crate) const RUNNING: u8 = 0;
-    /// The handler waits for something that will be recorded.
+    /// The handler waits for an event that the log will record.
     pub(crate) const WAITING: u8 = 1;
-    /// The handler is never to go on.
+    /// The handler must never continue.
     pub(crate) const HALTED: u8 = 2;
 
     fn set(&self, value: u8) {
@@ -347,14 +373,14 @@ impl Signal {
         self.state.load(Ordering::Relaxed)
     }
 
-    /// The handler is never to go on. The first reason counts.
-    pub(crate) fn halt(&self, halt: Halt) {
-        self.halt.get_or_init(|| halt);
+    /// Stops the handler for good. The first reason counts.
+    pub(crate) fn halt(&self, interruption: impl Into<Interruption>) {
+        self.interruption.get_or_init(|| interruption.into());
         self.set(Self::HALTED);
     }
 
-    /// Why the handler is never to go on, if so.
-    pub(crate) fn halted(self) -> Option<Halt> {
-        self.halt.into_inner()
+    /// Why the handler has stopped, if it has.
+    pub(crate) fn halted(self) -> Option<Interruption> {
+        self.interruption.into_inner()
     }
 }

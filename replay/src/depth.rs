@@ -1,19 +1,25 @@
-//! How deep values may be nested, and how deep the bytes of one are. Knows the markers of MessagePack, and no type.
+//! How deep values may nest, and how deep the bytes of a value nest. Knows the markers of
+//! MessagePack, and no type.
+//!
+//! # Source
+//! The markers: *MessagePack specification*, Furuhashi, <https://github.com/msgpack/msgpack>,
+//! `spec.md`.
 
-/// How many arrays and maps may stand inside each other in a payload; deeper ones are refused, so that neither a value
+/// How many arrays and maps a payload may nest. relive refuses deeper ones, so that neither a value
 /// nor bytes exhaust the stack.
 pub const NESTING_DEPTH_MAX: usize = 64;
 
-/// How many `Some` and newtypes a value may go through on the way down, over all levels. They leave no trace in the
-/// bytes, so they are counted apart; a type has a few of them a level.
+/// How many `Some` and newtypes a value may go through on the way down, over all levels. They leave
+/// no trace in the bytes, so they are counted apart; a type has a few of them a level.
 pub(crate) const LAYERS_MAX: usize = 4 * NESTING_DEPTH_MAX;
 
-/// Walks the one value that the bytes begin with, without recursion and without room of its own on the heap.
+/// Walks the one value that the bytes begin with, without recursion and without room of its own on
+/// the heap.
 ///
 /// # Errors
 /// A sentence, when it is nested too deeply or is not whole.
 pub(crate) fn check(bytes: &[u8]) -> Result<(), String> {
-    // Most are shallow, and room for few levels is cleared faster.
+    // Most values are shallow, and the walk clears room for few levels faster.
     walk::<8>(bytes).or_else(|_| walk::<NESTING_DEPTH_MAX>(bytes))
 }
 
@@ -33,7 +39,7 @@ fn walk<const LEVELS: usize>(bytes: &[u8]) -> Result<(), String> {
                 rest = after;
             }
             Extent::Inside(values) => {
-                // Each takes a byte at least, so a length that can't be true is found out here.
+                // Each value takes at least one byte, so this finds a length that can't be true.
                 if values > after.len() as u64 {
                     return Err(TRUNCATED.to_owned());
                 }
@@ -56,16 +62,16 @@ fn walk<const LEVELS: usize>(bytes: &[u8]) -> Result<(), String> {
 
 const TRUNCATED: &str = "the bytes end within a value";
 
-/// What is said of a value, or bytes, over the limit.
+/// The error for a value, or bytes, over the limit.
 #[cold]
 pub(crate) fn too_deep() -> String {
     format!("nested too deeply: at most {NESTING_DEPTH_MAX} levels are allowed")
 }
 
 enum Extent {
-    /// So many bytes, and nothing inside.
+    /// The number of bytes to skip; no value lies inside.
     Leaf(u64),
-    /// So many values.
+    /// The number of values inside.
     Inside(u64),
     Reserved,
 }

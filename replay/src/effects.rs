@@ -1,4 +1,4 @@
-//! What a handler asked for while it handled one delivery: data, until the driver releases it.
+//! The effects that a handler asked for in one delivery: data, until the runtime releases them.
 
 use std::hash::Hasher;
 
@@ -19,12 +19,12 @@ pub struct Outgoing {
     pub payload: Bytes,
 }
 
-/// What one delivery asked for, in order.
+/// The effects that one delivery asked for, in order.
 #[derive(Default)]
 pub struct Effects {
     /// Messages to other actors.
     pub sends: Vec<Outgoing>,
-    /// The encoded reply, when somebody asked.
+    /// The encoded reply, when a caller waits for it.
     pub reply: Option<Bytes>,
     hasher: Option<XxHash64>,
 }
@@ -52,10 +52,14 @@ const TAG_SEND: u8 = 2;
 const TAG_SIDE_EFFECT: u8 = 3;
 
 impl Effects {
-    /// The hash of the sends, side effects and draws; `None` when there were none. XXH64 with seed 0 (Collet): it is
-    /// stored, so it never changes within a format version.
+    /// The hash of the sends, side effects and draws; `None` when there were none. The log stores
+    /// it, so it never changes within a format version.
     ///
-    /// The reply is not part of it: it has been given, and a reply type that gains a field is no other behaviour.
+    /// It leaves the reply out: the caller has the reply already, and a reply type that gains a
+    /// field does not change the behaviour.
+    ///
+    /// # Source
+    /// XXH64 with seed 0: Collet, *xxHash fast digest algorithm*, specification, 2014 and later.
     #[must_use]
     pub fn digest(&self) -> Option<u64> {
         self.hasher.as_ref().map(Hasher::finish)

@@ -1,5 +1,6 @@
-//! Encoding with a bound on the depth of a value while it is walked, and with a hash of its shape: a layer around the
-//! serializer of MessagePack that passes everything on. Knows what calls are made, not what they write.
+//! Encodes with a bound on the depth of a value and with a hash of its shape: a layer around the
+//! serializer of MessagePack that passes every call on. Knows the calls, not the bytes that they
+//! write.
 
 use std::any::type_name;
 use std::io::Write;
@@ -14,7 +15,7 @@ use crate::depth::too_deep;
 use crate::mix::{Kind, mix, name};
 use crate::track::{Among, Depth, Shape, Track};
 
-/// Writes a value as MessagePack, and gives the hash of its shape.
+/// Writes a value as MessagePack, and returns its shape.
 ///
 /// # Errors
 /// A sentence, when its `Serialize` fails or it is nested too deeply.
@@ -28,14 +29,14 @@ pub(crate) fn write<T: Serialize + ?Sized>(value: &T, writer: &mut impl Write) -
     Ok(shape)
 }
 
-/// Whether a field, key or entry is a name and not a value: the tags of enums and the keys of flattened structs are
-/// passed as `str`, which no field of a type can own.
+/// Whether a field, key or entry is a name and not a value: the tags of enums and the keys of
+/// flattened structs are passed as `str`, which no field of a type can own.
 #[inline(always)]
 fn is_name<T: ?Sized>() -> bool {
     matches!(type_name::<T>(), "str" | "&str")
 }
 
-/// A value on its way to a serializer that is to be tracked.
+/// A value on its way to a serializer whose calls are tracked.
 struct Tracked<'a, T: ?Sized> {
     value: &'a T,
     track: &'a Track,
@@ -60,7 +61,7 @@ struct Tracking<'t, S> {
 }
 
 impl<'t, S: Serializer> Tracking<'t, S> {
-    /// What comes so many arrays and maps deeper.
+    /// The fields, `levels` arrays and maps deeper.
     #[inline(always)]
     fn fields(&self, levels: usize) -> Result<Inside<'t>, S::Error> {
         Ok(Inside { track: self.track, depth: self.depth.inside(levels, self.track)? })
@@ -92,7 +93,7 @@ macro_rules! integers {
     };
 }
 
-/// Whether it is negative, and what is as wide as it.
+/// Whether it is negative, and a magnitude of the same width.
 #[inline(always)]
 fn signed(value: impl Into<i64>) -> (bool, u64) {
     let value = value.into();

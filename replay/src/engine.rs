@@ -1,40 +1,44 @@
-//! Takes a checkpoint and a tape to a state, by the same step as live. Knows no runtime: also for inspecting a dead
-//! system.
+//! Rebuilds a state from a checkpoint and a tape, by the same step as live. Knows no runtime, so
+//! tools can inspect a dead system with it.
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
-use relive_storage::record::Delivery;
+use relive_storage::record::{Delivery, Sender};
 use relive_storage::{ActorId, Checkpoint, Rsn, StoreId};
 
 use crate::checkpoint_body::revive;
 use crate::guard::guarded;
-use crate::step::step;
-use crate::{Admission, Halt, Instance, Kind, Outgoing, Tape, TapeOnly};
+use crate::halt::CorruptRecords;
+use crate::step::{StepError, step};
+use crate::{Admission, Divergence, Halt, HaltReason, Instance, Kind, Outgoing, Tape, TapeOnly};
 
-/// An actor as it was, as far as its records tell.
+/// An actor as it was, as far as its records show.
 pub struct Restored {
     /// The actor after its last complete delivery.
     pub instance: Instance,
-    /// The messages that it had sent and that their receivers may not have, in order: those of the checkpoint, then
-    /// those of the replay.
+    /// The messages that it had sent and that receivers may not have, in order: those of the
+    /// checkpoint, then those of the replay.
     pub outbox: Vec<Outgoing>,
-    /// How many deliveries were replayed.
+    /// How many deliveries the replay applied.
     pub replayed: u64,
-    /// The first delivery on the tape that is not complete: it and those after it are to be handled live, from the
-    /// tape on. `None` when all were.
+    /// The first delivery on the tape that is not complete. The caller handles it and those after
+    /// it live, with the events on the tape. `None` when the replay applied all.
     pub unfinished: Option<Rsn>,
 }
 
 /// Restores an actor from a checkpoint, or from nothing, and its records after that.
 ///
-/// With `before`, stops ahead of that delivery even when its records are complete.
+/// With `before`, it stops ahead of that delivery even when its records are complete. It does not
+/// stop while a receiver has a message that the replay has not sent yet: then the original run had
+/// handled the delivery.
 ///
-/// The tape is left at the first delivery that was not applied.
+/// Afterwards the tape is at the first delivery that was not applied.
 ///
 /// # Errors
-/// [`Halt`]: where and why replay could not go on. Nothing was released.
+/// [`Halt`]: where and why the replay could not continue. Nothing was released. [`Tape::certain`]
+/// says whether the original run had handled the delivery on which it halted.
 pub fn restore(
     kind: &Arc<dyn Kind>,
     id: &ActorId,
@@ -43,12 +47,28 @@ pub fn restore(
     tape: &mut Tape,
     before: Option<Rsn>,
 ) -> Result<Restored, Halt> {
-    match attempt(kind, id, store, checkpoint, tape, before) {
-        // The crash came in the middle of this delivery. Its half changed state is thrown away and the deliveries
-        // before it are replayed once more, which gives the same: so no state is ever copied ahead of a delivery.
-        Err(Halt::EndOfTape { rsn, .. }) => attempt(kind, id, store, checkpoint, tape, Some(rsn)),
-        outcome => outcome,
+    let rsn = match attempt(kind, id, store, checkpoint, tape, before)? {
+        Attempt::Restored(restored) => return Ok(*restored),
+        Attempt::EndOfTape(rsn) => rsn,
+    };
+    // The crash came in the middle of this delivery. Throws its half changed state away and replays
+    // the deliveries before it once more, which gives the same state. The alternative would copy
+    // the state ahead of every delivery, live too.
+    match attempt(kind, id, store, checkpoint, tape, Some(rsn))? {
+        Attempt::Restored(restored) => Ok(*restored),
+        Attempt::EndOfTape(earlier) => {
+            let expected = format!("what is on record of it, by a replay up to {rsn}");
+            let found = "a side effect that is not on record".to_owned();
+            Err(Halt::new(id.clone(), earlier, Divergence { expected, found }.into()))
+        }
     }
+}
+
+/// How far a replay came.
+enum Attempt {
+    Restored(Box<Restored>),
+    /// The records end in the middle of this delivery.
+    EndOfTape(Rsn),
 }
 
 fn attempt(
@@ -58,17 +78,18 @@ fn attempt(
     checkpoint: Option<&Checkpoint>,
     tape: &mut Tape,
     before: Option<Rsn>,
-) -> Result<Restored, Halt> {
+) -> Result<Attempt, Halt> {
     tape.rewind();
+    let halt = |rsn, reason| Halt::new(id.clone(), rsn, reason);
     let (mut instance, mut outbox) = match checkpoint {
         Some(checkpoint) => {
             let revived = revive(kind, checkpoint, store);
             let rsn = checkpoint.header.rsn;
-            revived.map_err(|error| Halt::Checkpoint { actor: id.clone(), rsn, reason: error.0 })?
+            revived.map_err(|error| halt(rsn, HaltReason::Checkpoint { reason: error.0 }))?
         }
         None => {
             let created = guarded(|| Instance::create(Arc::clone(kind), id.clone(), store));
-            (created.map_err(|panic| Halt::NotCreated { actor: id.clone(), panic })?, Vec::new())
+            (created.map_err(|panic| halt(Rsn::NONE, HaltReason::NotCreated { panic }))?, Vec::new())
         }
     };
     if tape.start() != instance.handled() {
@@ -77,21 +98,36 @@ fn attempt(
             tape.start(),
             instance.handled()
         );
-        return Err(Halt::Corrupt { actor: id.clone(), rsn: tape.start(), what });
+        return Err(halt(tape.start(), HaltReason::Corrupt { what }));
     }
+    let mut receptions = tape.check();
     let (deliveries, mut taken) = tape.lend();
     let mut outcome = Ok(());
     while let Some(delivery) = deliveries.get(taken)
-        && before != Some(instance.received().next())
         && outcome.is_ok()
     {
+        if receptions.is_behind(&instance) {
+            tape.was_handled(delivery.rsn);
+        } else if before.is_some_and(|before| before <= delivery.rsn) {
+            break;
+        }
         taken += 1;
-        outcome = apply(id, &mut instance, delivery, tape).map(|sends| outbox.extend(sends));
+        let applied = apply(id, &mut instance, delivery, tape).and_then(|sends| {
+            let compared = receptions.compare(&instance, &sends);
+            compared.map_err(|divergence| halt(delivery.rsn, divergence.into()))?;
+            outbox.extend(sends);
+            Ok(())
+        });
+        outcome = applied.map_err(|error| (delivery.rsn, error));
     }
     tape.give_back(deliveries, taken);
-    outcome?;
+    match outcome {
+        Ok(()) => {}
+        Err((_, StepError::Halted(halt))) => return Err(halt),
+        Err((rsn, StepError::NoOutcome)) => return Ok(Attempt::EndOfTape(rsn)),
+    }
     let replayed = taken as u64;
-    // Those ahead are known as retries before what they retry is gone.
+    // Before the discharges below: `redeliver` takes the keys from the entry in quarantine.
     for delivery in &tape.deliveries()[taken..] {
         if let Some(quarantined) = tape.redelivered(delivery.rsn) {
             instance.redeliver(delivery.rsn, quarantined);
@@ -101,17 +137,17 @@ fn attempt(
         instance.discharge(rsn);
     }
     let unfinished = (tape.remaining() > 0).then(|| instance.received().next());
-    Ok(Restored { instance, outbox, replayed, unfinished })
+    Ok(Attempt::Restored(Box::new(Restored { instance, outbox, replayed, unfinished })))
 }
 
-/// Applies a recorded delivery. Gives what it sent.
+/// Applies a recorded delivery. Returns the messages that it sent.
 fn apply(
     id: &ActorId,
     instance: &mut Instance,
     delivery: &Delivery,
     tape: &mut Tape,
-) -> Result<Vec<Outgoing>, Halt> {
-    admit(instance, &delivery.sender, delivery.rsn)?;
+) -> Result<Vec<Outgoing>, StepError> {
+    admit(instance, &delivery.sender, delivery.rsn).map_err(|corrupt| corrupt.of(id))?;
     if let Some(quarantined) = tape.redelivered(delivery.rsn) {
         instance.redeliver(delivery.rsn, quarantined);
     }
@@ -119,19 +155,20 @@ fn apply(
         instance.skip(delivery, decision);
         return Ok(Vec::new());
     }
-    let effects = now_or_never(step(instance, delivery, &mut TapeOnly(tape)), || Halt::ForeignAwait {
-        actor: id.clone(),
-        rsn: delivery.rsn,
-        message: delivery.message.to_string(),
-    })?;
-    Ok(effects.sends)
+    let stepped = now_or_never(step(instance, delivery, &mut TapeOnly(tape)));
+    let Some(stepped) = stepped else {
+        let reason = HaltReason::ForeignAwait { message: delivery.message.to_string() };
+        return Err(Halt::new(id.clone(), delivery.rsn, reason).into());
+    };
+    Ok(stepped?.sends)
 }
 
-/// A recorded delivery passes the duplicate table as it did when it was logged; anything else is damage.
+/// Admits a recorded delivery. It must pass the duplicate table as it did when the runtime logged
+/// it; anything else is damage.
 ///
 /// # Errors
-/// [`Halt::Corrupt`] for a duplicate, a gap in the channel, or another position than recorded.
-pub fn admit(instance: &mut Instance, sender: &relive_storage::record::Sender, rsn: Rsn) -> Result<(), Halt> {
+/// [`CorruptRecords`] for a duplicate, a gap in the channel, or another position than recorded.
+pub fn admit(instance: &mut Instance, sender: &Sender, rsn: Rsn) -> Result<(), CorruptRecords> {
     let what = match instance.admit(sender) {
         Admission::Fresh(given) if given == rsn => return Ok(()),
         Admission::Fresh(given) => format!("the next delivery would be {given}"),
@@ -140,16 +177,13 @@ pub fn admit(instance: &mut Instance, sender: &relive_storage::record::Sender, r
             format!("its channel goes on with {expected}, not with {found}")
         }
     };
-    Err(Halt::Corrupt { actor: instance.id().clone(), rsn, what })
+    Err(CorruptRecords { rsn, what })
 }
 
-/// With all outcomes on the tape a step never waits: one poll drives it to its end.
-fn now_or_never<T>(
-    future: impl Future<Output = Result<T, Halt>>,
-    foreign: impl FnOnce() -> Halt,
-) -> Result<T, Halt> {
+/// With all outcomes on the tape a step never waits, so one poll drives it to its end.
+fn now_or_never<T>(future: impl Future<Output = T>) -> Option<T> {
     match pin!(future).poll(&mut std::task::Context::from_waker(Waker::noop())) {
-        Poll::Ready(outcome) => outcome,
-        Poll::Pending => Err(foreign()),
+        Poll::Ready(outcome) => Some(outcome),
+        Poll::Pending => None,
     }
 }

@@ -1,5 +1,6 @@
-//! A hash of a value, with all that its `Serialize` tells of it: for telling whether it came back as it was. Knows no
-//! format; two values of one type have the same fingerprint when a serializer can't tell them apart.
+//! A hash of everything that the `Serialize` of a value tells a serializer. It shows whether the
+//! value came back unchanged. Knows no format; two values of one type have the same fingerprint
+//! when a serializer can't tell them apart.
 //!
 //! Elements of sequences and maps count in any order, since those of hash tables have none.
 
@@ -165,7 +166,7 @@ impl Serializer for Hashing {
         Ok(Ordered { hash: mix(SEED, Kind::StructVariant.variant(at, variant)) })
     }
 
-    /// As MessagePack: some types tell something else to formats for humans.
+    /// As MessagePack answers: some types serialize differently for human readers.
     fn is_human_readable(&self) -> bool {
         false
     }

@@ -1,20 +1,21 @@
-//! Calls into users' code that may panic: their panics become values, also those of what they drop. Knows nothing of
-//! actors.
+//! Calls into users' code that may panic: panics become values, also panics in a drop. Knows
+//! nothing of actors.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// Calls, and gives the text of the panic if there was one. What the call leaves half changed is for the caller to throw
-/// away.
+/// Calls, and returns the text of the panic if there was one. The caller throws away what the call
+/// may have left half changed.
 ///
 /// # Errors
 /// The text that the panic carried.
 pub fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(call)).map_err(|panic| {
         let text = panic_message(&*panic);
-        // What a panic carries is a user's value too, and may panic when it is dropped; what that carries is leaked.
+        // The payload of a panic is a user's value too, and may panic in its drop. The payload of
+        // that second panic might do the same, so it is leaked: otherwise there would be no end.
         if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
             std::mem::forget(second);
         }
@@ -22,7 +23,7 @@ pub fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
-/// Drops a value whose `Drop` is a user's. A panic there costs nothing but a warning.
+/// Drops a value whose `Drop` is users' code. A panic there becomes a warning.
 pub fn drop_guarded<T>(what: &'static str, value: T) {
     if let Err(panic) = guarded(|| drop(value)) {
         tracing::warn!(what, panic, "it panicked while it was dropped");
@@ -41,7 +42,7 @@ pub fn panic_message(panic: &(dyn Any + Send)) -> String {
     }
 }
 
-/// A value that is dropped under guard, wherever that happens.
+/// A value that every drop drops under guard.
 pub(crate) struct Dropped<T> {
     what: &'static str,
     value: Option<T>,
@@ -69,7 +70,7 @@ impl<T> Drop for Dropped<T> {
     }
 }
 
-/// A future whose panics are values, while it is polled and when it is dropped.
+/// A future whose panics become values, in a poll and in its drop.
 pub(crate) struct GuardedFuture<'a, T>(Dropped<Pin<Box<dyn Future<Output = T> + Send + 'a>>>);
 
 impl<'a, T> GuardedFuture<'a, T> {

@@ -1,147 +1,143 @@
-//! Why an actor stopped in the middle of a delivery. Nothing of that delivery was released.
+//! Why an actor stopped in the middle of a delivery. No effect of that delivery left the actor.
+
+use std::fmt;
 
 use relive_storage::{ActorId, Rsn};
 
-/// Why an actor stopped in the middle of a delivery. Nothing that the delivery asked for was released; the delivery
-/// stays in the log.
+/// An actor stopped: which one, at which delivery, and why. No effect of the delivery left the
+/// actor; the delivery stays in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Halt {
+    /// Which actor.
+    pub actor: ActorId,
+    /// The delivery; 0 when the actor was at none.
+    pub rsn: Rsn,
+    /// Why.
+    pub reason: HaltReason,
+}
+
+impl Halt {
+    /// An actor that stopped at a delivery.
+    #[must_use]
+    pub fn new(actor: ActorId, rsn: Rsn, reason: HaltReason) -> Self {
+        Self { actor, rsn, reason }
+    }
+}
+
+impl fmt::Display for Halt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { actor, rsn, reason } = self;
+        if *rsn == Rsn::NONE {
+            write!(f, "{actor}: {reason}")
+        } else {
+            write!(f, "{actor} at {rsn}: {reason}")
+        }
+    }
+}
+
+impl std::error::Error for Halt {}
+
+/// Why an actor stopped. The sentences are about the actor and the delivery that a [`Halt`] names.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Halt {
+pub enum HaltReason {
     /// Replay did something else than the original run.
     #[error(transparent)]
     Divergence(#[from] Divergence),
-    /// The handler waited for something that is not recorded.
+    /// The handler awaited something that relive does not record.
     #[error(
-        "{actor} awaited something outside the context while it handled {message} at {rsn}: wrap it in \
-         `cx.side_effect`, then its outcome is recorded"
+        "it awaited something outside the context while it handled {message}: wrap it in `cx.side_effect`, then its \
+         outcome is recorded"
     )]
     ForeignAwait {
-        /// Which actor.
-        actor: ActorId,
-        /// Which delivery.
-        rsn: Rsn,
-        /// Its message type.
+        /// The message type of the delivery.
         message: String,
     },
-    /// The handler dropped a side effect that it had begun, as a timeout or a race around it does. Whether it was done
-    /// is not known, and no record could repeat that it was given up.
+    /// The handler dropped a side effect that it had begun, as a timeout or a race around it does.
+    /// Nobody knows whether the side effect happened, and no record could make a replay drop it in
+    /// the same way.
     #[error(
-        "{actor} began the side effect {name:?} while it handled {message} at {rsn} and gave it up before it was done: \
-         await it to its end, and put a time limit inside of what it does; nothing was released"
+        "it began the side effect {name:?} while it handled {message} and gave it up before it was done: await it to \
+         its end, and put a time limit inside of what it does; nothing was released"
     )]
     GivenUp {
-        /// Which actor.
-        actor: ActorId,
-        /// Which delivery.
-        rsn: Rsn,
-        /// Its message type.
+        /// The message type of the delivery.
         message: String,
         /// The side effect.
         name: String,
     },
     /// Code of the actor unwound outside of its handlers, or code of the runtime did.
-    #[error("a turn of {actor} panicked: {panic}")]
+    #[error("a turn of it panicked: {panic}")]
     Unwound {
-        /// Which actor.
-        actor: ActorId,
         /// The panic's message.
         panic: String,
     },
-    /// `Actor::create` panicked, so that there is no state to handle anything with.
-    #[error("{actor} could not be created, `create` panicked: {panic}; nothing was changed")]
+    /// The system refused a thread that restores the actor.
+    #[error("no thread could be started to restore it: {reason}; its history is untouched")]
+    NoThread {
+        /// What the system says.
+        reason: String,
+    },
+    /// `Actor::create` panicked, so the actor has no state.
+    #[error("it could not be created, `create` panicked: {panic}; nothing was changed")]
     NotCreated {
-        /// Which actor.
-        actor: ActorId,
         /// The panic's message.
         panic: String,
     },
-    /// The checkpoint does not decode as what the code takes for the actor's state.
+    /// The checkpoint does not decode as the state of this code's actor. The [`Halt`] names the
+    /// last delivery that the checkpoint covers.
     #[error(
-        "the checkpoint of {actor} at {rsn} does not decode as its state: {reason}; it stays as it is, for code that reads it"
+        "its checkpoint does not decode as its state: {reason}; it stays as it is, for code that reads it"
     )]
     Checkpoint {
-        /// Which actor.
-        actor: ActorId,
-        /// The last delivery that the checkpoint contains.
-        rsn: Rsn,
         /// What the codec says.
         reason: String,
     },
     /// The handler panicked.
-    #[error("{actor} panicked while it handled {message} at {rsn}: {panic}")]
+    #[error("it panicked while it handled {message}: {panic}")]
     Panicked {
-        /// Which actor.
-        actor: ActorId,
-        /// Which delivery.
-        rsn: Rsn,
-        /// Its message type.
+        /// The message type of the delivery.
         message: String,
         /// The panic's message.
         panic: String,
     },
     /// The process ended again and again while the actor tried this delivery.
-    #[error("the process ended {tries} times while {actor} handled {message} at {rsn}")]
+    #[error("the process ended {tries} times while it handled {message}")]
     ProcessEnded {
-        /// Which actor.
-        actor: ActorId,
-        /// Which delivery.
-        rsn: Rsn,
-        /// Its message type.
+        /// The message type of the delivery.
         message: String,
-        /// How often it was tried, as the log tells.
+        /// How often the actor tried it, by the log.
         tries: u32,
-        /// Whether somebody may know of it: it was asked, so that it may have been answered before, or its receivers have
-        /// what it sent.
+        /// Whether anyone may know of it: it was an ask, so the actor may have answered it before,
+        /// or it lies within what an opening had completely recovered.
         may_be_known: bool,
     },
-    /// The process ended again and again while what the actor had handled was replayed; so it is left alone in this
-    /// opening, and the next one replays it again.
-    #[error("the process ended {ends} times while what {actor} had handled up to {rsn} was replayed")]
+    /// The process ended again and again while it replayed what the actor had handled, up to the
+    /// delivery that the [`Halt`] names. This opening leaves the actor alone; the next one replays
+    /// it again.
+    #[error("the process ended {ends} times while what it had handled up to there was replayed")]
     ReplayEnded {
-        /// Which actor.
-        actor: ActorId,
-        /// Up to where.
-        rsn: Rsn,
-        /// In how many lives one after the other, as the log tells.
+        /// In how many successive lives, by the log.
         ends: u32,
     },
-    /// The handler asked for an outcome that the tape no longer has: the original run ended here.
-    #[error("the recorded determinants of {actor} end in the middle of {rsn}")]
-    EndOfTape {
-        /// Which actor.
-        actor: ActorId,
-        /// Which delivery.
-        rsn: Rsn,
-    },
-    /// A message that no handler of the actor takes.
-    #[error("{actor} has no handler for the message {message:?} of {rsn}: register one, nothing was changed")]
+    /// No handler of the actor takes the message.
+    #[error("it has no handler for the message {message:?}: register one, nothing was changed")]
     Unhandled {
-        /// Which actor.
-        actor: ActorId,
-        /// Which delivery.
-        rsn: Rsn,
-        /// The message type.
+        /// The message type of the delivery.
         message: String,
     },
-    /// A message, outcome or reply that does not survive being encoded and decoded.
-    #[error("{what}, of {actor} at {rsn}, does not survive its codec: {reason}")]
+    /// A message, outcome or reply does not survive encoding and decoding.
+    #[error("{what} does not survive its codec: {reason}")]
     Codec {
-        /// Which actor.
-        actor: ActorId,
-        /// Which delivery.
-        rsn: Rsn,
         /// What it was.
         what: String,
         /// What the codec says.
         reason: String,
     },
-    /// An outcome over its limit.
-    #[error("{what} of {actor} at {rsn} has {found} bytes, at most {limit} are allowed")]
+    /// An outcome is larger than its limit.
+    #[error("{what} has {found} bytes, at most {limit} are allowed")]
     TooLarge {
-        /// Which actor.
-        actor: ActorId,
-        /// Which delivery.
-        rsn: Rsn,
         /// What it was.
         what: String,
         /// Its size in bytes.
@@ -150,62 +146,22 @@ pub enum Halt {
         limit: usize,
     },
     /// The recorded determinants contradict themselves.
-    #[error("the records of {actor} are damaged at {rsn}: {what}")]
+    #[error("its records are damaged: {what}")]
     Corrupt {
-        /// Which actor.
-        actor: ActorId,
-        /// Where.
-        rsn: Rsn,
         /// What is wrong.
         what: String,
     },
-    /// The log took nothing more, so the handler could not go on past an event.
-    #[error("{actor} could not log an event at {rsn}: {reason}")]
-    NotLogged {
-        /// Which actor.
-        actor: ActorId,
-        /// Which delivery.
-        rsn: Rsn,
-        /// Why.
-        reason: String,
-    },
 }
 
-impl Halt {
-    /// The delivery at which the actor stopped.
-    #[must_use]
-    pub fn rsn(&self) -> Rsn {
-        match self {
-            Self::Divergence(divergence) => divergence.rsn,
-            Self::NotCreated { .. } | Self::Unwound { .. } => Rsn::NONE,
-            Self::ForeignAwait { rsn, .. }
-            | Self::GivenUp { rsn, .. }
-            | Self::Checkpoint { rsn, .. }
-            | Self::ReplayEnded { rsn, .. }
-            | Self::Panicked { rsn, .. }
-            | Self::ProcessEnded { rsn, .. }
-            | Self::EndOfTape { rsn, .. }
-            | Self::Unhandled { rsn, .. }
-            | Self::Codec { rsn, .. }
-            | Self::TooLarge { rsn, .. }
-            | Self::Corrupt { rsn, .. }
-            | Self::NotLogged { rsn, .. } => *rsn,
-        }
-    }
-}
-
-/// Replay did something else than the original run: the handler is not deterministic, or its code has changed.
+/// Replay did something else than the original run: the handler is not deterministic, or its code
+/// has changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{actor} diverged at {rsn}: the original run did {expected}, the replay did {found}; the actor is halted, nothing \
-     was released: make the handler deterministic, or open with the code that wrote the log"
+    "the original run did {expected}, the replay did {found}; the actor is halted, nothing was released: make the \
+     handler deterministic, or open with the code that wrote the log"
 )]
 #[non_exhaustive]
 pub struct Divergence {
-    /// Which actor.
-    pub actor: ActorId,
-    /// At which delivery.
-    pub rsn: Rsn,
     /// What the original run did.
     pub expected: String,
     /// What the replay did.
@@ -213,9 +169,41 @@ pub struct Divergence {
 }
 
 impl Divergence {
-    /// What an actor did at a delivery, beside what it had done before.
+    /// What the original run of a delivery did, and what the replay did instead.
     #[must_use]
-    pub fn new(actor: ActorId, rsn: Rsn, expected: String, found: String) -> Self {
-        Self { actor, rsn, expected, found }
+    pub fn new(expected: String, found: String) -> Self {
+        Self { expected, found }
+    }
+}
+
+/// The records of an actor contradict themselves, at this delivery.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the records are damaged at {rsn}: {what}")]
+pub struct CorruptRecords {
+    /// Where.
+    pub rsn: Rsn,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl CorruptRecords {
+    /// The halt of the actor whose records they are.
+    #[must_use]
+    pub fn of(self, actor: &ActorId) -> Halt {
+        Halt::new(actor.clone(), self.rsn, HaltReason::Corrupt { what: self.what })
+    }
+}
+
+/// Why a handler does not go on: for a reason of its own, or because nothing more is on record.
+#[derive(Debug)]
+pub(crate) enum Interruption {
+    Halted(HaltReason),
+    /// An event has no outcome.
+    NoOutcome,
+}
+
+impl<R: Into<HaltReason>> From<R> for Interruption {
+    fn from(reason: R) -> Self {
+        Self::Halted(reason.into())
     }
 }

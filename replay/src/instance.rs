@@ -1,4 +1,8 @@
-//! An actor in memory: its state, and the sequence numbers by which duplicates and gaps are known.
+//! An actor in memory: its state, and the sequence numbers that show duplicates and gaps.
+//!
+//! # Source
+//! Receive and send sequence numbers (rsn, ssn), and the table of the last ssn of each sender:
+//! Johnson and Zwaenepoel, *Sender-Based Message Logging*, FTCS-17, 1987.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,22 +25,22 @@ pub struct Instance {
     pub(crate) received: Rsn,
     pub(crate) channels: Channels,
     pub(crate) quarantine: Quarantines,
-    /// Deliveries ahead that are retries, with the delivery under whose keys their side effects are known.
+    /// Deliveries ahead that are retries, with the delivery whose idempotency keys they keep.
     pub(crate) origins: BTreeMap<Rsn, Rsn>,
 }
 
-/// What the duplicate table says of a message.
+/// What the duplicate table says about a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
     /// It is new, and now has this position.
     Fresh(Rsn),
-    /// It was received before: its effect is there, it is to be dropped.
+    /// The actor has received it before. Its effect is there, so the caller drops it.
     Duplicate,
-    /// One or more messages of its channel before it are missing.
+    /// Earlier messages of its channel are missing.
     Gap {
-        /// The number that would be next.
+        /// The next number of the channel.
         expected: Ssn,
-        /// The number it has.
+        /// The number of the message.
         found: Ssn,
     },
 }
@@ -59,7 +63,7 @@ impl Instance {
         }
     }
 
-    /// Its name.
+    /// The name of the actor.
     #[must_use]
     pub fn id(&self) -> &ActorId {
         &self.id
@@ -71,13 +75,14 @@ impl Instance {
         self.handled
     }
 
-    /// The last delivery that it took in; those after [`Instance::handled`] are waiting to be handled.
+    /// The last delivery that it took in. Those after [`Instance::handled`] wait for the handler.
     #[must_use]
     pub fn received(&self) -> Rsn {
         self.received
     }
 
-    /// Takes a message in: looks it up in the duplicate table, and gives it its position when it is new.
+    /// Takes a message in: looks it up in the duplicate table, and gives it its position when it is
+    /// new.
     pub fn admit(&mut self, sender: &Sender) -> Admission {
         let entry = match sender {
             Sender::Outside => None,
@@ -107,7 +112,8 @@ impl Instance {
         Admission::Fresh(self.received)
     }
 
-    /// Takes so many messages in from outside, of which nothing is known of duplicates; gives the position of the first.
+    /// Admits `count` unnumbered messages from outside, which the duplicate table can't know.
+    /// Returns the position of the first.
     pub fn admit_outside(&mut self, count: u32) -> Rsn {
         let first = self.received.next();
         self.received = self.received.plus(u64::from(count));
@@ -135,7 +141,7 @@ impl Instance {
         }
     }
 
-    /// The delivery under which the side effects of the one at `rsn` are known outside: itself, unless it is a retry.
+    /// The delivery whose idempotency keys the one at `rsn` uses: itself, unless it is a retry.
     #[must_use]
     pub fn origin(&self, rsn: Rsn) -> Rsn {
         self.origins.get(&rsn).copied().unwrap_or(rsn)

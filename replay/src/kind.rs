@@ -1,4 +1,5 @@
-//! An actor type with its handlers, behind one face for all types: what turns stored names and bytes into calls.
+//! An actor type with its handlers, behind one trait for all types: turns stored names and bytes
+//! into calls.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -13,7 +14,7 @@ use crate::payload::{CodecError, Expected, Shapes, decode, encode_checked, encod
 use crate::peers::{MessageShapes, Messages, Peers};
 use crate::{Actor, Context, Handle, Message};
 
-/// The future of one handler call; gives the encoded reply when one was asked for.
+/// The future of one handler call; returns the encoded reply of an ask.
 pub(crate) type Handling<'a> = Pin<Box<dyn Future<Output = Result<Option<Bytes>, CodecError>> + Send + 'a>>;
 
 type Call<A> = for<'a, 'c> fn(
@@ -33,7 +34,7 @@ type Handlers<A> = BTreeMap<&'static str, Handler<A>>;
 
 /// A registered actor type.
 pub trait Kind: Send + Sync {
-    /// Its name.
+    /// The name of the kind.
     fn name(&self) -> &'static str;
     /// The version of its state.
     fn version(&self) -> u32;
@@ -41,13 +42,14 @@ pub trait Kind: Send + Sync {
     fn handles(&self, message: &str) -> bool {
         self.shapes(message).is_some()
     }
-    /// The shapes in which a message that it handles has survived; `None` when it has no handler for it.
+    /// The shapes in which a message that it handles has survived; `None` when it has no handler
+    /// for it.
     fn shapes(&self, message: &str) -> Option<&MessageShapes>;
     /// The message types that it has handlers for.
     fn messages(&self) -> Messages;
-    /// Tells it which kinds there are to send to. Once; without, its handlers may send to any.
+    /// Tells it the registered kinds, once. Without this call its handlers may send to any kind.
     fn introduce(&self, peers: &Arc<Peers>);
-    /// The kinds that there are to send to.
+    /// The registered kinds.
     #[doc(hidden)]
     fn peers(&self) -> Option<&Peers>;
     /// The state of an actor that never received anything.
@@ -64,6 +66,15 @@ pub trait Kind: Send + Sync {
     fn verify(&self, state: &[u8], expected: &Expected) -> Result<(), CodecError>;
 }
 
+/// What becomes of a handler's reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// It is encoded, for somebody who waits for it.
+    Encoded,
+    /// It is dropped: nobody waits for it.
+    Dropped,
+}
+
 /// The state of one actor, of any type.
 pub trait State: Send {
     /// Begins to handle a message; `None` when there is no handler for it.
@@ -72,7 +83,7 @@ pub trait State: Send {
         &'a mut self,
         message: &str,
         payload: &[u8],
-        asked: bool,
+        reply: Reply,
         cx: &'a mut Context<'_>,
     ) -> Option<Result<Handling<'a>, CodecError>>;
 
@@ -87,6 +98,20 @@ pub trait State: Send {
 }
 
 /// Collects the handlers of an actor type.
+///
+/// # Examples
+/// ```
+/// # use relive_replay::{Actor, Context, Handle, KindBuilder, Message};
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Serialize, Deserialize)] struct Add(u64);
+/// # impl Message for Add { const NAME: &'static str = "add"; type Reply = (); }
+/// # #[derive(Serialize, Deserialize)] struct Counter(u64);
+/// # impl Actor for Counter { const KIND: &'static str = "counter"; fn create(_: &str) -> Self { Counter(0) } }
+/// # impl Handle<Add> for Counter { async fn handle(&mut self, m: Add, _: &mut Context<'_>) { self.0 += m.0; } }
+/// let kind = KindBuilder::<Counter>::new().handles::<Add>().build()?;
+/// assert!(kind.handles("add") && !kind.handles("get"));
+/// # Ok::<(), relive_replay::kind::KindError>(())
+/// ```
 pub struct KindBuilder<A: Actor> {
     handlers: Handlers<A>,
     error: Option<KindError>,
@@ -109,7 +134,8 @@ pub enum KindError {
         /// The message type.
         message: &'static str,
     },
-    /// Two message types of one actor have the same name, so that their records could not be told apart.
+    /// Two message types of one actor have the same name, so that no reader could tell their
+    /// records apart.
     #[error("two message types of the actor kind {kind:?} have the name {message:?}: rename one")]
     Twice {
         /// The actor kind.
@@ -127,7 +153,8 @@ impl<A: Actor> KindBuilder<A> {
         Self { handlers: BTreeMap::new(), error }
     }
 
-    /// Registers the handler of one message type.
+    /// Registers the handler of one message type. [`KindBuilder::build`] reports a name that breaks
+    /// a rule.
     #[must_use]
     pub fn handles<M: Message>(mut self) -> Self
     where
@@ -144,7 +171,7 @@ impl<A: Actor> KindBuilder<A> {
         self
     }
 
-    /// Closes the registration.
+    /// Ends the registration.
     ///
     /// # Errors
     /// [`KindError`] for the first rule broken.
@@ -195,7 +222,7 @@ where
 
 struct TypedKind<A> {
     handlers: Arc<Handlers<A>>,
-    /// The shapes in which states have survived.
+    /// The shapes of states that have survived.
     states: Arc<Shapes>,
     peers: OnceLock<Arc<Peers>>,
 }
@@ -225,7 +252,7 @@ impl<A: Actor> Kind for TypedKind<A> {
     }
 
     fn introduce(&self, peers: &Arc<Peers>) {
-        // The first one counts: a kind belongs to one runtime.
+        // The first call counts: a kind belongs to one runtime.
         let _ = self.peers.set(Arc::clone(peers));
     }
 
@@ -259,11 +286,12 @@ impl<A: Actor> State for TypedState<A> {
         &'a mut self,
         message: &str,
         payload: &[u8],
-        asked: bool,
+        reply: Reply,
         cx: &'a mut Context<'_>,
     ) -> Option<Result<Handling<'a>, CodecError>> {
         let Handler { call, shapes } = self.handlers.get(message)?;
-        Some(call(self.actor.get_mut(), payload, asked.then_some(&shapes.reply), cx))
+        let reply_shapes = (reply == Reply::Encoded).then_some(&shapes.reply);
+        Some(call(self.actor.get_mut(), payload, reply_shapes, cx))
     }
 
     fn encode(&self, pause: &dyn Fn()) -> Result<(Vec<u8>, Expected), CodecError> {

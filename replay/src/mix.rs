@@ -1,7 +1,12 @@
-//! Hashing of what a serializer is told: steps that cost a few instructions, and what each kind of call counts as.
-//! Nothing of it is ever stored, so it may change.
+//! Hashes the calls to a serializer: steps of a few instructions, and a word for each kind of call.
+//! Nothing stores these hashes, so they may change.
+//!
+//! # Source
+//! [`finish`] and [`SEED`] are the finalizer and the increment of `SplitMix64`: Steele, Lea and
+//! Flood, *Fast Splittable Pseudorandom Number Generators*, OOPSLA 2014, with the constants of
+//! Stafford's variant 13 that Java's `SplittableRandom` uses.
 
-/// What a hash begins with.
+/// The first word of a hash.
 pub(crate) const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Takes a word into a hash, in order.
@@ -10,7 +15,7 @@ pub(crate) fn mix(hash: u64, word: u64) -> u64 {
     (hash.rotate_left(23) ^ word).wrapping_mul(0xd6e8_feb8_6659_fd93)
 }
 
-/// Spreads a hash over all bits, so that it can be added to others, or cut.
+/// Spreads a hash over all bits, so that callers can add it to others, or cut it.
 #[inline(always)]
 pub(crate) fn finish(hash: u64) -> u64 {
     let hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -18,7 +23,8 @@ pub(crate) fn finish(hash: u64) -> u64 {
     hash ^ (hash >> 31)
 }
 
-/// A word for the name of a field or variant, out of its length and both ends: a compiler folds it for a constant.
+/// A word for the name of a field or variant, from its length and both ends: the compiler folds it
+/// to a constant.
 #[inline(always)]
 pub(crate) fn name(name: &str) -> u64 {
     let bytes = name.as_bytes();
@@ -79,7 +85,7 @@ impl Kind {
         mix(name(variant), u64::from(index) << 8 | self.word())
     }
 
-    /// The call for something that has so many parts.
+    /// The call for something with a number of parts.
     #[inline(always)]
     pub(crate) fn of(self, parts: usize) -> u64 {
         (parts as u64) << 8 | self.word()

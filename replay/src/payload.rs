@@ -1,6 +1,7 @@
-//! MessagePack with limits: messages, replies, outcomes and states to bytes and back. Structs keep their field names,
-//! so that they can grow and be read by tools. Whoever makes bytes the only copy of a value has them read back first,
-//! since MessagePack can't hold every value that `serde` can tell it of.
+//! MessagePack with limits: messages, replies, outcomes and states to bytes and back. Structs keep
+//! their field names, so that they can grow and tools can read them. Before bytes become the only
+//! copy of a value, the caller has them read back, since MessagePack can't hold every value that
+//! `serde` can express.
 
 use std::cell::Cell;
 use std::io::Write;
@@ -15,10 +16,10 @@ use crate::{depth, encoder, fingerprint};
 pub use crate::depth::NESTING_DEPTH_MAX;
 pub use crate::shapes::Shapes;
 
-/// The most room that a thread keeps for the next value it encodes.
+/// The largest buffer that a thread keeps for its next value, in bytes.
 const SPARE_BYTES_MAX: usize = 64 << 10;
 
-/// How many bytes of a large value are written at once.
+/// How many bytes of a large value are written between two pauses.
 const PIECE_BYTES: usize = 64 << 10;
 
 /// A value that does not encode, or bytes that do not decode.
@@ -26,16 +27,27 @@ const PIECE_BYTES: usize = 64 << 10;
 #[error("{0}")]
 pub struct CodecError(pub String);
 
-/// Encodes a value.
+/// Encodes a value. Does not check that it decodes again: see [`encode_verified`].
 ///
 /// # Errors
-/// [`CodecError`] when its `Serialize` fails, or it is nested too deeply to be read again.
+/// [`CodecError`] when its `Serialize` fails, or it is nested more than [`NESTING_DEPTH_MAX`] deep.
+///
+/// # Examples
+/// ```
+/// use relive_replay::payload::{decode, encode, encode_verified};
+///
+/// let bytes = encode(&vec![1_u64, 2, 3])?;
+/// assert_eq!(decode::<Vec<u64>>(&bytes)?, [1, 2, 3]);
+/// // MessagePack writes `Some(())` like `None`, so it does not survive.
+/// assert!(encode_verified(&Some(()), |_| ()).is_err());
+/// # Ok::<(), relive_replay::payload::CodecError>(())
+/// ```
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CodecError> {
     encode_in_pieces(value, &|| ())
 }
 
-/// As [`encode`], for a value that may be large: calls `pause` after each piece of it that is written, so that whoever
-/// encodes can let others run.
+/// As [`encode`], for a value that may be large: calls `pause` after each piece of 64 KiB, so that
+/// the caller can let others run.
 ///
 /// # Errors
 /// As [`encode`].
@@ -67,7 +79,8 @@ impl Write for InPieces<'_> {
     }
 }
 
-/// Encodes a value and shows its bytes, which are gone afterwards: allocates nothing when warm.
+/// Encodes a value into a buffer of the thread and shows the bytes to `look`. Allocates nothing
+/// when that buffer is large enough.
 ///
 /// # Errors
 /// As [`encode`]; then `look` is not called.
@@ -81,10 +94,11 @@ pub fn with_encoded<T: Serialize + ?Sized, R>(
     })
 }
 
-/// As [`with_encoded`], for bytes that become the only copy of the value: decodes them and compares, unless a value of
-/// the same shape has come back whole before. In debug builds it always does.
+/// As [`with_encoded`], for bytes that become the only copy of the value: decodes them and
+/// compares, unless a value of the same shape has come back whole before. Debug builds always
+/// compare.
 ///
-/// Whether it is checked depends on what was encoded before, so this is not for what a replay repeats: see
+/// The check depends on earlier values, so don't use it where a replay must repeat the outcome: see
 /// [`encode_verified`].
 ///
 /// # Errors
@@ -104,7 +118,8 @@ pub fn encode_checked<T: Serialize + DeserializeOwned, R>(
     })
 }
 
-/// As [`encode_checked`], for what is to come out the same each time: always decodes the bytes and compares.
+/// As [`encode_checked`], for an outcome that must be the same each time: always decodes the bytes
+/// and compares.
 ///
 /// # Errors
 /// As [`encode`], and as [`verify`]; then `look` is not called.
@@ -119,15 +134,16 @@ pub fn encode_verified<T: Serialize + DeserializeOwned, R>(
     })
 }
 
-/// What is to be found when a state that was encoded is read back; for [`Expected::verify`].
+/// What an encoded state must decode to; [`encode_expecting`] makes it.
 #[derive(Clone, Copy, Debug)]
 pub struct Expected {
-    /// The shape of the value with its fingerprint; `None` when values of this shape have come back whole.
+    /// The shape of the value with its fingerprint; `None` when a value of this shape has come back
+    /// whole before.
     new: Option<(Shape, u64)>,
 }
 
-/// Encodes a state, which may be large and is read back by somebody else, later: gives what is to be found then. Calls
-/// `pause` as [`encode_in_pieces`] does.
+/// Encodes a state that may be large. Also returns an [`Expected`], with which another thread reads
+/// the bytes back later. Calls `pause` as [`encode_in_pieces`] does.
 ///
 /// # Errors
 /// As [`encode`].
@@ -181,7 +197,7 @@ pub fn verify<T: Serialize + DeserializeOwned>(value: &T, bytes: &[u8]) -> Resul
     verified_decode(value, bytes).map(drop)
 }
 
-/// As [`verify`], and gives the value that came back.
+/// As [`verify`], and returns the decoded value.
 ///
 /// # Errors
 /// As [`verify`].
@@ -193,7 +209,8 @@ pub fn verified_decode<T: Serialize + DeserializeOwned>(value: &T, bytes: &[u8])
     Ok(back)
 }
 
-/// Lends the buffer that the thread keeps. It is lost when `fill` panics, or takes another one meanwhile.
+/// Lends the buffer that the thread keeps. When `fill` panics the buffer is lost. A nested call
+/// finds none and uses its own; the last one to end is kept.
 fn with_spare<R>(fill: impl FnOnce(&mut Vec<u8>) -> Result<R, CodecError>) -> Result<R, CodecError> {
     thread_local! {
         static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
@@ -207,7 +224,7 @@ fn with_spare<R>(fill: impl FnOnce(&mut Vec<u8>) -> Result<R, CodecError>) -> Re
     outcome
 }
 
-/// Encodes a value to bytes that can be shared, and take no more room than they need.
+/// Encodes a value to shared bytes without spare capacity.
 ///
 /// # Errors
 /// As [`encode`].
@@ -222,21 +239,26 @@ fn write<T: Serialize + ?Sized>(value: &T, writer: &mut impl Write) -> Result<Sh
 /// Decodes untrusted bytes.
 ///
 /// # Errors
-/// [`CodecError`] for bytes that are no value of this type, that go on after it, or are nested too deeply.
+/// [`CodecError`] when the bytes are no value of this type, go on after it, or are nested too
+/// deeply.
+///
+/// # Limits
+/// At most [`NESTING_DEPTH_MAX`] levels. A false length allocates nothing.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     check_depth(bytes)?;
     let mut messagepack = rmp_serde::Deserializer::from_read_ref(bytes);
-    // Its own limit counts the level that is one too many, and no variants.
+    // Its own limit counts one level more, and does not count variants.
     messagepack.set_max_depth(NESTING_DEPTH_MAX + 1);
     let value = T::deserialize(&mut messagepack).map_err(|error| CodecError(error.to_string()))?;
-    // It doesn't tell how far it came, but the next marker is missing only at the end.
+    // The decoder does not say how far it came, but it misses the next marker only at the end.
     match bool::deserialize(&mut messagepack) {
         Err(rmp_serde::decode::Error::InvalidMarkerRead(_)) => Ok(value),
         _ => Err(CodecError("the bytes go on after the value".to_owned())),
     }
 }
 
-/// Refuses deep bytes before anything is made of them. Each level takes a byte, so short ones need no walk.
+/// Refuses deep bytes before a decoder recurses into them. Each level takes a byte, so short bytes
+/// need no walk.
 fn check_depth(bytes: &[u8]) -> Result<(), CodecError> {
     if bytes.len() > NESTING_DEPTH_MAX {
         depth::check(bytes).map_err(CodecError)?;

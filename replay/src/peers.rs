@@ -1,12 +1,13 @@
-//! Which actor kinds there are, and which messages each takes: so that a handler that sends to nobody is told at once, and
-//! what it sends is known to survive its codec. Knows names and shapes, no handler.
+//! Which actor kinds there are, and which messages each takes. With it, a handler learns at once
+//! that nobody takes its message, and relive checks that the message survives its codec. Knows
+//! names and shapes, no handler.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::payload::Shapes;
 
-/// The shapes in which a message, and the replies to it, were seen to survive their codec.
+/// The shapes of a message and of its replies that have survived their codec.
 #[derive(Debug, Default)]
 pub struct MessageShapes {
     /// Those of the message.
@@ -22,7 +23,7 @@ pub type Messages = BTreeMap<&'static str, Arc<MessageShapes>>;
 #[derive(Clone, Debug, Default)]
 pub struct Peers(BTreeMap<&'static str, Messages>);
 
-/// Whether somebody takes a message.
+/// Whether a kind takes a message.
 pub(crate) enum Taker<'p> {
     /// The kind has a handler for it.
     Kind(&'p MessageShapes),

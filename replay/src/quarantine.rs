@@ -1,5 +1,5 @@
-//! Deliveries that an actor was to leave out, because it kept failing on them. They are part of an instance, so that
-//! each can be looked at, delivered anew or given up for as long as nobody has decided.
+//! Deliveries that an actor left out, because it kept failing on them. They are part of an
+//! instance, so that the owner can inspect, retry or drop each one later.
 
 use std::collections::BTreeMap;
 
@@ -7,16 +7,17 @@ use bytes::Bytes;
 use relive_storage::record::{Delivery, Quarantine, Sender};
 use relive_storage::{ActorId, Name, Rsn};
 
-/// A delivery that an actor left out. It has changed nothing: not the state, and nothing left the actor; a side effect
-/// that it had begun may have happened.
+/// A delivery that an actor left out. It has not changed the state, and nothing has left the actor.
+/// A side effect that the handler had begun may have happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Quarantined {
-    /// Whose delivery.
+    /// The actor that left it out.
     pub actor: ActorId,
-    /// Which.
+    /// The position of the delivery.
     pub rsn: Rsn,
-    /// The delivery under which its side effects are known outside: itself, unless it was tried again before.
+    /// The delivery whose idempotency keys its side effects use: itself, or the original delivery
+    /// when this one is a retry.
     pub origin: Rsn,
     /// Who sent it.
     pub sender: Sender,
@@ -24,17 +25,17 @@ pub struct Quarantined {
     pub message: Name,
     /// The encoded message.
     pub payload: Bytes,
-    /// How often it was tried.
+    /// How often the actor tried it.
     pub tries: u32,
     /// How it failed the last time.
     pub reason: String,
 }
 
-/// What an actor left out, by position.
+/// The deliveries that an actor left out, by position.
 pub(crate) type Quarantines = BTreeMap<Rsn, Quarantined>;
 
 impl Quarantined {
-    /// What is kept of a delivery that is left out.
+    /// The entry of a delivery that its actor leaves out.
     #[must_use]
     pub fn new(actor: &ActorId, delivery: &Delivery, origin: Rsn, decision: &Quarantine) -> Self {
         Self {

@@ -1,35 +1,39 @@
-//! Which shapes of values of one type have come back whole. Knows shapes as hashes only; how they come about is in
-//! `track`.
+//! Which shapes of values of one type have come back whole. Knows shapes as hashes only; `track`
+//! makes them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::track::Shape;
 
-/// How many shapes of a type are remembered.
+/// How many shapes of a type there is room for.
 const SLOTS: usize = 256;
 
-/// How many slots a shape may stand in.
+/// How many slots a shape may use.
 const PROBES: u8 = 16;
 
-/// When there is no slot left for a shape, one in so many of its kind is checked.
+/// The codec checks one of this many values whose shape has no slot.
 const CHECKED_OF_THE_REST: u64 = 16;
 
-/// The shapes of one type that were seen to survive being encoded and decoded; for
+/// The shapes of one type that have survived their codec; for
 /// [`encode_checked`](crate::payload::encode_checked).
 ///
-/// May be shared by threads, which never wait for each other. It takes 2 KiB and never more: a type that has more shapes
-/// than fit is checked by samples from then on.
+/// Threads may share it and never wait for each other.
+///
+/// # Limits
+/// It takes about 2 KiB. When a type has more shapes than fit, the codec checks one value in 16 of
+/// those without a place.
 pub struct Shapes {
-    /// Hashes of shapes; 0 is a free slot. None is ever given free again.
+    /// Hashes of shapes; 0 is a free slot. A used slot is never freed, so each slot changes once
+    /// and relaxed atomics are enough: a stale 0 costs one check too many.
     seen: [AtomicU64; SLOTS],
-    /// The widths of integers that were seen, each as a bit in both.
+    /// The widths of integers so far, each as a bit in both.
     widths: [AtomicU64; 2],
     /// How many values came whose shape has no slot.
     without_slot: AtomicU64,
 }
 
 impl Shapes {
-    /// Of a type of which nothing was seen.
+    /// No shapes yet.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -39,7 +43,7 @@ impl Shapes {
         }
     }
 
-    /// Whether a value of this shape is to be checked.
+    /// Whether the codec must check a value of this shape.
     #[inline]
     pub(crate) fn wants(&self, shape: Shape) -> bool {
         let mut widths = self.widths.iter().zip(shape.widths);
@@ -71,7 +75,7 @@ impl Shapes {
     }
 
     fn slots(&self, calls: u64) -> impl Iterator<Item = &AtomicU64> {
-        // A byte says where in as many slots as it has values.
+        // One byte of the hash picks the first slot.
         const { assert!(SLOTS == 1 << u8::BITS) };
         let first = calls.to_le_bytes()[7];
         (0..PROBES).map(move |probe| &self.seen[usize::from(first.wrapping_add(probe))])

@@ -1,13 +1,16 @@
-//! The recorded determinants of one actor: its deliveries, the events that it met, the digests of what it did.
-//! Filled from the frames of the log in their order; read by replay.
+//! The recorded determinants of one actor: its deliveries, the events that it met, the digests of
+//! its effects, and the messages that receivers have. The frames of the log fill it in their order;
+//! a replay reads it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use relive_storage::record::{Delivery, EffectDigest, Event, Positioned, Quarantine, Record};
-use relive_storage::{ActorId, Frame, Rsn};
+use relive_storage::{ActorId, Frame, Rsn, Ssn};
 
-use crate::determinants::{Determinants, Recorded, Stable};
-use crate::{Divergence, Halt};
+use crate::Divergence;
+use crate::determinants::{Determinants, NoOutcome, Recorded, Stable};
+use crate::halt::CorruptRecords;
+use crate::receptions::{Check, Receptions};
 
 /// The recorded determinants of one actor after a checkpoint.
 #[derive(Clone, Debug, Default)]
@@ -19,49 +22,52 @@ pub struct Tape {
     digests: BTreeMap<Rsn, u64>,
     left_out: BTreeMap<Rsn, Quarantine>,
     discharged: BTreeSet<Rsn>,
-    /// Deliveries that are retries, with those in quarantine that they are retries of.
+    /// Deliveries that are retries, with the deliveries in quarantine that they retry.
     redelivered: BTreeMap<Rsn, Rsn>,
     attempts: BTreeMap<Rsn, u32>,
-    /// Deliveries (after, up to] of which it is known what they did, in order.
+    /// Ranges (after, up to] of deliveries whose effects the records show, in order.
     covered: Vec<(Rsn, Rsn)>,
     /// The original run had certainly done everything up to here.
     handled: Rsn,
-    /// An opening that told of its end had found everything up to here.
+    /// An opening that logged the end of its recovery had found everything up to here.
     settled: Rsn,
     pending: Vec<EffectDigest>,
+    /// The messages that receivers have of deliveries whose effects no record shows.
+    receptions: Receptions,
 }
 
 impl Tape {
-    /// An empty tape that goes on after the delivery at `after`, the last that the checkpoint contains.
+    /// An empty tape that continues after the delivery at `after`, the last one in the checkpoint.
     #[must_use]
     pub fn after(after: Rsn) -> Self {
         Self { after, ..Self::default() }
     }
 
-    /// Adds what the actor's next frame holds, leaving out what the checkpoint contains.
+    /// Adds the records of the actor's next frame, except those that the checkpoint contains.
     ///
     /// # Errors
-    /// [`Halt::Corrupt`] when deliveries are missing or repeated, or an event or digest belongs to none.
-    pub fn push(&mut self, actor: &ActorId, frame: Frame) -> Result<(), Halt> {
+    /// [`CorruptRecords`] when deliveries are missing or repeated, or an event or digest belongs to
+    /// none.
+    pub fn push(&mut self, frame: Frame) -> Result<(), CorruptRecords> {
         let Frame { handled, since, digests, digests_with_replies, records, .. } = frame;
         let digests = (!digests_with_replies).then_some(&*digests);
-        self.add(actor, (since, handled), digests, records)
+        self.add((since, handled), digests, records)
     }
 
-    /// As [`Tape::push`], for a frame of which the parts were decoded: what it says of the deliveries after the first rsn, up
-    /// to the second, and its records. `None` for digests that can't be compared: those of the first version of frames have
-    /// the replies in them, as the code of that time spelled them.
+    /// As [`Tape::push`], for the decoded parts of a frame: its digests, which cover the deliveries
+    /// after the first rsn up to the second, and its records. `None` for digests that a replay
+    /// can't compare: those of the first version of frames include the replies, as the code of that
+    /// time encoded them.
     ///
     /// # Errors
     /// As [`Tape::push`].
     pub fn add(
         &mut self,
-        actor: &ActorId,
         (since, handled): (Rsn, Rsn),
         digests: Option<&[EffectDigest]>,
         records: impl IntoIterator<Item = Positioned>,
-    ) -> Result<(), Halt> {
-        let corrupt = |rsn, what: String| Halt::Corrupt { actor: actor.clone(), rsn, what };
+    ) -> Result<(), CorruptRecords> {
+        let corrupt = |rsn, what: String| CorruptRecords { rsn, what };
         if handled > self.last() {
             return Err(corrupt(
                 handled,
@@ -74,7 +80,7 @@ impl Tape {
         }
         let mut before = None;
         for positioned in records {
-            // A retry and the discharge of what it retries stand one after the other, in one frame.
+            // A retry and the discharge that belongs to it stand one after the other, in one frame.
             let delivered = before.take();
             if let Some((rsn, what)) = refers_to(&positioned.record)
                 && rsn > self.last()
@@ -94,7 +100,7 @@ impl Tape {
                 Record::Event(event) if event.rsn <= self.after => {}
                 Record::Event(event) => {
                     let rsn = event.rsn;
-                    self.handled = self.handled.max(Rsn::new(rsn.get() - 1));
+                    self.handled = self.handled.max(rsn.prev());
                     if self.events.insert((rsn, event.index), event).is_some() {
                         return Err(corrupt(rsn, "it has the same event twice".to_owned()));
                     }
@@ -104,18 +110,18 @@ impl Tape {
                     self.discharged.insert(rsn);
                     self.redelivered.extend(delivered.map(|delivered| (delivered, rsn)));
                 }
-                // A frame that knows the delivery as handled tells that a try of it is over.
+                // The frame says that the delivery is handled, so a try of it has ended.
                 Record::Attempt(rsn) if rsn <= handled => {
                     self.attempts.remove(&rsn);
                 }
-                record => self.decided(actor, record)?,
+                record => self.decided(record)?,
             }
         }
         Ok(())
     }
 
     /// Adds an attempt, or the decision to leave a delivery out.
-    fn decided(&mut self, actor: &ActorId, record: Record) -> Result<(), Halt> {
+    fn decided(&mut self, record: Record) -> Result<(), CorruptRecords> {
         let (rsn, decision) = match record {
             Record::Attempt(rsn) => (rsn, None),
             Record::Quarantine(decision) => (decision.rsn, Some(decision)),
@@ -131,10 +137,7 @@ impl Tape {
         self.handled = self.handled.max(rsn);
         match self.left_out.insert(rsn, decision) {
             None => Ok(()),
-            Some(_) => {
-                let what = "it is left out twice".to_owned();
-                Err(Halt::Corrupt { actor: actor.clone(), rsn, what })
-            }
+            Some(_) => Err(CorruptRecords { rsn, what: "it is left out twice".to_owned() }),
         }
     }
 
@@ -148,6 +151,46 @@ impl Tape {
             _ => self.covered.push((since, handled)),
         }
         self.digests.extend(digests.iter().filter(|d| d.rsn > self.after).map(|d| (d.rsn, d.digest)));
+        self.receptions.forget(self.told());
+    }
+
+    /// Adds that a receiver has logged a message of this actor, after everything on the tape and
+    /// before everything that comes later.
+    pub fn add_reception(&mut self, receiver: &ActorId, ssn: Ssn, delivery: &Delivery) {
+        if self.last() > self.told() {
+            let content = (&delivery.message, &*delivery.payload);
+            self.receptions.add(receiver.clone(), ssn, content, self.last());
+        }
+    }
+
+    /// Whether a receiver has a message that goes beyond `sent`, the table of this actor's sends at
+    /// its checkpoint. Then the original run had handled the first delivery on the tape.
+    #[must_use]
+    pub fn is_received_beyond(&self, sent: &BTreeMap<ActorId, Ssn>) -> bool {
+        self.receptions.go_beyond(sent)
+    }
+
+    /// Whether a receiver may have a message that no record of this actor shows.
+    #[must_use]
+    pub fn has_receptions(&self) -> bool {
+        !self.receptions.is_empty()
+    }
+
+    pub(crate) fn check(&self) -> Check {
+        self.receptions.check()
+    }
+
+    /// The original run had handled the delivery, as records of others show.
+    pub(crate) fn was_handled(&mut self, rsn: Rsn) {
+        self.handled = self.handled.max(rsn);
+    }
+
+    /// Up to where the records show the effects of every delivery.
+    fn told(&self) -> Rsn {
+        match self.covered.first() {
+            Some((since, to)) if *since <= self.after => *to,
+            _ => self.after,
+        }
     }
 
     /// The last delivery known, on the tape or in the checkpoint.
@@ -168,15 +211,16 @@ impl Tape {
         &self.deliveries
     }
 
-    /// Up to where the original run had certainly handled its deliveries: the process may have ended in one of those after
-    /// it.
+    /// Up to where the original run had certainly handled its deliveries. The process may have
+    /// ended in a later one.
     #[must_use]
     pub fn certain(&self) -> Rsn {
         self.handled.max(self.after)
     }
 
-    /// How often a delivery was tried with care since it was last known to be ahead. Of one that was certainly handled: how
-    /// often a replay that begins with it was begun with care, and not known to have come to its end.
+    /// How many tries of a delivery in probation have not ended, as far as the log shows. For a
+    /// delivery that was certainly handled: how many replays in probation that begin with it have
+    /// not ended.
     #[must_use]
     pub fn attempts(&self, rsn: Rsn) -> u32 {
         self.attempts.get(&rsn).copied().unwrap_or_default()
@@ -192,30 +236,33 @@ impl Tape {
         }
     }
 
-    /// An opening that had found everything up to `found` was through with it: takes back all attempts, which the process
-    /// has survived.
+    /// An opening that had found everything up to `found` has handled it all: takes back all
+    /// attempts, since the process has survived them.
     pub fn settle(&mut self, found: Rsn) {
         self.attempts.clear();
         self.settled = self.settled.max(found);
     }
 
-    /// Up to where an opening was through: what is there was handled, unless the actor was stopped ahead of it. It must not
-    /// be left out.
+    /// Up to where an opening had completed its recovery. The actor had handled these deliveries,
+    /// unless it was stopped ahead of them, so no decision may leave them out.
     #[must_use]
     pub fn settled(&self) -> Rsn {
         self.settled
     }
 
-    /// Takes over what is known of tries from a tape of the same actor that has seen the records of openings too.
-    pub fn inherit_tries(&mut self, settled: Rsn, attempts: BTreeMap<Rsn, u32>) {
-        self.settled = settled;
+    /// Takes over what another tape of the same actor knows from the records of others: of
+    /// openings, and of receivers.
+    pub fn inherit(&mut self, seen: SeenByOthers) {
+        let SeenByOthers { settled, attempts, receptions } = seen;
+        (self.settled, self.receptions) = (settled, receptions);
         self.attempts = attempts.into_iter().filter(|(rsn, _)| *rsn > self.after).collect();
     }
 
-    /// All tries since they were last taken back, by delivery.
+    /// What this tape knows from the records of others.
     #[must_use]
-    pub fn all_attempts(&self) -> &BTreeMap<Rsn, u32> {
-        &self.attempts
+    pub fn seen_by_others(&self) -> SeenByOthers {
+        let (attempts, receptions) = (self.attempts.clone(), self.receptions.clone());
+        SeenByOthers { settled: self.settled, attempts, receptions }
     }
 
     /// The decision to leave a delivery out, if there is one.
@@ -224,7 +271,7 @@ impl Tape {
         self.left_out.get(&rsn)
     }
 
-    /// The delivery in quarantine that this one is a retry of.
+    /// The delivery in quarantine that this one retries.
     #[must_use]
     pub fn redelivered(&self, rsn: Rsn) -> Option<Rsn> {
         self.redelivered.get(&rsn).copied()
@@ -235,7 +282,7 @@ impl Tape {
         self.discharged.iter().copied()
     }
 
-    /// How many deliveries are still to be taken.
+    /// How many deliveries are left to take.
     #[must_use]
     pub fn remaining(&self) -> usize {
         self.deliveries.len() - self.at
@@ -248,13 +295,13 @@ impl Tape {
         delivery
     }
 
-    /// Lends all deliveries, with how many of them were taken, so that they are replayed without a copy. Until they are given
-    /// back the tape seems to have none.
+    /// Lends all deliveries, with the number of those taken, so that a replay reads them without a
+    /// copy. Until [`Tape::give_back`] the tape seems to have none.
     pub(crate) fn lend(&mut self) -> (Vec<Delivery>, usize) {
         (std::mem::take(&mut self.deliveries), std::mem::take(&mut self.at))
     }
 
-    /// Takes back what was lent, of which so many are taken.
+    /// Takes the lent deliveries back, with the number of those taken.
     pub(crate) fn give_back(&mut self, deliveries: Vec<Delivery>, taken: usize) {
         (self.deliveries, self.at) = (deliveries, taken);
     }
@@ -265,7 +312,7 @@ impl Tape {
         self.pending.clear();
     }
 
-    /// The actor has logged a frame that tells what it did up to `handled`.
+    /// The actor has logged a frame with the digests of its deliveries up to `handled`.
     pub fn logged(&mut self, handled: Rsn) {
         match self.covered.last_mut() {
             Some((since, to)) if since == to => (*since, *to) = (handled, handled),
@@ -273,7 +320,7 @@ impl Tape {
         }
     }
 
-    /// Drops everything up to `handled` that was replayed or handled, for an actor that goes on live.
+    /// Drops everything up to `handled`, for an actor that continues live.
     pub fn forget(&mut self, handled: Rsn) {
         let covered = self.covered();
         self.deliveries = Vec::new();
@@ -284,18 +331,20 @@ impl Tape {
         self.attempts = self.attempts.split_off(&handled.next());
         self.discharged.clear();
         self.redelivered.clear();
+        self.receptions = Receptions::default();
         self.covered = vec![(covered, covered)];
         self.after = handled;
         self.handled = self.handled.min(handled);
     }
 
-    /// What the deliveries did of which no record says so yet: to be logged with the actor's next frame.
+    /// Takes the digests of the deliveries whose effects no record shows yet. The actor's next
+    /// frame logs them.
     pub fn take_pending(&mut self) -> Vec<EffectDigest> {
         std::mem::take(&mut self.pending)
     }
 
-    /// Up to where the records say what the deliveries did, or can't say it any more: the actor's next frame tells
-    /// what those after it did.
+    /// Up to where the records show the effects of deliveries, or never will. The actor's next
+    /// frame covers the later ones.
     #[must_use]
     pub fn covered(&self) -> Rsn {
         self.covered.last().map_or(self.after, |(_, to)| *to)
@@ -304,40 +353,36 @@ impl Tape {
     /// Looks up an event.
     ///
     /// # Errors
-    /// [`Halt::Divergence`] when another one is on record, or when none is although the original run had done the
-    /// whole delivery.
-    pub fn recorded(&self, actor: &ActorId, rsn: Rsn, index: u32, name: &str) -> Result<Recorded, Halt> {
+    /// [`Divergence`] when the record is of another event, or when there is none although the
+    /// original run had handled the whole delivery.
+    pub fn recorded(&self, rsn: Rsn, index: u32, name: &str) -> Result<Recorded, Divergence> {
         let found = format!("side effect {index} {name:?}");
         match self.events.get(&(rsn, index)) {
             Some(event) if *event.name == *name => Ok(Recorded::Outcome(event.outcome.clone())),
             Some(event) => {
                 let expected = format!("side effect {index} {:?}", &*event.name);
-                Err(diverged(actor, rsn, expected, found))
+                Err(Divergence { expected, found })
             }
-            None if rsn <= self.handled => Err(diverged(actor, rsn, format!("{index} side effects"), found)),
+            None if rsn <= self.handled => {
+                Err(Divergence { expected: format!("{index} side effects"), found })
+            }
             None => Ok(Recorded::Nothing),
         }
     }
 
-    /// Compares what a delivery did with what is on record.
+    /// Compares the effects of a delivery with the records.
     ///
     /// # Errors
-    /// [`Halt::Divergence`].
-    pub fn finish(
-        &mut self,
-        actor: &ActorId,
-        rsn: Rsn,
-        events: u32,
-        digest: Option<u64>,
-    ) -> Result<(), Halt> {
+    /// [`Divergence`] when they differ. Stop the actor and release nothing.
+    pub fn finish(&mut self, rsn: Rsn, events: u32, digest: Option<u64>) -> Result<(), Divergence> {
         if let Some((_, event)) = self.events.range((rsn, events)..=(rsn, u32::MAX)).next() {
             let expected = format!("side effect {} {:?}", event.index, &*event.name);
-            return Err(diverged(actor, rsn, expected, format!("{events} side effects")));
+            return Err(Divergence { expected, found: format!("{events} side effects") });
         }
         let expected = self.digests.get(&rsn).copied();
         let known = self.covered.iter().any(|(since, handled)| *since < rsn && rsn <= *handled);
         if known && expected != digest {
-            return Err(diverged(actor, rsn, describe(expected), describe(digest)));
+            return Err(Divergence { expected: describe(expected), found: describe(digest) });
         }
         if let Some(digest) = digest
             && rsn > self.covered()
@@ -348,37 +393,40 @@ impl Tape {
     }
 }
 
-/// Determinants from the tape alone: nothing ever happens.
+/// What a tape knows from the records of others. Reading the actor's own records does not find it.
+#[derive(Clone, Debug)]
+pub struct SeenByOthers {
+    settled: Rsn,
+    attempts: BTreeMap<Rsn, u32>,
+    receptions: Receptions,
+}
+
+/// Determinants from the tape alone: no event ever happens.
 #[derive(Debug)]
 pub struct TapeOnly<'t>(pub &'t mut Tape);
 
 impl Determinants for TapeOnly<'_> {
-    fn recorded(&mut self, actor: &ActorId, rsn: Rsn, index: u32, name: &str) -> Result<Recorded, Halt> {
-        match self.0.recorded(actor, rsn, index, name)? {
-            Recorded::Nothing => Err(Halt::EndOfTape { actor: actor.clone(), rsn }),
+    fn recorded(&mut self, rsn: Rsn, index: u32, name: &str) -> Result<Recorded, Divergence> {
+        match self.0.recorded(rsn, index, name)? {
+            Recorded::Nothing => Ok(Recorded::End),
             outcome => Ok(outcome),
         }
     }
 
-    fn stabilize(&mut self, actor: &ActorId, event: Event) -> Stable<'_> {
-        let halt = Halt::EndOfTape { actor: actor.clone(), rsn: event.rsn };
-        Box::pin(std::future::ready(Err(halt)))
+    fn stabilize(&mut self, _: Event) -> Stable<'_> {
+        Box::pin(std::future::ready(Err(NoOutcome)))
     }
 
-    fn finish(&mut self, actor: &ActorId, rsn: Rsn, events: u32, digest: Option<u64>) -> Result<(), Halt> {
-        self.0.finish(actor, rsn, events, digest)
+    fn finish(&mut self, rsn: Rsn, events: u32, digest: Option<u64>) -> Result<(), Divergence> {
+        self.0.finish(rsn, events, digest)
     }
-}
-
-fn diverged(actor: &ActorId, rsn: Rsn, expected: String, found: String) -> Halt {
-    Divergence { actor: actor.clone(), rsn, expected, found }.into()
 }
 
 fn describe(digest: Option<u64>) -> String {
     digest.map_or_else(|| "nothing".to_owned(), |digest| format!("effects with the digest {digest:016x}"))
 }
 
-/// The delivery that a record says something of, and what: it was delivered before.
+/// The earlier delivery to which a record refers, and what the record says of it.
 fn refers_to(record: &Record) -> Option<(Rsn, &'static str)> {
     match record {
         Record::Event(event) => Some((event.rsn, "it has an event")),

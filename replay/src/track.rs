@@ -1,9 +1,14 @@
-//! What is found out of a value while it is encoded: its shape, and how deep it has gone. Knows hashes and counts, and not
-//! who calls.
+//! What an encoding finds out about a value: its shape and its depth. Knows hashes and counts, and
+//! not who calls.
 //!
-//! The *shape* of a value is the structure of the calls to its serializer without the values: which variants, which fields,
-//! `None` or `Some`. What MessagePack loses, it loses by shape, so a shape that came back whole once will again. Elements of
-//! sequences and maps count as a set of shapes, so that lengths make no new ones.
+//! The *shape* of a value is the structure of the calls to its serializer without the values: which
+//! variants, which fields, `None` or `Some`. MessagePack loses values by their shape, so a shape
+//! that came back whole once will do so again. Elements of sequences and maps count as a set of
+//! shapes, so that a new length makes no new shape.
+//!
+//! # Source
+//! The filters of shapes and widths are Bloom filters: Bloom, *Space/Time Trade-offs in Hash Coding
+//! with Allowable Errors*, Communications of the ACM 13(7), 1970.
 
 use std::cell::Cell;
 
@@ -12,17 +17,18 @@ use serde::ser::Error;
 use crate::depth::{LAYERS_MAX, NESTING_DEPTH_MAX, too_deep};
 use crate::mix::{Kind, SEED, finish, mix};
 
-/// What a value is like, apart from what it is.
+/// The structure of a value without its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shape {
     /// The hash of the calls.
     pub(crate) calls: u64,
-    /// How wide the integers are: a filter with a bit in each word for a place and a width. Untagged variants may tell
-    /// numbers apart by nothing else.
+    /// How wide the integers are: a filter with a bit in each word for a place and a width.
+    /// Untagged variants may differ in nothing else.
     pub(crate) widths: [u64; 2],
 }
 
-/// What is found out on the way; beside the serializers, since MessagePack's make new ones of themselves.
+/// The findings of one encoding. They stand beside the serializers, since those of MessagePack make
+/// new ones of themselves.
 pub(crate) struct Track {
     shape: Cell<u64>,
     widths: [Cell<u64>; 2],
@@ -35,23 +41,24 @@ impl Track {
         Self { shape: Cell::new(SEED), widths, too_deep: Cell::new(false) }
     }
 
-    /// The shape of all that was noted, unless it went too deep: whoever serializes may have swallowed the error.
+    /// The shape of all noted calls; `None` when the value went too deep, since the `Serialize` of
+    /// a type may have swallowed that error.
     pub(crate) fn shape(self) -> Option<Shape> {
         let widths = self.widths.map(Cell::into_inner);
         (!self.too_deep.get()).then(|| Shape { calls: finish(self.shape.get()), widths })
     }
 
-    /// A call.
+    /// Notes a call.
     #[inline(always)]
     pub(crate) fn note(&self, word: u64) {
         self.shape.set(mix(self.shape.get(), word));
     }
 
-    /// An integer that takes so many bits.
+    /// Notes an integer with its width in bits.
     #[inline(always)]
     pub(crate) fn note_integer(&self, kind: Kind, negative: bool, bits: u32) {
         self.note(kind.word());
-        // Where a type of 8, 16, 32 or 64 bits, signed or not, is full.
+        // The classes end where a type of 8, 16, 32 or 64 bits, signed or not, is full.
         let width = WIDTHS[bits as usize & 127] | u8::from(negative) << 3;
         let place = mix(self.shape.get(), u64::from(width));
         self.widths[0].set(self.widths[0].get() | 1 << (place >> 58));
@@ -94,7 +101,7 @@ pub(crate) struct Depth {
 }
 
 impl Depth {
-    /// So many arrays and maps deeper.
+    /// `levels` arrays and maps deeper.
     #[inline(always)]
     pub(crate) fn inside<E: Error>(self, levels: usize, track: &Track) -> Result<Self, E> {
         let levels = self.levels + levels;
@@ -134,7 +141,7 @@ impl<'t> Among<'t> {
     #[inline(always)]
     pub(crate) fn add(&mut self) {
         let shape = self.track.shape.get();
-        // Most are as the one before.
+        // Most elements have the shape of the one before.
         if shape != self.last {
             self.last = shape;
             let bits = finish(shape);

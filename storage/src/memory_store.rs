@@ -1,22 +1,28 @@
-//! The backend of the tier `Volatile`: everything in memory, for tests and for actors that may start over. It keeps
-//! the same contract as a disk, and tells apart what was written and what was synced.
+//! The backend of the tier `Volatile`: everything in memory, for tests and for actors that may
+//! start over. It keeps the same contract as a disk, and distinguishes written data from synced
+//! data.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use crate::admission::{Tail, admit_checkpoints};
-use crate::checkpoint_store::{CheckpointStore, Generation};
-use crate::log::{Extent, Log, StoredBlock};
-use crate::position::{CheckpointNumber, Epoch, Lsn, StoreId};
-use crate::random::random_u128;
-use crate::{ActorId, Block, Checkpoint, CheckpointHeader, Durability, StoreError};
+use crate::contract::append_rules::{Tail, admit_checkpoints};
+use crate::contract::checkpoint_store::{CheckpointStore, Generation};
+use crate::contract::durability::Durability;
+use crate::contract::error::StoreError;
+use crate::contract::log::{Extent, Log, StoredBlock};
+use crate::format::block::Block;
+use crate::format::checkpoint::{Checkpoint, CheckpointHeader};
+use crate::id::actor_id::ActorId;
+use crate::id::position::{CheckpointNumber, Epoch, Lsn, StoreId};
 
-/// A store in memory. Clones are the same handle; the content lives as long as one of them.
+/// A store in memory. Clones are the same handle. The content lives until the last of them is
+/// dropped.
 ///
-/// [`MemoryStore::crash`] and [`MemoryStore::reopen`] stand for the loss of power and for a new opening: both end all
-/// handles that exist, as the end of their process would.
+/// [`MemoryStore::crash`] simulates a loss of power, [`MemoryStore::reopen`] a new opening. Both
+/// end all handles that exist, as the end of their process would.
 ///
 /// # Examples
 /// ```
@@ -33,7 +39,7 @@ pub struct MemoryStore {
     opening: u64,
 }
 
-/// What stands for the disk.
+/// The simulated disk.
 #[derive(Debug)]
 struct Media {
     store: StoreId,
@@ -60,7 +66,7 @@ impl MemoryStore {
     #[must_use]
     pub fn new() -> Self {
         let media = Media {
-            store: StoreId::new(random_u128()),
+            store: StoreId::random(),
             opening: 0,
             tail: Tail::default(),
             start: Lsn::FIRST,
@@ -73,8 +79,8 @@ impl MemoryStore {
         Self { media: Arc::new(Mutex::new(media)), opening: 0 }
     }
 
-    /// Opens the same content anew, as after the death of the process: what was appended is there, synced or not.
-    /// Every earlier handle fails from now on.
+    /// Opens the same content anew, as after the death of the process: what was appended is there,
+    /// synced or not. Every earlier handle fails from now on.
     #[must_use]
     pub fn reopen(&self) -> Self {
         let mut media = self.lock();
@@ -96,7 +102,8 @@ impl MemoryStore {
     }
 
     fn lock(&self) -> MutexGuard<'_, Media> {
-        // Every change of the content is one assignment after all checks, so a panic in between leaves it whole.
+        // Every change of the content is one assignment after all checks, so a panic in between
+        // leaves it whole.
         self.media.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -157,10 +164,10 @@ impl Log for MemoryStore {
 
     fn cut(&self, below: Lsn) -> Result<Lsn, StoreError> {
         let mut media = self.live()?;
-        // Only a stable block may become the first, and the last stable one stays.
+        // Only a synced block may become the first, and a cut keeps the last synced one.
         let acknowledged = media.acknowledged;
-        let stable = media.blocks.range(..acknowledged);
-        let start = stable.map(|(first, _)| *first).take_while(|first| *first <= below).last();
+        let synced = media.blocks.range(..acknowledged);
+        let start = synced.map(|(first, _)| *first).take_while(|first| *first <= below).last();
         if let Some(start) = start {
             media.blocks = media.blocks.split_off(&start);
             media.start = start;
@@ -202,14 +209,12 @@ impl CheckpointStore for MemoryStore {
         })
     }
 
-    fn list(
-        &self,
-        visit: &mut dyn FnMut(CheckpointHeader) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
+    fn list(&self, visit: &mut dyn FnMut(CheckpointHeader) -> ControlFlow<()>) -> Result<(), StoreError> {
         let headers: Vec<_> = {
             let media = self.live()?;
             media.checkpoints.values().map(|kept| kept.header.clone()).collect()
         };
-        headers.into_iter().try_for_each(visit)
+        let _ = headers.into_iter().try_for_each(visit);
+        Ok(())
     }
 }

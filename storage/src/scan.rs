@@ -1,15 +1,18 @@
-//! Reads a log from its start to its end and decides, for everything that is not whole, which of two it is: the
-//! remains of a commit that nobody was told about, which end the log; or damage, which is an error. Writes nothing.
+//! Reads a log from its start to its end, and decides what everything is that is not whole: the
+//! remains of an unacknowledged commit end the log, damage is an error. Writes nothing.
 
 use std::collections::HashMap;
 
-use crate::actor_id::ActorIds;
-use crate::position::{Epoch, Lsn, Rsn};
-use crate::record::{Positioned, Record};
+use crate::contract::error::StoreError;
+use crate::contract::log::{Log, StoredBlock};
+use crate::format::block::{Block, BlockHeader};
+use crate::format::frame::Frame;
+use crate::format::record::{Positioned, Record};
+use crate::id::actor_id::{ActorId, ActorIds};
+use crate::id::position::{Epoch, Lsn, Rsn};
 use crate::wire::Malformed;
-use crate::{ActorId, Block, BlockHeader, Frame, Log, StoreError, StoredBlock};
 
-/// How far milestones are apart, at least.
+/// The least distance between milestones.
 const MILESTONE_BYTES: u64 = 64 << 10;
 
 /// What a scan found.
@@ -25,19 +28,21 @@ pub struct Scanned {
     pub blocks: u64,
     /// Their size in bytes.
     pub bytes: u64,
-    /// Some of the positions where blocks begin, with how many bytes stand before each: what a cut there would free.
+    /// Some of the positions where blocks begin, and how many bytes stand before each: a cut there
+    /// frees so much.
     pub milestones: Vec<(Lsn, u64)>,
-    /// What was found after the end: remains of a commit that was never acknowledged.
+    /// What the scan found after the end: remains of a commit that was never acknowledged.
     pub torn: Option<String>,
 }
 
 /// Reads the whole log, checks it, and shows each frame to `visit`.
 ///
-/// Checked are the frames themselves, that positions follow each other without a gap, that each actor's deliveries
-/// do, that incarnations never go back, and that the log reaches as far as was acknowledged.
+/// It checks the frames themselves, that positions and each actor's deliveries have no gaps, that
+/// incarnations never go back, and that the log reaches as far as the store acknowledged it.
 ///
 /// # Errors
-/// [`StoreError::CorruptLog`] and [`StoreError::LostAcknowledged`], with the position; the visitor's; the medium's.
+/// [`StoreError::CorruptLog`] and [`StoreError::LostAcknowledged`], with the position; the
+/// visitor's; the medium's.
 pub fn scan(
     log: &dyn Log,
     visit: &mut dyn FnMut(&BlockHeader, Frame) -> Result<(), StoreError>,
@@ -46,7 +51,7 @@ pub fn scan(
     scan_blocks(log, &mut |block| frames.check(block, visit))
 }
 
-/// As [`scan`], with all its checks, for a visitor that is shown whole blocks.
+/// As [`scan`], with all its checks, for a visitor that takes whole blocks.
 pub(crate) fn scan_checked(
     log: &dyn Log,
     visit: &mut dyn FnMut(&Block) -> Result<(), StoreError>,
@@ -58,7 +63,7 @@ pub(crate) fn scan_checked(
     })
 }
 
-/// What is known of the frames so far when a log is read from its start.
+/// What the scan knows of the frames up to here.
 #[derive(Default)]
 struct Frames {
     ids: ActorIds,
@@ -85,15 +90,16 @@ impl Frames {
     }
 }
 
-/// As [`scan`], for a visitor that decodes the frames of the blocks and checks them itself, perhaps later and elsewhere:
-/// each head and its records ([`damaged`] when they are malformed), and each actor's deliveries ([`follow`]).
+/// As [`scan`], for a visitor that decodes the frames of the blocks and checks them itself, perhaps
+/// later and elsewhere: each head and its records ([`damaged`] when they are malformed), and each
+/// actor's deliveries ([`follow`]).
 ///
 /// # Errors
 /// As [`scan`].
-pub fn scan_blocks(
+pub fn scan_blocks<E: From<StoreError>>(
     log: &dyn Log,
-    visit: &mut dyn FnMut(&Block) -> Result<(), StoreError>,
-) -> Result<Scanned, StoreError> {
+    visit: &mut dyn FnMut(&Block) -> Result<(), E>,
+) -> Result<Scanned, E> {
     let extent = log.extent()?;
     let mut scanned = Scanned {
         start: extent.start,
@@ -109,10 +115,8 @@ pub fn scan_blocks(
         let block = match found {
             Some(StoredBlock { first, block: Ok(block) }) if first == scanned.next => block,
             None if scanned.next < extent.acknowledged => {
-                return Err(StoreError::LostAcknowledged {
-                    acknowledged: extent.acknowledged,
-                    found: scanned.next,
-                });
+                let (acknowledged, found) = (extent.acknowledged, scanned.next);
+                return Err(StoreError::LostAcknowledged { acknowledged, found }.into());
             }
             None => break,
             Some(found) => {
@@ -147,8 +151,8 @@ fn check_header(block: &Block, scanned: &Scanned) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Something stands at or after `expected` that does not go on from there. It may end the log only if nobody was
-/// told about it, and nothing whole after it says that it was durable.
+/// Something stands at or after `expected` that does not continue the log. It may end the log only
+/// if the store did not acknowledge it, and no whole block after it says that it was durable.
 fn judge_tail(
     log: &dyn Log,
     found: &StoredBlock,
@@ -185,14 +189,14 @@ fn corrupt(at: Lsn, what: String) -> StoreError {
     StoreError::CorruptLog { at, what }
 }
 
-/// What a block is that has a malformed frame.
+/// The error of a block with a malformed frame.
 #[must_use]
 pub fn damaged(block: &Block, malformed: &Malformed) -> StoreError {
     corrupt(block.header().first, malformed.to_string())
 }
 
-/// Checks that the deliveries in an actor's next frame follow its `last` one without a gap; before the first, `last` is
-/// [`Rsn::NONE`].
+/// Checks that the deliveries in an actor's next frame follow its `last` one without a gap; before
+/// the first, `last` is [`Rsn::NONE`].
 ///
 /// # Errors
 /// [`StoreError::CorruptLog`].

@@ -1,6 +1,7 @@
 //! Reading and writing the few primitive shapes of the stored format. Knows bytes, no meaning.
 //!
-//! The reader is for hostile bytes: each length is checked against what is there before it is used.
+//! The reader takes hostile bytes: it checks each length against the bytes that are there before it
+//! uses the length.
 
 use std::ops::Range;
 
@@ -8,10 +9,13 @@ use bytes::Bytes;
 
 use crate::limits::POSITION_MAX;
 
-/// Bytes that are not what the format says. Where they lie is added by the caller, who knows.
+/// Bytes that are not what the format says. The caller knows where they lie, and adds it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Malformed(pub(crate) &'static str);
+pub struct Malformed(
+    /// What is wrong, as half a sentence.
+    pub &'static str,
+);
 
 pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
@@ -28,40 +32,50 @@ pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 /// A cursor over untrusted bytes. Slices of it share the memory, so decoding copies no payload.
-pub(crate) struct Reader<'b> {
+#[derive(Debug)]
+pub struct Reader<'b> {
     bytes: &'b Bytes,
     at: usize,
     end: usize,
 }
 
 impl<'b> Reader<'b> {
-    pub(crate) fn new(bytes: &'b Bytes) -> Self {
+    /// Begins at the first byte.
+    pub fn new(bytes: &'b Bytes) -> Self {
         Self { bytes, at: 0, end: bytes.len() }
     }
 
     /// Reads a part of the bytes; positions stay those of the whole.
-    pub(crate) fn part(bytes: &'b Bytes, part: Range<usize>) -> Result<Self, Malformed> {
+    ///
+    /// # Errors
+    /// [`Malformed`] when the bytes end before, or say something else.
+    pub fn part(bytes: &'b Bytes, part: Range<usize>) -> Result<Self, Malformed> {
         if part.start > part.end || part.end > bytes.len() {
             return Err(Malformed("a length reaches past the end"));
         }
         Ok(Self { bytes, at: part.start, end: part.end })
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether the reader is at the end.
+    pub fn is_empty(&self) -> bool {
         self.at == self.end
     }
 
-    pub(crate) fn position(&self) -> usize {
+    /// The position of the next byte.
+    pub fn position(&self) -> usize {
         self.at
     }
 
-    /// How many bytes are still to be read.
-    pub(crate) fn remaining(&self) -> usize {
+    /// How many bytes are left.
+    pub fn remaining(&self) -> usize {
         self.end - self.at
     }
 
     /// Goes past the next `count` bytes, and says where they stand.
-    pub(crate) fn skip(&mut self, count: usize) -> Result<Range<usize>, Malformed> {
+    ///
+    /// # Errors
+    /// [`Malformed`] when the bytes end before, or say something else.
+    pub fn skip(&mut self, count: usize) -> Result<Range<usize>, Malformed> {
         if count > self.remaining() {
             return Err(Malformed("a length reaches past the end"));
         }
@@ -71,7 +85,10 @@ impl<'b> Reader<'b> {
     }
 
     /// The next `count` bytes, as a view.
-    pub(crate) fn take(&mut self, count: usize) -> Result<Bytes, Malformed> {
+    ///
+    /// # Errors
+    /// [`Malformed`] when the bytes end before, or say something else.
+    pub fn take(&mut self, count: usize) -> Result<Bytes, Malformed> {
         self.skip(count).map(|range| self.bytes.slice(range))
     }
 
@@ -86,24 +103,44 @@ impl<'b> Reader<'b> {
         array.ok_or(ends)
     }
 
-    pub(crate) fn u8(&mut self) -> Result<u8, Malformed> {
+    /// One byte.
+    ///
+    /// # Errors
+    /// [`Malformed`] when the bytes end before, or say something else.
+    pub fn u8(&mut self) -> Result<u8, Malformed> {
         Ok(self.take_array::<1>()?[0])
     }
 
-    pub(crate) fn u32(&mut self) -> Result<u32, Malformed> {
+    /// Four bytes, little-endian.
+    ///
+    /// # Errors
+    /// [`Malformed`] when the bytes end before, or say something else.
+    pub fn u32(&mut self) -> Result<u32, Malformed> {
         Ok(u32::from_le_bytes(self.take_array()?))
     }
 
-    pub(crate) fn u64(&mut self) -> Result<u64, Malformed> {
+    /// Eight bytes, little-endian.
+    ///
+    /// # Errors
+    /// [`Malformed`] when the bytes end before, or say something else.
+    pub fn u64(&mut self) -> Result<u64, Malformed> {
         Ok(u64::from_le_bytes(self.take_array()?))
     }
 
-    pub(crate) fn u128(&mut self) -> Result<u128, Malformed> {
+    /// Sixteen bytes, little-endian.
+    ///
+    /// # Errors
+    /// [`Malformed`] when the bytes end before, or say something else.
+    pub fn u128(&mut self) -> Result<u128, Malformed> {
         Ok(u128::from_le_bytes(self.take_array()?))
     }
 
-    /// A number of up to ten bytes, seven bits each, low ones first; only the shortest form is valid.
-    pub(crate) fn varint(&mut self) -> Result<u64, Malformed> {
+    /// A number of up to ten bytes, seven bits each, low ones first; only the shortest form is
+    /// valid.
+    ///
+    /// # Errors
+    /// [`Malformed`] when the bytes end before, or say something else.
+    pub fn varint(&mut self) -> Result<u64, Malformed> {
         let mut value = 0_u64;
         for shift in (0..64).step_by(7) {
             let byte = self.u8()?;
@@ -122,30 +159,45 @@ impl<'b> Reader<'b> {
         Err(Malformed("a number does not fit into 64 bits"))
     }
 
-    /// A number that counts on: a position, the number of a message, an epoch.
-    pub(crate) fn counter(&mut self) -> Result<u64, Malformed> {
+    /// A number that only grows: a position, the number of a message, an epoch.
+    ///
+    /// # Errors
+    /// [`Malformed`] when the bytes end before, or say something else.
+    pub fn counter(&mut self) -> Result<u64, Malformed> {
         self.varint().and_then(within_range)
     }
 
     /// The same, in eight bytes.
-    pub(crate) fn wide_counter(&mut self) -> Result<u64, Malformed> {
+    ///
+    /// # Errors
+    /// [`Malformed`] when the bytes end before, or say something else.
+    pub fn wide_counter(&mut self) -> Result<u64, Malformed> {
         self.u64().and_then(within_range)
     }
 
     /// A length or count of at most `limit`.
-    pub(crate) fn length(&mut self, limit: usize) -> Result<usize, Malformed> {
+    ///
+    /// # Errors
+    /// [`Malformed`] when the bytes end before, or say something else.
+    pub fn length(&mut self, limit: usize) -> Result<usize, Malformed> {
         let length = usize::try_from(self.varint()?).map_err(|_| Malformed("a length is over its limit"))?;
         if length > limit { Err(Malformed("a length is over its limit")) } else { Ok(length) }
     }
 
     /// A length of at most `limit`, and that many bytes.
-    pub(crate) fn bytes(&mut self, limit: usize) -> Result<Bytes, Malformed> {
+    ///
+    /// # Errors
+    /// [`Malformed`] when the bytes end before, or say something else.
+    pub fn bytes(&mut self, limit: usize) -> Result<Bytes, Malformed> {
         let length = self.length(limit)?;
         self.take(length)
     }
 
-    /// A text of at most `limit` bytes, handed to `make` without being copied first.
-    pub(crate) fn text<T>(&mut self, limit: usize, make: impl FnOnce(&str) -> T) -> Result<T, Malformed> {
+    /// A text of at most `limit` bytes; `make` gets it without a copy.
+    ///
+    /// # Errors
+    /// [`Malformed`] when the bytes end before, or say something else.
+    pub fn text<T>(&mut self, limit: usize, make: impl FnOnce(&str) -> T) -> Result<T, Malformed> {
         let length = self.length(limit)?;
         let range = self.skip(length)?;
         let text = std::str::from_utf8(&self.bytes[range]).map_err(|_| Malformed("a text is not UTF-8"))?;

@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use relive::storage::{MemoryStore, Store};
 use relive::{Actor, ActorRef, Builder, Context, Handle, Message, Runtime};
+use relive_storage::{MemoryStore, Store};
 use serde::{Deserialize, Serialize};
 
 use crate::medium;
 
-/// Something that happens outside of all actors and is not undone by a crash: counts by name, for all tests.
+/// Counts, by name and for all tests, of things that happen outside of all actors. No crash undoes
+/// them.
 static OUTSIDE: Mutex<BTreeMap<String, u64>> = Mutex::new(BTreeMap::new());
 
-/// Counts one more, and says how many there are now.
+/// Counts one more, and returns the count.
 pub(crate) fn happen(what: &str) -> u64 {
     let mut outside = OUTSIDE.lock().unwrap_or_else(PoisonError::into_inner);
     let count = outside.entry(what.to_owned()).or_default();
@@ -27,7 +28,7 @@ pub(crate) fn happened(what: &str) -> u64 {
 #[derive(Serialize, Deserialize, Debug, PartialEq, Clone)]
 pub(crate) struct Account {
     pub(crate) cents: i64,
-    /// Everything that was ever done to it, in order.
+    /// Everything that messages ever did to it, in order.
     pub(crate) history: Vec<i64>,
     pub(crate) drawn: Vec<u64>,
 }
@@ -60,10 +61,10 @@ message!(Charge { pub(crate) what: String }, "charge", u64);
 // Two side effects in one delivery.
 message!(ChargeTwice { pub(crate) what: String }, "charge-twice", u64);
 message!(Draw {}, "draw", u64);
-// Panics the first `times` times that it is tried.
+// Panics on its first `times` tries.
 message!(Panic { pub(crate) what: String, pub(crate) times: u64 }, "panic", ());
 message!(AwaitForeign {}, "await-foreign", ());
-// Sends other messages on every run: what the contract forbids.
+// Sends different messages on every run, which the contract forbids.
 message!(Waver { pub(crate) what: String, pub(crate) to: String }, "waver", ());
 // Sends many messages back and forth.
 message!(Flood { pub(crate) to: String, pub(crate) messages: u64, pub(crate) hops: u64 }, "flood", ());
@@ -94,7 +95,7 @@ impl Handle<Deposit> for Account {
 impl Handle<Transfer> for Account {
     async fn handle(&mut self, message: Transfer, cx: &mut Context<'_>) {
         self.book(-message.cents);
-        cx.send::<Self, _>(&message.to, Deposit { cents: message.cents }).unwrap();
+        cx.to::<Self>(&message.to).send(Deposit { cents: message.cents }).unwrap();
     }
 }
 
@@ -141,7 +142,7 @@ impl Handle<Draw> for Account {
 impl Handle<Panic> for Account {
     async fn handle(&mut self, message: Panic, cx: &mut Context<'_>) {
         self.book(1);
-        cx.send::<Self, _>("bystander", Deposit { cents: 1 }).unwrap();
+        cx.to::<Self>("bystander").send(Deposit { cents: 1 }).unwrap();
         assert!(happen(&message.what) > message.times, "told to panic");
     }
 }
@@ -155,7 +156,7 @@ impl Handle<AwaitForeign> for Account {
 impl Handle<Waver> for Account {
     async fn handle(&mut self, message: Waver, cx: &mut Context<'_>) {
         let count = i64::try_from(happen(&message.what)).unwrap();
-        cx.send::<Self, _>(&message.to, Deposit { cents: count }).unwrap();
+        cx.to::<Self>(&message.to).send(Deposit { cents: count }).unwrap();
     }
 }
 
@@ -168,7 +169,7 @@ impl Handle<Flood> for Account {
         let me = cx.actor().key().to_owned();
         for _ in 0..message.messages {
             let flood = Flood { to: me.clone(), messages: 1, hops: message.hops - 1 };
-            cx.send::<Self, _>(&message.to, flood).unwrap();
+            cx.to::<Self>(&message.to).send(flood).unwrap();
         }
     }
 }
@@ -202,7 +203,7 @@ pub(crate) async fn show(runtime: &Runtime, key: &str) -> Account {
     account(runtime, key).ask(Show {}).await.unwrap()
 }
 
-/// Crashes a runtime on a memory store and opens it anew on what was synced.
+/// Crashes a runtime on a memory store, and opens it anew on the synced part.
 pub(crate) async fn crash_and_reopen(runtime: Runtime, store: &MemoryStore) -> (Runtime, MemoryStore) {
     store.crash();
     runtime.crash().await;

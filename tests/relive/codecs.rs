@@ -1,21 +1,25 @@
-//! Class 28: values that do not survive being encoded and decoded. Nothing depends on bytes that were never read back: a
-//! message is refused, a reply and an outcome are poison, a state has no checkpoint and keeps its log.
+//! Class 28: values that do not survive encoding and decoding. Nothing depends on bytes that relive
+//! has never read back: it refuses such a message, treats such a reply or outcome as poison, and
+//! takes no checkpoint of such a state, whose log it keeps.
 
 use std::collections::HashMap;
 
-use relive::{Actor, ActorRef, Context, Durability, Handle, Message, Refused, Runtime};
+use relive::{
+    Actor, ActorRef, AskError, CheckpointError, Context, Durability, Handle, Message, MessageError, Refused,
+    Runtime,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::medium;
 
-/// A value that encodes, and does not decode: what is skipped has no default.
+/// A value that encodes and does not decode: the skipped field has no default.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 struct Skips {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     items: Vec<u64>,
 }
 
-/// A value that comes back as another.
+/// A value that decodes as another value.
 type Nothing = Option<Option<u64>>;
 
 /// Nested as deep as there are links.
@@ -31,7 +35,7 @@ impl List {
 }
 
 impl Drop for List {
-    /// Link by link, since the stack of a test is small.
+    /// Drops link by link, since the stack of a test is small.
     fn drop(&mut self) {
         let mut next = self.next.take();
         while let Some(mut list) = next {
@@ -40,13 +44,13 @@ impl Drop for List {
     }
 }
 
-/// All of them, where each is harmless to begin with.
+/// All these values, each harmless at first.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 struct Values {
     skips: Skips,
     nothing: Nothing,
     list: List,
-    /// In an order of its own each time, which is no other value.
+    /// Its order differs each time, but its value is the same.
     map: HashMap<String, u64>,
 }
 
@@ -136,7 +140,9 @@ impl Handle<Outcome> for Keeper {
 
 impl Handle<Forward> for Keeper {
     async fn handle(&mut self, message: Forward, cx: &mut Context<'_>) -> bool {
-        cx.send::<Self, _>("receiver", Store { values: Values::with(message.bad) }).is_ok()
+        // Without the map, because a handler must send the same bytes each time.
+        let values = Values { map: HashMap::new(), ..Values::with(message.bad) };
+        cx.to::<Self>("receiver").send(Store { values }).is_ok()
     }
 }
 
@@ -168,6 +174,13 @@ fn says_why(bad: Bad, text: &str) {
     assert!(text.contains(why), "{bad:?}: {text}");
 }
 
+fn quarantined_entry<M>(error: AskError<M>) -> std::sync::Arc<relive::Quarantined> {
+    match error {
+        AskError::Quarantined(entry) => entry,
+        other => panic!("{other:?}"),
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn class_28_what_does_not_survive_its_codec_is_refused_where_it_enters() {
     let root = tempfile::tempdir().unwrap();
@@ -178,7 +191,10 @@ async fn class_28_what_does_not_survive_its_codec_is_refused_where_it_enters() {
     for bad in BAD {
         let message = || Store { values: Values::with(bad) };
         let error = alice.tell(message()).await.unwrap_err();
-        assert!(matches!(error.reason, Refused::Codec { message: "store", .. }), "{error}");
+        assert!(
+            matches!(error.reason, Refused::Message(MessageError::Codec { message: "store", .. })),
+            "{error}"
+        );
         says_why(bad, &error.to_string());
         says_why(bad, &alice.ask(message()).await.unwrap_err().to_string());
         says_why(bad, &producer.tell(&alice, message()).await.unwrap_err().to_string());
@@ -188,17 +204,16 @@ async fn class_28_what_does_not_survive_its_codec_is_refused_where_it_enters() {
     // Replies, outcomes, and messages that a handler sends.
     let mut quarantined = 0;
     for bad in BAD {
-        let errors = [
-            alice.ask(Reply { bad }).await.unwrap_err().reason().cloned(),
-            alice.ask(Outcome { bad }).await.unwrap_err().reason().cloned(),
+        let entries = [
+            quarantined_entry(alice.ask(Reply { bad }).await.unwrap_err()),
+            quarantined_entry(alice.ask(Outcome { bad }).await.unwrap_err()),
         ];
-        for error in errors {
-            let Some(Refused::Quarantined(entry)) = &error else { panic!("{bad:?}: {error:?}") };
+        for entry in entries {
             says_why(bad, &entry.reason);
             quarantined += 1;
         }
         match alice.ask(Forward { bad }).await {
-            // What does not encode is an error of the send.
+            // A message that does not encode is an error of the send.
             Ok(sent) => assert!(!sent && matches!(bad, Bad::Deep | Bad::VeryDeep), "{bad:?}"),
             Err(error) => {
                 says_why(bad, &error.to_string());
@@ -220,7 +235,7 @@ async fn class_28_what_does_not_survive_its_codec_is_refused_where_it_enters() {
     runtime.shutdown().await.unwrap();
 }
 
-/// Invariant: checkpoint-covers-log. A state that could not be read costs log, and nothing else.
+/// Invariant: checkpoint-covers-log. A state that would not decode costs log, and nothing else.
 #[tokio::test(flavor = "multi_thread")]
 async fn class_28_a_state_that_does_not_survive_its_codec_costs_log() {
     for bad in BAD {
@@ -235,7 +250,7 @@ async fn class_28_a_state_that_does_not_survive_its_codec_costs_log() {
             let alice = keeper(&runtime, "alice");
             for _ in 0..2 {
                 let refused = alice.checkpoint().await.unwrap_err();
-                assert!(matches!(refused, Refused::Checkpoint { .. }), "{bad:?}: {refused}");
+                assert!(matches!(refused, CheckpointError::NotTaken { .. }), "{bad:?}: {refused}");
                 says_why(bad, &refused.to_string());
             }
             runtime.cut_log().await.unwrap();
@@ -247,7 +262,7 @@ async fn class_28_a_state_that_does_not_survive_its_codec_costs_log() {
             assert!(runtime.failed_actors().is_empty());
             assert_eq!(keeper(&runtime, "alice").ask(Stored {}).await.unwrap(), stored, "{bad:?}");
         }
-        // Better again, it has a checkpoint again.
+        // With a good state again, it has a checkpoint again.
         let alice = keeper(&runtime, "alice");
         alice.ask(Become { bad: Bad::None }).await.unwrap();
         alice.checkpoint().await.unwrap();

@@ -1,16 +1,17 @@
-//! Devices that are full, stall, fail once or can't be read for a moment: typed errors, nothing acknowledged that is not
-//! there afterwards, no hang. Fault classes 9, 10 and 20 on the simulated store.
+//! Devices that are full, stall, fail once or can't be read for a moment: relive gives typed
+//! errors, keeps everything that it acknowledges, and does not hang. Fault classes 9, 10 and 20 on
+//! the simulated store.
 
 use std::sync::Arc;
 
-use relive::storage::StoreError;
-use relive::storage::simulated_store::{Call, Fault, SimulatedDisk, Unsynced};
-use relive::{AskError, OpenError, Refused, Runtime};
+use relive::{AskError, NoAnswer, OpenError, Refused, Runtime, RuntimeFailure, Unavailable};
+use relive_storage::StoreError;
+use relive_storage::simulated_store::{Call, Fault, SimulatedDisk, Unsynced};
 
 use crate::actors::{Deposit, Note, Panic, account, builder, open_on, show};
 
-/// Deposits until one fails, checkpointing and cutting in between; gives how many were acknowledged, and whether the one
-/// that failed may be there.
+/// Deposits until a deposit fails, with checkpoints and cuts in between. Returns how many deposits
+/// were acknowledged, and whether the failed one may be there.
 async fn deposit_until_it_fails(runtime: &Runtime) -> (i64, i64) {
     let alice = account(runtime, "alice");
     for step in 0..1_000 {
@@ -27,7 +28,7 @@ async fn deposit_until_it_fails(runtime: &Runtime) -> (i64, i64) {
     panic!("nothing failed");
 }
 
-/// Everything acknowledged is there after the loss of power and a reopening.
+/// Checks that everything acknowledged is there after a loss of power and a reopening.
 async fn expect_after_reopening(disk: &SimulatedDisk, (acknowledged, unknown): (i64, i64)) {
     disk.lose_power(Unsynced::Drawn);
     let runtime = open_on(disk.open()).await;
@@ -38,8 +39,9 @@ async fn expect_after_reopening(disk: &SimulatedDisk, (acknowledged, unknown): (
     runtime.shutdown().await.unwrap();
 }
 
-/// Class 10, invariants: prefix, fail-stop. The device is full at each of many places: the runtime stops with a typed
-/// error that says so, acknowledges nothing more, and goes on after a reopening when there is space.
+/// Class 10, invariants: prefix, fail-stop. The device is full at each of many places: the runtime
+/// stops with a typed error that says so, acknowledges nothing more, and goes on after a reopening
+/// when there is space.
 #[tokio::test(flavor = "multi_thread")]
 async fn class_10_a_full_device_stops_the_runtime_and_loses_nothing() {
     for bytes in (150..3_000).step_by(50) {
@@ -50,14 +52,18 @@ async fn class_10_a_full_device_stops_the_runtime_and_loses_nothing() {
         let failed = runtime.failed().expect("the runtime goes on with a full device");
         assert!(failed.to_string().contains("no space is left"), "{failed}");
         let refused = account(&runtime, "bob").tell(Deposit { cents: 1 }).await.unwrap_err();
-        assert!(matches!(refused.reason, Refused::Failed(_)), "{refused}");
-        assert!(matches!(runtime.shutdown().await, Err(Refused::Failed(_))));
+        assert!(
+            matches!(refused.reason, Refused::Unavailable(Unavailable::Failed(RuntimeFailure::Store(_)))),
+            "{refused}"
+        );
+        assert!(matches!(runtime.shutdown().await, Err(RuntimeFailure::Store(_))));
         disk.set_capacity(None);
         expect_after_reopening(&disk, told).await;
     }
 }
 
-/// Class 10. A store on a device that is full from the beginning does not open, and says why; with space it does.
+/// Class 10. A store on a device that is full from the beginning does not open, and says why; with
+/// space it does.
 #[tokio::test(flavor = "multi_thread")]
 async fn class_10_a_full_device_does_not_open() {
     let disk = SimulatedDisk::new(1);
@@ -70,8 +76,9 @@ async fn class_10_a_full_device_does_not_open() {
     expect_after_reopening(&disk, (0, 0)).await;
 }
 
-/// Class 9, invariant: fail-stop. A write or sync fails once, and the device would take the next: nothing is tried again,
-/// since what a failed sync was to write may be gone while later syncs succeed.
+/// Class 9, invariant: fail-stop. A write or sync fails once, and the device would accept the next
+/// one. The runtime retries nothing, since the data of a failed sync may be gone while later syncs
+/// succeed.
 #[tokio::test(flavor = "multi_thread")]
 async fn class_9_a_call_that_fails_once_is_not_tried_again() {
     for call in [Call::Append, Call::Sync, Call::Put, Call::Cut] {
@@ -91,8 +98,8 @@ async fn class_9_a_call_that_fails_once_is_not_tried_again() {
                 assert!(account(&runtime, key).checkpoint().await.is_err());
             }
             assert!(runtime.cut_log().await.is_err());
-            assert!(matches!(runtime.shutdown().await, Err(Refused::Failed(_))));
-            // A commit that was on its way when a checkpoint or a cut failed ends; no other begins.
+            assert!(matches!(runtime.shutdown().await, Err(RuntimeFailure::Store(_))));
+            // A commit under way when a checkpoint or a cut fails ends; no other begins.
             let under_way = u64::from(matches!(call, Call::Put | Call::Cut));
             let more = writes(&disk).iter().zip(before).map(|(after, before)| after - before).max();
             assert!(more <= Some(under_way), "{disk}: {more:?} writes after the failure");
@@ -101,14 +108,16 @@ async fn class_9_a_call_that_fails_once_is_not_tried_again() {
     }
 }
 
-/// Class 9, invariant: fail-stop. When a cut or a checkpoint fails, what has gathered for the next commit is not written
-/// either: what the device did with the writes ahead of it is not known.
+/// Class 9, invariant: fail-stop. When a cut or a checkpoint fails, the runtime does not write the
+/// gathered frames of the next commit either: nobody knows what the device did with the writes
+/// before it.
 #[tokio::test(flavor = "multi_thread")]
 async fn class_9_no_commit_begins_after_a_failed_cut_or_checkpoint() {
     for call in [Call::Cut, Call::Put] {
         let disk = SimulatedDisk::new(1);
         let runtime = open_on(disk.open()).await;
-        // Carol is passive then, and has something to load: so it shows when she is at her message.
+        // Carol is passive then, and the runtime must load her: so the test sees when she handles
+        // her message.
         assert_eq!(show(&runtime, "carol").await.cents, 0);
         account(&runtime, "carol").checkpoint().await.unwrap();
         runtime.shutdown().await.unwrap();
@@ -130,7 +139,7 @@ async fn class_9_no_commit_begins_after_a_failed_cut_or_checkpoint() {
         let appends = disk.calls(Call::Append);
         assert!(under_way.durable().await.is_err() && gathered.durable().await.is_err());
         disk.release();
-        assert!(matches!(runtime.shutdown().await, Err(Refused::Failed(_))));
+        assert!(matches!(runtime.shutdown().await, Err(RuntimeFailure::Store(_))));
         assert_eq!(disk.calls(Call::Append), appends, "{call:?}");
         disk.lose_power(Unsynced::Drawn);
         let runtime = open_on(disk.open()).await;
@@ -140,7 +149,8 @@ async fn class_9_no_commit_begins_after_a_failed_cut_or_checkpoint() {
     }
 }
 
-/// Class 9. A read that fails once while the store is opened is a typed error, and the next opening finds everything.
+/// Class 9. A read that fails once during an opening is a typed error, and the next opening finds
+/// everything.
 #[tokio::test(flavor = "multi_thread")]
 async fn class_9_an_opening_that_can_not_read_loses_nothing() {
     let disk = SimulatedDisk::new(1);
@@ -168,7 +178,8 @@ async fn class_9_an_opening_that_can_not_read_loses_nothing() {
                 }
                 Err(other) => panic!("{call:?} {nth}: {other}"),
             }
-            // Actors are restored when the log was told that an opening began; until then nothing is written.
+            // The opening restores actors after it has logged that it began. Until then it writes
+            // nothing.
             if call != Call::Get {
                 assert_eq!(
                     disk.bytes(),
@@ -187,8 +198,8 @@ async fn class_9_an_opening_that_can_not_read_loses_nothing() {
     runtime.shutdown().await.unwrap();
 }
 
-/// Class 9. A read that fails while an actor is restarted, or comes into memory, stops the runtime with a typed error;
-/// after a reopening everything is there.
+/// Class 9. A read that fails while the runtime restarts an actor or loads it stops the runtime
+/// with a typed error. After a reopening everything is there.
 #[tokio::test(flavor = "multi_thread")]
 async fn class_9_an_actor_that_can_not_be_read_stops_the_runtime() {
     let what = "class_9_an_actor_that_can_not_be_read_stops_the_runtime";
@@ -199,19 +210,28 @@ async fn class_9_an_actor_that_can_not_be_read_stops_the_runtime() {
         disk.plan_next(Fault::Fail, call);
         let panics = Panic { what: format!("{what}-{call:?}"), times: 1 };
         let error = account(&runtime, "alice").ask(panics).await.unwrap_err();
-        assert!(matches!(&error, AskError::Unknown { reason: Refused::Failed(_) }), "{error}");
+        assert!(
+            matches!(
+                &error,
+                AskError::Unknown {
+                    reason: NoAnswer::Unavailable(Unavailable::Failed(RuntimeFailure::Store(_)))
+                }
+            ),
+            "{error}"
+        );
         assert!(runtime.failed().is_some());
-        assert!(matches!(runtime.shutdown().await, Err(Refused::Failed(_))));
+        assert!(matches!(runtime.shutdown().await, Err(RuntimeFailure::Store(_))));
         disk.lose_power(Unsynced::Dropped);
         let runtime = open_on(disk.open()).await;
-        // The delivery was on stable storage, so it is handled now.
+        // The delivery was on stable storage, so the actor handles it now.
         assert_eq!(show(&runtime, "alice").await.history, [5, 1]);
         runtime.shutdown().await.unwrap();
     }
 }
 
-/// Class 20. While a call of the store stalls nothing is acknowledged that waits for it, a shutdown waits, and what was
-/// accepted stays bounded; when the store goes on, so does everything.
+/// Class 20. While a call of the store stalls, the runtime acknowledges nothing that waits for the
+/// call, a shutdown waits, and the number of accepted messages stays bounded. When the store goes
+/// on, so does everything.
 #[tokio::test(flavor = "multi_thread")]
 async fn class_20_a_stalled_device_acknowledges_nothing_and_a_shutdown_ends_after_it() {
     for call in [Call::Append, Call::Sync, Call::Put, Call::Cut] {
@@ -259,8 +279,8 @@ async fn class_20_a_stalled_device_acknowledges_nothing_and_a_shutdown_ends_afte
     }
 }
 
-/// Class 9. The last commit of a shutdown carries what nobody waits for, here the mark of a checkpoint; when it fails,
-/// the shutdown says so.
+/// Class 9. The last commit of a shutdown contains records for which no caller waits, here the mark
+/// of a checkpoint. When it fails, the shutdown says so.
 #[tokio::test]
 async fn class_9_a_shutdown_whose_last_commit_fails_says_so() {
     let disk = SimulatedDisk::new(1);
@@ -271,17 +291,18 @@ async fn class_9_a_shutdown_whose_last_commit_fails_says_so() {
     account(&runtime, "alice").checkpoint().await.unwrap();
     stalled(&disk).await;
     let ending = tokio::spawn(runtime.shutdown());
-    // On this thread it goes on as long as it has something to do, which is until it waits for the commit.
+    // On this thread the shutdown runs as long as it has something to do, that is, until it waits
+    // for the commit.
     for _ in 0..16 {
         tokio::task::yield_now().await;
     }
     disk.release();
     let ended = ending.await.unwrap();
-    assert!(matches!(ended, Err(Refused::Failed(_))), "{ended:?}");
+    assert!(matches!(ended, Err(RuntimeFailure::Store(_))), "{ended:?}");
     expect_after_reopening(&disk, (1, 0)).await;
 }
 
-/// Class 20. What gathers while the device stalls is bounded.
+/// Class 20. The number of messages that gather while the device stalls is bounded.
 #[tokio::test(flavor = "multi_thread")]
 async fn class_20_senders_wait_while_the_device_stalls() {
     let disk = SimulatedDisk::new(1);

@@ -1,8 +1,8 @@
-//! A store that fails: everybody who waits is told, nothing more is taken, and a reopening goes on from what was
-//! acknowledged.
+//! A store that fails: every waiting caller learns of it, the runtime accepts nothing more, and a
+//! reopening goes on from what was acknowledged.
 
-use relive::storage::simulated_store::{Call, Fault, SimulatedDisk, Unsynced};
-use relive::{AskError, ErrorKind, Refused};
+use relive::{AskError, ErrorKind, NoAnswer, Refused, RuntimeFailure, Unavailable};
+use relive_storage::simulated_store::{Call, Fault, SimulatedDisk, Unsynced};
 
 use crate::actors::{Deposit, Show, account, builder, open_on, show};
 
@@ -22,14 +22,17 @@ async fn a_failed_commit_fails_everybody_and_stops_intake() {
             .collect();
         for ask in asks {
             let error = ask.await.unwrap().unwrap_err();
-            let reason = error.reason().unwrap();
-            assert!(matches!(reason, Refused::Failed(_)), "{error}");
+            let reason = error.unavailable().unwrap();
+            assert!(matches!(reason, Unavailable::Failed(RuntimeFailure::Store(_))), "{error}");
             assert_eq!(error.kind(), ErrorKind::Reopen);
         }
         assert!(runtime.failed().is_some());
         let refused = account(&runtime, "alice").tell(Deposit { cents: 1 }).await.unwrap_err();
-        assert!(matches!(refused.reason, Refused::Failed(_)));
-        assert!(matches!(runtime.shutdown().await, Err(Refused::Failed(_))));
+        assert!(matches!(
+            refused.reason,
+            Refused::Unavailable(Unavailable::Failed(RuntimeFailure::Store(_)))
+        ));
+        assert!(matches!(runtime.shutdown().await, Err(RuntimeFailure::Store(_))));
         disk.lose_power(Unsynced::Dropped);
         let runtime = open_on(disk.open()).await;
         assert_eq!(show(&runtime, "alice").await.history, [5]);
@@ -37,8 +40,8 @@ async fn a_failed_commit_fails_everybody_and_stops_intake() {
     }
 }
 
-/// Invariant: prefix. At whichever call of the store it fails: what was acknowledged is there afterwards, what was
-/// refused is not.
+/// Invariant: prefix. Whichever call of the store fails: acknowledged messages are there
+/// afterwards, refused ones are not.
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledged_is_there_whichever_call_fails() {
     for nth in 1..60 {
@@ -73,7 +76,7 @@ async fn acknowledged_is_there_whichever_call_fails() {
     }
 }
 
-/// Invariant: fail-stop. A store that hangs holds nobody for ever who does not want to be held.
+/// Invariant: fail-stop. A caller with a time limit does not wait for ever for a store that hangs.
 #[tokio::test(flavor = "multi_thread")]
 async fn callers_of_a_hanging_store_can_give_up() {
     let disk = SimulatedDisk::new(1);
@@ -82,7 +85,7 @@ async fn callers_of_a_hanging_store_can_give_up() {
     let alice = account(&runtime, "alice");
     let error =
         alice.ask(Deposit { cents: 1 }).timeout(std::time::Duration::from_millis(20)).await.unwrap_err();
-    assert!(matches!(error, AskError::Unknown { reason: Refused::Timeout }), "{error}");
+    assert!(matches!(error, AskError::Unknown { reason: NoAnswer::Timeout }), "{error}");
     disk.release();
     assert_eq!(alice.ask(Show {}).await.unwrap().cents, 1, "it was accepted, so it was handled");
     runtime.shutdown().await.unwrap();

@@ -1,5 +1,6 @@
-//! Class 29: side effects that are begun and given up, as other libraries' combinators do it. What goes well live must
-//! replay, so that they are found out live, by name, before anything is released.
+//! Class 29: side effects that a handler begins and gives up, as other libraries' combinators do.
+//! Whatever succeeds live must replay, so relive detects a given-up side effect live, by name,
+//! before it releases anything.
 
 use std::future::{Future, pending, poll_fn};
 use std::pin::{Pin, pin};
@@ -7,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use relive::{Actor, Context, Durability, Handle, Message, Refused, Runtime};
+use relive::{Actor, AskError, Context, Durability, Handle, Message, Runtime};
 use serde::{Deserialize, Serialize};
 
 use crate::medium;
@@ -24,7 +25,7 @@ impl Actor for Impatient {
     }
 }
 
-/// The ways in which a handler gives up what it has begun.
+/// The ways in which a handler gives up a side effect that it has begun.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
 enum How {
     Timeout,
@@ -33,11 +34,11 @@ enum How {
     Leaked,
     LeakedAndAnother,
     CaughtPanic,
-    /// Awaits it to its end, under a limit that is not reached.
+    /// Awaits it to its end, within a time limit.
     Patient,
-    /// Makes it, and drops it before it was begun.
+    /// Makes it, and drops it before it begins.
     NeverBegun,
-    /// A limit inside of what is done.
+    /// A time limit inside of the side effect.
     Inside,
 }
 
@@ -68,7 +69,7 @@ impl Message for Count {
     type Reply = ();
 }
 
-/// How often a handler did something outside after it had given up something else.
+/// How often a handler performed a side effect after it had given up another one.
 static DONE_AFTERWARDS: AtomicU64 = AtomicU64::new(0);
 
 async fn poll_once<T>(future: Pin<&mut impl Future<Output = T>>) -> bool {
@@ -79,7 +80,7 @@ async fn poll_once<T>(future: Pin<&mut impl Future<Output = T>>) -> bool {
     .await
 }
 
-/// Panics where the handler would; what comes of it is caught, as by a combinator.
+/// Catches a panic of the future, as a combinator may.
 async fn caught<T>(future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     poll_fn(|task| {
@@ -131,10 +132,10 @@ impl Handle<Try> for Impatient {
                 assert!(cx.side_effect("limited", limited).await);
             }
         }
-        // Of all this nothing is to be seen.
+        // Nothing of all this may show.
         self.handled.push(how);
-        cx.send::<Self, _>("other", Count {}).unwrap();
-        // A leaked one is found out also when nothing follows.
+        cx.to::<Self>("other").send(Count {}).unwrap();
+        // relive detects a leaked side effect even when nothing follows it.
         if GIVING_UP.contains(&how) && how != How::Leaked {
             cx.side_effect("afterwards", || async { DONE_AFTERWARDS.fetch_add(1, Ordering::Relaxed) }).await;
         }
@@ -167,7 +168,7 @@ async fn class_29_a_side_effect_that_is_given_up_is_found_out_live() {
     let mut quarantined = Vec::new();
     for how in GIVING_UP {
         let error = runtime.actor::<Impatient>("a").unwrap().ask(Try(how)).await.unwrap_err();
-        let Some(Refused::Quarantined(entry)) = error.reason() else { panic!("{how:?}: {error}") };
+        let AskError::Quarantined(entry) = &error else { panic!("{how:?}: {error}") };
         assert!(entry.reason.contains("gave it up before it was done"), "{how:?}: {}", entry.reason);
         let named = entry.reason.contains("\"slow\"") || matches!(how, How::Leaked | How::LeakedAndAnother);
         assert!(named, "{how:?}: {}", entry.reason);
@@ -179,7 +180,7 @@ async fn class_29_a_side_effect_that_is_given_up_is_found_out_live() {
         runtime.actor::<Impatient>("a").unwrap().ask(Try(how)).await.unwrap();
     }
     while runtime.actor::<Impatient>("other").unwrap().ask(Handled {}).await.unwrap().len() < good.len() {}
-    // What went well replays, with unchanged code, as often as it is opened.
+    // Whatever succeeded replays with unchanged code, at every opening.
     for _ in 0..3 {
         runtime.crash().await;
         runtime = open(&path).await;

@@ -1,8 +1,9 @@
-//! Class 24: a store that a runtime of each format version left behind stands in the tree, and today's runtime goes on with
-//! it: states, duplicate tables, what was owed, what was left out. Nothing is ever written to it: the test opens a copy.
+//! Class 24: the tree holds a store of a runtime of each format version, and today's runtime goes
+//! on with it: states, duplicate tables, unacknowledged messages, quarantine. The test opens a copy
+//! and never writes to the store itself.
 //!
-//! `cargo test -p relive --test relive golden::write -- --ignored` writes that of the current version anew, with the
-//! states that its actors had as text beside it.
+//! `cargo test -p relive --test relive golden::write -- --ignored` writes the store of the current
+//! version anew, with the states of its actors as text beside it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,7 +36,7 @@ async fn class_24_a_runtime_goes_on_with_a_store_of_format_3() {
     goes_on_with(3).await;
 }
 
-/// What the actors ask for from outside, which is counted by its name, so that each store has its own.
+/// The name of a side effect. Names are counted, so each store has its own.
 fn outside(what: &str, format: u32) -> String {
     if format == 1 { what.to_owned() } else { format!("{what} {format}") }
 }
@@ -50,7 +51,7 @@ async fn goes_on_with(format: u32) {
         relive::convert(&path, medium).unwrap();
     }
     let states = fs::read_to_string(golden.join(STATES)).unwrap();
-    // The outcome that bob still waits for comes this time.
+    // The outcome for which bob still waits comes this time.
     let (stuck, charge) = (outside(STUCK, format), outside(CHARGE, format));
     happen(&format!("{stuck}-second"));
     let runtime = builder().open(&path).await.unwrap();
@@ -58,7 +59,8 @@ async fn goes_on_with(format: u32) {
     assert_eq!(text("alice", &show(&runtime, "alice").await), states.lines().next().unwrap());
     assert_eq!(happened(&charge), 0, "an outcome on record is not asked for again");
 
-    // Bob ends what he was in the middle of, then gets what alice owed him.
+    // Bob ends the delivery that he was in the middle of, then gets the messages that alice owed
+    // him.
     let arrived = async {
         loop {
             let bob = show(&runtime, "bob").await;
@@ -77,7 +79,7 @@ async fn goes_on_with(format: u32) {
     assert_eq!((left_out[0].actor.as_str(), left_out[0].tries), ("account/carol", 3));
     assert_eq!(text("carol", &show(&runtime, "carol").await), states.lines().nth(1).unwrap());
 
-    // The producer does not know how far it came.
+    // The producer has forgotten how far it came.
     let mut till = runtime.producer("till").unwrap();
     let alice = account(&runtime, "alice");
     for number in 1..=6 {
@@ -128,7 +130,7 @@ async fn write() {
     }
     runtime.cut_log().await.unwrap();
 
-    // Bob takes nothing in while he waits, so that alice owes him what she sends from now on.
+    // Bob takes no messages in while he waits, so alice owes him what she sends from now on.
     let waiting = bob.tell(ChargeTwice { what: outside(STUCK, FORMAT) }).await.unwrap();
     waiting.durable().await.unwrap();
     while happened(&format!("{}-second", outside(STUCK, FORMAT))) == 0 {
@@ -144,7 +146,7 @@ async fn write() {
     let golden = golden(FORMAT);
     let _ = fs::remove_dir_all(&golden);
     copy(&path, &golden.join("store"));
-    // sled reads what is not there yet as zeros, so the tree need not hold them.
+    // sled reads bytes beyond the end as zeros, so the tree need not hold them.
     let mut data = fs::read(golden.join("store/db")).unwrap();
     data.truncate(data.iter().rposition(|byte| *byte != 0).unwrap() + 1);
     fs::write(golden.join("store/db"), data).unwrap();
@@ -160,7 +162,7 @@ fn golden(format: u32) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/format-{format}"))
 }
 
-/// Copies the files of a store; the directory that stands among them is empty, and sled makes it.
+/// Copies the files of a store. Skips the directory among them: it is empty, and sled makes it.
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {

@@ -1,5 +1,5 @@
-//! Real processes, really killed: a child on the real backend is killed with SIGKILL at random moments; the parent, which
-//! never dies, holds what was acknowledged against what comes back.
+//! Real processes and real kills: a parent kills a child on the real backend with SIGKILL at random
+//! moments. The parent never dies, and compares what was acknowledged with what comes back.
 //!
 //! 50 rounds; `RELIVE_KILL_ROUNDS=1000` does more, `RELIVE_KILL_SEED=7` repeats a run.
 
@@ -15,7 +15,8 @@ const CHILD: &str = "RELIVE_KILL_CHILD";
 const ACCOUNTS: u64 = 8;
 const MESSAGES_A_ROUND: u64 = 400;
 
-/// The child: sends numbered messages from where it is told, and prints the number of each that is acknowledged.
+/// The child: sends numbered messages from a given number on, and prints the number of each
+/// acknowledged message.
 #[test]
 fn child() {
     let Ok(path) = std::env::var(CHILD) else { return };
@@ -65,7 +66,8 @@ fn start(path: &Path, from: u64) -> Child {
         .unwrap()
 }
 
-/// Invariants: prefix, exactly-once inside, fifo. Over many kills nothing acknowledged is lost, nothing is applied twice.
+/// Invariants: prefix, exactly-once inside, fifo. Over many kills no acknowledged message gets
+/// lost, and no actor applies a message twice.
 #[test]
 fn nothing_acknowledged_is_lost_over_many_kills() {
     if std::env::var(CHILD).is_ok() {
@@ -95,7 +97,8 @@ fn nothing_acknowledged_is_lost_over_many_kills() {
         }
         child.kill().unwrap();
         child.wait().unwrap();
-        // What it printed between the last line read and its death was acknowledged too.
+        // The messages that it printed between the last line read and its death are acknowledged
+        // too.
         for line in printed.map_while(Result::ok) {
             if let Ok(number) = line.trim().parse::<u64>() {
                 assert_eq!(number, acknowledged, "round {round}");
@@ -122,7 +125,7 @@ fn check(path: &Path, acknowledged: u64) {
             sent.push(state.cents);
         }
         runtime.shutdown().await.unwrap();
-        let runtime = open_on(relive::storage::open_store(path, &Default::default()).unwrap()).await;
+        let runtime = open_on(relive_storage_sled::open_store(path, &Default::default()).unwrap()).await;
         let bank = show(&runtime, "bank").await;
         assert_eq!(bank.cents, -sent.iter().sum::<i64>(), "what left the accounts arrived once");
         println!("{acknowledged} acknowledged, {} deliveries at the bank", bank.history.len());

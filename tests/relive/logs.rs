@@ -1,9 +1,9 @@
-//! What a subscriber sees: handlers' log lines once, not again on replay.
+//! A subscriber sees the log lines of handlers once, not again on replay.
 
 use std::sync::{Arc, Mutex};
 
-use relive::storage::MemoryStore;
 use relive::{Actor, Context, Handle, HideReplays, Message};
+use relive_storage::MemoryStore;
 use serde::{Deserialize, Serialize};
 use tracing::field::{Field, Visit};
 use tracing_subscriber::Layer;
@@ -35,7 +35,7 @@ impl Handle<Say> for Talker {
     }
 }
 
-/// Keeps the numbers said.
+/// Keeps the numbers of the log lines.
 struct Heard(Arc<Mutex<Vec<u64>>>);
 
 impl<S: tracing::Subscriber> Layer<S> for Heard {

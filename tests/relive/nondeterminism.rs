@@ -1,15 +1,16 @@
-//! Class 13: handlers that break the contract. What differs on replay is reported with actor, position, and what was
-//! expected and found, before anything is released; the other actors serve.
+//! Class 13: handlers that break the contract. The runtime reports a difference on replay with
+//! actor, position, and what it expected and found, before it releases anything. The other actors
+//! serve.
 //!
-//! What does not show in the effects of a delivery (a clock reading that only goes into the state) can't be noticed by
-//! comparing effects; the last test says so.
+//! A comparison of effects can't notice a difference that does not show in them (a clock reading
+//! that only goes into the state). The last test says so.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use relive::storage::MemoryStore;
-use relive::{Actor, Context, Halt, Handle, Message, Refused, Rsn, Runtime};
+use relive::{Actor, Context, HaltReason, Handle, Message, Refused, Rsn, Runtime, Unavailable};
+use relive_storage::MemoryStore;
 use serde::{Deserialize, Serialize};
 
 use crate::medium;
@@ -37,9 +38,9 @@ enum Sin {
     Global,
     /// Sends what another thread happens to have done by now.
     Thread,
-    /// Asks for its random numbers and its side effects in another order.
+    /// Asks for its random numbers and its side effects in a different order.
     Order,
-    /// Does one side effect more than before.
+    /// Performs one side effect more than before.
     More,
     /// Keeps a clock reading, and sends nothing.
     Secret,
@@ -71,15 +72,15 @@ impl Message for Received {
     type Reply = Vec<u64>;
 }
 
-/// Goes up with each run of a handler, by sin, which makes every one of them a sure one.
+/// Counts the runs of handlers by sin, so that every sin surely differs.
 static RUNS: [AtomicU64; 7] = [const { AtomicU64::new(0) }; 7];
 
 impl Handle<Commit> for Careless {
     async fn handle(&mut self, message: Commit, cx: &mut Context<'_>) {
         let runs = RUNS[message.sin as usize].fetch_add(1, Ordering::Relaxed);
-        let mut send = |number: u64| cx.send::<Self, _>("other", Take(number)).unwrap();
+        let mut send = |number: u64| cx.to::<Self>("other").send(Take(number)).unwrap();
         match message.sin {
-            // Of 10,000 keys the order differs from map to map, but for a chance that is none.
+            // With 10,000 keys two maps practically never have the same order.
             Sin::MapOrder => {
                 let map: HashMap<u64, ()> = (0..10_000).map(|key| (key, ())).collect();
                 map.keys().take(20).for_each(|key| send(*key));
@@ -126,14 +127,15 @@ async fn open(store: &MemoryStore) -> Runtime {
     builder.open_on(Arc::new(store.clone())).await.unwrap()
 }
 
-/// Lets an actor sin, ends the process, and gives the runtime that replays it, with what the receiver had before.
+/// Lets an actor sin, crashes the runtime, and returns the runtime that replays the actor, and what
+/// the receiver had before.
 async fn sinned(sin: Sin) -> (Runtime, Vec<u64>) {
     let store = MemoryStore::new();
     let runtime = open(&store).await;
     let actor = runtime.actor::<Careless>("sinner").unwrap();
     actor.ask(Received {}).await.unwrap();
     actor.ask(Commit { sin }).await.unwrap();
-    // What a delivery did is logged with the actor's next record.
+    // The log gets what a delivery did with the actor's next record.
     actor.ask(Received {}).await.unwrap();
     let other = runtime.actor::<Careless>("other").unwrap();
     let sent = match sin {
@@ -159,12 +161,17 @@ async fn class_13_a_replay_that_differs_is_reported_with_its_position() {
         let (runtime, received) = sinned(sin).await;
         let failed = runtime.failed_actors();
         assert_eq!(failed.len(), 1, "{sin:?}");
-        let Halt::Divergence(divergence) = &failed[0].halt else { panic!("{sin:?}: {}", failed[0]) };
-        assert_eq!((divergence.actor.as_str(), divergence.rsn), ("careless/sinner", Rsn::new(2)), "{sin:?}");
+        let halt = &failed[0].halt;
+        let HaltReason::Divergence(divergence) = &halt.reason else { panic!("{sin:?}: {}", failed[0]) };
+        assert_eq!((halt.actor.as_str(), halt.rsn), ("careless/sinner", Rsn::new(2)), "{sin:?}");
         assert_ne!(divergence.expected, divergence.found, "{sin:?}");
         let sinner = runtime.actor::<Careless>("sinner").unwrap();
         let refused = sinner.tell(Received {}).await.unwrap_err();
-        assert!(matches!(refused.reason, Refused::Actor(_)), "{sin:?}: {}", refused.reason);
+        assert!(
+            matches!(refused.reason, Refused::Unavailable(Unavailable::Actor(_))),
+            "{sin:?}: {}",
+            refused.reason
+        );
         let other = runtime.actor::<Careless>("other").unwrap();
         assert_eq!(other.ask(Received {}).await.unwrap(), received, "{sin:?}: nothing more was released");
         assert!(runtime.quarantined().is_empty(), "{sin:?}: no delivery is left out for a fault of the code");
@@ -172,7 +179,7 @@ async fn class_13_a_replay_that_differs_is_reported_with_its_position() {
     }
 }
 
-/// The limit of comparing effects: what stays inside the state is not seen.
+/// The limit of a comparison of effects: it does not see what stays inside the state.
 #[tokio::test(flavor = "multi_thread")]
 async fn class_13_what_only_the_state_shows_is_not_noticed() {
     let (runtime, _) = sinned(Sin::Secret).await;

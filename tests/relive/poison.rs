@@ -1,17 +1,21 @@
-//! Classes 11 and 12: messages on which an actor keeps failing, also by ending the process: it aborts, its stack overflows,
-//! or it never ends and is killed. They are left out by a decision in the log, and stay where they can be seen, tried
-//! again and dropped; nobody else is touched.
+//! Classes 11 and 12: messages on which an actor keeps failing, also by ending the process: it
+//! aborts, its stack overflows, or it never ends and gets killed. By a decision in the log the
+//! actor leaves such messages out. They stay where callers can see, retry and drop them. No other
+//! actor is affected.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use relive::storage::MemoryStore;
 use relive::{
-    Actor, AskError, Context, Durability, ErrorKind, Handle, Message, Quarantined, Refused, Rsn, Runtime,
+    Actor, AskError, Context, Durability, ErrorKind, Handle, Message, QuarantineError, Quarantined, Rsn,
+    Runtime,
 };
+use relive_storage::MemoryStore;
+use relive_storage::boundary::OnBoundary;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 
 use crate::actors::{ChargeTwice, Deposit, Panic, account, crash_and_reopen, happened, open_on, show};
 use crate::medium;
@@ -20,12 +24,12 @@ async fn refused_into_quarantine(runtime: &Runtime, key: &str, poison: Panic) ->
     let error = account(runtime, key).ask(poison).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Input);
     match error {
-        AskError::Unknown { reason: Refused::Quarantined(entry) } => entry,
+        AskError::Quarantined(entry) => entry,
         error => panic!("{error}"),
     }
 }
 
-/// The decision holds through crashes, checkpoints and cuts, and so does what was left out.
+/// The decision and the message survive crashes, checkpoints and cuts.
 #[tokio::test(flavor = "multi_thread")]
 async fn class_12_a_delivery_that_keeps_panicking_is_left_out_for_good() {
     let what = "class_12_a_delivery_that_keeps_panicking_is_left_out_for_good";
@@ -44,7 +48,7 @@ async fn class_12_a_delivery_that_keeps_panicking_is_left_out_for_good() {
     let mut store = store;
     for round in 0..4 {
         if round % 2 == 1 {
-            // Once the decision is on its way back from the log, once from a checkpoint.
+            // In one round the decision comes back from the log, in the other from a checkpoint.
             account(&runtime, "alice").checkpoint().await.unwrap();
             account(&runtime, "alice").checkpoint().await.unwrap();
             runtime.cut_log().await.unwrap();
@@ -59,7 +63,7 @@ async fn class_12_a_delivery_that_keeps_panicking_is_left_out_for_good() {
     runtime.shutdown().await.unwrap();
 }
 
-/// What is tried again is a new delivery; what left the quarantine stays out of it.
+/// A retry is a new delivery, and a delivery that has left the quarantine stays out of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn class_12_what_is_in_quarantine_can_be_tried_again_or_dropped() {
     let store = MemoryStore::new();
@@ -71,7 +75,7 @@ async fn class_12_what_is_in_quarantine_can_be_tried_again_or_dropped() {
         let times = if name == "retried" { 3 } else { u64::MAX };
         entries.push(refused_into_quarantine(&runtime, "alice", Panic { what, times }).await);
     }
-    // Other actors have places of their own in the list.
+    // Other actors have their own entries in the list.
     let what = "class_12_what_is_in_quarantine bob".to_owned();
     entries.push(refused_into_quarantine(&runtime, "bob", Panic { what, times: u64::MAX }).await);
     assert_eq!(runtime.quarantined(), entries);
@@ -81,7 +85,10 @@ async fn class_12_what_is_in_quarantine_can_be_tried_again_or_dropped() {
     let delivered = runtime.retry_quarantined(&entries[2]).await.unwrap();
     for entry in &entries[..3] {
         let again = runtime.retry_quarantined(entry).await.unwrap_err();
-        assert!(matches!(&again, Refused::NotQuarantined { rsn, .. } if *rsn == entry.rsn), "{again}");
+        assert!(
+            matches!(&again, QuarantineError::NotQuarantined { rsn, .. } if *rsn == entry.rsn),
+            "{again}"
+        );
     }
     assert_eq!(show(&runtime, "alice").await.history, [1]);
     for round in 0..3 {
@@ -99,7 +106,7 @@ async fn class_12_what_is_in_quarantine_can_be_tried_again_or_dropped() {
     runtime.shutdown().await.unwrap();
 }
 
-/// A checkpoint that is older than the discharge does not bring it back.
+/// A checkpoint older than the discharge does not bring the delivery back.
 #[tokio::test(flavor = "multi_thread")]
 async fn class_12_a_discharge_after_the_checkpoint_is_not_forgotten() {
     let store = MemoryStore::new();
@@ -113,11 +120,12 @@ async fn class_12_a_discharge_after_the_checkpoint_is_not_forgotten() {
     let (runtime, _store) = crash_and_reopen(runtime, &store).await;
     assert!(runtime.quarantined().is_empty());
     let gone = runtime.drop_quarantined(&entry).await.unwrap_err();
-    assert!(matches!(gone, Refused::NotQuarantined { .. }), "{gone}");
+    assert!(matches!(gone, QuarantineError::NotQuarantined { .. }), "{gone}");
     runtime.shutdown().await.unwrap();
 }
 
-/// A handler that waits long for something outside is not what ends the process, however often that ends.
+/// A handler that waits long for something outside does not count as the cause, however often the
+/// process ends.
 #[tokio::test(flavor = "multi_thread")]
 async fn class_12_a_handler_that_waits_is_not_blamed() {
     let what = "stuck class_12_a_handler_that_waits";
@@ -130,7 +138,7 @@ async fn class_12_a_handler_that_waits_is_not_blamed() {
         tokio::task::yield_now().await;
     }
     for _ in 0..8 {
-        // Others are stuck in the same way, so that each opening has something to get through.
+        // Other actors are stuck in the same way, so that each opening has something to complete.
         let name = format!("stuck {} of {what}", asks.len());
         let actor = account(&runtime, &format!("other-{}", asks.len()));
         let message = ChargeTwice { what: name.clone() };
@@ -192,7 +200,7 @@ impl Handle<Carry> for Fragile {
                     std::thread::park();
                 }
             }
-            // Other code than the one that handled it first.
+            // Not the code that handled it first.
             "abort later" if std::env::var(ABORTS).is_ok() => std::process::abort(),
             "abort in a side effect" => cx.side_effect("break", || async { std::process::abort() }).await,
             _ => {}
@@ -217,23 +225,33 @@ fn overflow(depth: u64) -> u64 {
 const CHILD: &str = "RELIVE_POISON_CHILD";
 const ABORTS: &str = "RELIVE_POISON_ABORTS";
 const EXITS: &str = "RELIVE_POISON_EXITS";
-/// By this its parent knows that a child hangs.
+/// The line by which the parent knows that a child hangs.
 const LOOPING: &str = "it never ends";
 const ACTORS: u64 = 6;
 
-/// The process that is ended: sends once, then only opens; prints what the actors have handled when all is done.
+/// The process that ends: sends on its first run, then only opens. Prints what the actors have
+/// handled when everything is done.
 #[test]
 fn child() {
     let Ok(path) = std::env::var(CHILD) else { return };
     let how = std::env::var("RELIVE_POISON_HOW").unwrap();
     let first = std::env::var("RELIVE_POISON_FIRST").is_ok();
+    let settled = Arc::new(Notify::new());
+    let through = Arc::clone(&settled);
+    let on_boundary = OnBoundary(move |name| {
+        if name == "recovery.complete" {
+            through.notify_one();
+        }
+    });
+    tracing::subscriber::set_global_default(on_boundary).unwrap();
     let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     tokio.block_on(async {
         let builder = medium::runtime().actor::<Fragile>(|a| a.handles::<Carry>().handles::<Handled>());
         let runtime = builder.durability(Durability::ProcessCrash).open(path).await.unwrap();
-        println!("opened with care {}", runtime.recovery().with_care);
+        println!("opened in probation: {}", runtime.recovery().in_probation);
         if first {
-            // All is on stable storage before any actor handles the poison: it stands in the middle.
+            // Everything is on stable storage before any actor handles the poison, which stands in
+            // the middle.
             let tells = (0..60).map(|number| {
                 let actor = runtime.actor::<Fragile>(&(number % ACTORS).to_string()).unwrap();
                 let how = if number == 27 { how.clone() } else { String::new() };
@@ -260,6 +278,11 @@ fn child() {
         }
         println!("done");
         if std::env::var(EXITS).is_ok() {
+            // A process that ends before the log says so counts as one that did not complete what
+            // it had found.
+            if std::env::var(ABORTS).is_ok() {
+                settled.notified().await;
+            }
             std::process::exit(0);
         }
         runtime.shutdown().await.unwrap();
@@ -290,8 +313,8 @@ fn run_child_with(path: &Path, how: &str, first: bool, variables: &[&str]) -> (b
     (child.wait().unwrap().success(), output)
 }
 
-/// Invariant: bounded. The loop of ends is broken after the tries that the policy gives, exactly the poison is left out, and everything else
-/// that was acknowledged is handled once.
+/// Invariant: bounded. After the tries that the policy allows the loop of ends stops. The actor
+/// leaves out exactly the poison, and actors handle every other acknowledged message once.
 #[test]
 fn class_12_a_delivery_that_ends_the_process_is_left_out() {
     for how in ["abort", "overflow", "abort in a side effect", "loop"] {
@@ -324,15 +347,16 @@ fn class_12_a_delivery_that_ends_the_process_is_left_out() {
         assert_eq!(sorted.len(), handled.len(), "{how}: nothing is handled twice");
         assert!(!handled.contains(&27), "{how}");
         assert!(handled.len() + 1 >= acknowledged, "{how}: {acknowledged} acknowledged, {handled:?}");
-        // Opened once more, it is as calm as any other store.
+        // One more opening is like that of any other store.
         let (survived, output) = run_child(&path, how, false);
-        assert!(survived && output.contains("with care false"), "{how}: {output}");
+        assert!(survived && output.contains("in probation: false"), "{how}: {output}");
         assert!(output.contains("quarantined fragile/3 3"), "{how}: {output}");
     }
 }
 
-/// Class 27: what was certainly handled ends the process when other code replays it. Its actor is found and left alone, the
-/// others are served, nothing goes into quarantine, and the code that can replay it finds everything as it was.
+/// Class 27: a delivery that was certainly handled ends the process when other code replays it. The
+/// runtime finds its actor and leaves it alone, serves the others, and puts nothing into
+/// quarantine. Code that can replay the delivery finds everything unchanged.
 #[test]
 fn class_27_a_replay_that_ends_the_process_stops_its_actor_alone() {
     let root = tempfile::tempdir().unwrap();
@@ -371,8 +395,9 @@ fn class_27_a_replay_that_ends_the_process_stops_its_actor_alone() {
     assert_eq!(lines(&after), lines(&before));
 }
 
-/// Class 27: a process that is killed in a replay looks like one that the replay has ended. It takes as many as a delivery
-/// has tries, so that no kill from outside stops an actor.
+/// Class 27: a process that is killed in a replay looks like one that the replay has ended. It
+/// takes as many such ends as a delivery has tries, so that no kill from outside stops an
+/// actor.
 #[test]
 fn class_27_a_few_ends_in_a_replay_stop_nobody() {
     for few in 1..=3 {
@@ -390,7 +415,7 @@ fn class_27_a_few_ends_in_a_replay_stop_nobody() {
     }
 }
 
-/// What the actors had handled, as a child tells.
+/// What the actors had handled, as printed by a child.
 fn lines(output: &str) -> Vec<String> {
     output.lines().filter(|line| line.contains("handled [")).map(str::to_owned).collect()
 }

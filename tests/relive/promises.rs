@@ -1,15 +1,17 @@
-//! What holds when nothing is wrong but a crash.
+//! The promises that hold when nothing but a crash goes wrong.
 
-use relive::storage::simulated_store::{Call, Fault, SimulatedDisk, Unsynced};
-use relive::storage::{MemoryStore, open_store};
 use relive::{Durability, Receipted, Rsn, Ssn};
+use relive_storage::MemoryStore;
+use relive_storage::simulated_store::{Call, Fault, SimulatedDisk, Unsynced};
+use relive_storage_sled::open_store;
 
 use crate::actors::{
     Account, Charge, ChargeTwice, Deposit, Draw, Flood, Show, Transfer, account, builder, crash_and_reopen,
     happened, open_on, show,
 };
 
-/// Invariant: prefix. What was acknowledged is there after a crash, on the real backend in both of its tiers.
+/// Invariant: prefix. Everything acknowledged is there after a crash, on the real backend in both
+/// of its tiers.
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledged_messages_survive_a_crash() {
     for durability in [Durability::PowerLoss, Durability::ProcessCrash] {
@@ -36,7 +38,8 @@ async fn acknowledged_messages_survive_a_crash() {
     }
 }
 
-/// Invariant: log-before-handle. While the sync of a delivery hangs its handler has not run, and no reply has come.
+/// Invariant: log-before-handle. While the sync of a delivery hangs its handler has not run, and no
+/// reply has come.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_handled_before_it_is_synced() {
     let disk = SimulatedDisk::new(1);
@@ -58,14 +61,14 @@ async fn nothing_is_handled_before_it_is_synced() {
     runtime.shutdown().await.unwrap();
 }
 
-/// Invariant: log-before-handle. A receipt does not resolve before the sync, and a handler does not go on past a side
-/// effect before its outcome is stable.
+/// Invariant: log-before-handle. A receipt does not resolve before the sync, and a handler does not
+/// go on past a side effect before the outcome is on stable storage.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handler_goes_on_only_past_a_stable_event() {
     let disk = SimulatedDisk::new(1);
     let runtime = open_on(disk.open()).await;
     let what = "a_handler_goes_on_only_past_a_stable_event";
-    // The first sync is that of the delivery, the second that of the first event.
+    // The first sync is for the delivery, the second for the first event.
     disk.plan(Fault::Hang, Call::Sync, disk.calls(Call::Sync) + 2);
     let alice = account(&runtime, "alice");
     let asking = tokio::spawn(async move { alice.ask(ChargeTwice { what: what.to_owned() }).await.unwrap() });
@@ -78,7 +81,8 @@ async fn a_handler_goes_on_only_past_a_stable_event() {
     runtime.shutdown().await.unwrap();
 }
 
-/// Invariant: exactly-once inside. Money that goes from actor to actor is neither lost nor doubled, whatever is cut off.
+/// Invariant: exactly-once inside. Money that goes from actor to actor neither gets lost nor
+/// doubles, wherever a crash cuts in.
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_between_actors_arrive_once_over_many_crashes() {
     let mut store = MemoryStore::new();
@@ -107,8 +111,8 @@ async fn messages_between_actors_arrive_once_over_many_crashes() {
     runtime.shutdown().await.unwrap();
 }
 
-/// Invariant: exactly-once inside. A message that is only in the sender's checkpoint still arrives, although nobody
-/// wakes the sender.
+/// Invariant: exactly-once inside. A message that exists only in the sender's checkpoint still
+/// arrives, although no message wakes the sender.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_checkpoint_carries_what_is_owed() {
     let disk = SimulatedDisk::new(1);
@@ -149,7 +153,8 @@ async fn messages_of_one_sender_arrive_in_order() {
     runtime.shutdown().await.unwrap();
 }
 
-/// Invariant: exactly-once inside. A producer that sends everything again after a crash changes nothing twice.
+/// Invariant: exactly-once inside. A producer that sends everything again after a crash changes
+/// nothing twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_producer_may_send_everything_again() {
     let mut store = MemoryStore::new();
@@ -175,7 +180,8 @@ async fn a_producer_may_send_everything_again() {
     runtime.shutdown().await.unwrap();
 }
 
-/// Invariant: exactly-once inside. A producer that skips ahead is refused, one that goes back is dropped.
+/// Invariant: exactly-once inside. The receiver refuses a message that skips ahead, and drops one
+/// that goes back.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_producer_that_skips_is_refused_before_logging() {
     let runtime = open_on(MemoryStore::new()).await;
@@ -185,7 +191,7 @@ async fn a_producer_that_skips_is_refused_before_logging() {
     let receipt = producer.tell(&alice, Deposit { cents: 5 }).await.unwrap();
     let refused = receipt.durable().await.unwrap_err();
     assert!(
-        matches!(refused, relive::Refused::Gap { expected, found, .. }
+        matches!(refused, relive::ReceiptError::Gap { expected, found, .. }
         if expected == Ssn::new(1) && found == Ssn::new(5)),
         "{refused}"
     );
@@ -194,7 +200,8 @@ async fn a_producer_that_skips_is_refused_before_logging() {
     runtime.shutdown().await.unwrap();
 }
 
-/// Invariant: exactly-once inside. A recorded side effect is not run again, and draws come out the same.
+/// Invariant: exactly-once inside. Replay does not run a recorded side effect again, and draws the
+/// same random numbers.
 #[tokio::test(flavor = "multi_thread")]
 async fn replay_repeats_outcomes_without_doing_anything() {
     let what = "replay_repeats_outcomes_without_doing_anything";
@@ -213,7 +220,7 @@ async fn replay_repeats_outcomes_without_doing_anything() {
     runtime.shutdown().await.unwrap();
 }
 
-/// Invariant: one-step. A delivery that was cut off in the middle goes on live behind its recorded part.
+/// Invariant: one-step. A delivery that a crash interrupted goes on live after its recorded part.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delivery_cut_off_between_two_side_effects_goes_on_there() {
     let what = "stuck-between";
@@ -237,7 +244,8 @@ async fn a_delivery_cut_off_between_two_side_effects_goes_on_there() {
     runtime.shutdown().await.unwrap();
 }
 
-/// Invariant: bounded. Actors that flood each other with more than they may owe go on.
+/// Invariant: bounded. Actors go on that flood each other with more messages than their outboxes
+/// hold.
 #[tokio::test(flavor = "multi_thread")]
 async fn actors_that_owe_each_other_too_much_go_on() {
     let runtime = open_on(MemoryStore::new()).await;
@@ -257,7 +265,8 @@ async fn actors_that_owe_each_other_too_much_go_on() {
     runtime.shutdown().await.unwrap();
 }
 
-/// Dropping the future of a request at any point leaves everything consistent: it was either accepted or not.
+/// Dropping the future of a request at any point leaves everything consistent: the runtime accepted
+/// the message or did not.
 #[tokio::test(flavor = "multi_thread")]
 async fn dropped_requests_leave_all_consistent() {
     let disk = SimulatedDisk::new(1);
@@ -265,9 +274,11 @@ async fn dropped_requests_leave_all_consistent() {
     let alice = account(&runtime, "alice");
     disk.plan_next(Fault::Hang, Call::Sync);
     let mut accepted = 0;
-    // The mailbox fills while the sync hangs; from then on tells wait, and are dropped while they do.
+    // The mailbox fills while the sync hangs. From then on tells wait, and the test drops them
+    // while they wait.
     for _ in 0..3_000 {
-        // Without the budget of its task, after which it would wait for the next poll with places left.
+        // Without tokio's budget for the task: once that is used up, the tell would wait for the
+        // next poll although places are free.
         let tell = tokio::task::unconstrained(alice.tell(Deposit { cents: 1 }).into_future());
         let tell = std::pin::pin!(tell);
         accepted += i64::from(futures_ready(tell).is_some());
@@ -284,7 +295,7 @@ async fn dropped_requests_leave_all_consistent() {
     runtime.shutdown().await.unwrap();
 }
 
-/// Polls once.
+/// Polls a future once.
 fn futures_ready<F: Future>(future: std::pin::Pin<&mut F>) -> Option<F::Output> {
     match future.poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
         std::task::Poll::Ready(output) => Some(output),
@@ -292,7 +303,8 @@ fn futures_ready<F: Future>(future: std::pin::Pin<&mut F>) -> Option<F::Output> 
     }
 }
 
-/// A shutdown handles what was accepted before, and what actors sent each other.
+/// During a shutdown actors handle the messages accepted before, and those that they send each
+/// other.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shutdown_drains() {
     let directory = tempfile::tempdir().unwrap();
@@ -304,7 +316,7 @@ async fn a_shutdown_drains() {
     let forgotten = account(&runtime, "a");
     runtime.shutdown().await.unwrap();
     let refused = forgotten.tell(Deposit { cents: 1 }).await.unwrap_err();
-    assert!(matches!(refused.reason, relive::Refused::Stopped));
+    assert!(matches!(refused.reason, relive::Refused::Unavailable(relive::Unavailable::Stopped)));
     let store = open_store(&path, &Default::default()).unwrap();
     let runtime = open_on(store).await;
     assert_eq!((show(&runtime, "a").await.cents, show(&runtime, "b").await.cents), (-500, 500));

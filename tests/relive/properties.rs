@@ -1,8 +1,8 @@
-//! Random runs, crashed at random points, against the run without crashes.
+//! Compares random runs with crashes at random points with the run without crashes.
 
 use proptest::prelude::*;
-use relive::storage::simulated_store::{Call, Crash, Fault, Moment, SimulatedDisk, Unsynced};
 use relive::{Receipted, Runtime};
+use relive_storage::simulated_store::{Call, Crash, Fault, Moment, SimulatedDisk, Unsynced};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ fn moment() -> impl Strategy<Value = Moment> {
     prop_oneof![Just(Moment::Before), Just(Moment::Torn), Just(Moment::After)]
 }
 
-/// What the accounts must hold in the end, by arithmetic alone.
+/// The final balances of the accounts, by arithmetic alone.
 fn expected(ops: &[Op]) -> BTreeMap<u8, i64> {
     let mut cents = BTreeMap::from([(0, 0), (1, 0), (2, 0), (3, 0)]);
     for op in ops {
@@ -49,7 +49,8 @@ fn expected(ops: &[Op]) -> BTreeMap<u8, i64> {
     cents
 }
 
-/// Feeds the operations from the first one, as a producer does after a crash; gives up when the store does.
+/// Sends the operations from the first one on, as a producer does after a crash. Ends when the
+/// store fails.
 async fn feed(runtime: &Runtime, ops: &[Op]) -> Option<Runtime> {
     let mut producer = runtime.producer("feed").unwrap();
     let mut receipts = Vec::new();
@@ -109,7 +110,7 @@ async fn run(ops: &[Op], crashes: &[(u64, Moment)], seed: u64) -> (BTreeMap<u8, 
     }
     runtime.crash().await;
 
-    // Invariant: one-step. The same state comes back from what is stored, replayed or not.
+    // Invariant: one-step. The same state comes back from the store, with or without replay.
     let runtime = builder().open_on(Arc::new(disk.open())).await.unwrap();
     for (key, state) in states.iter().enumerate() {
         assert_eq!(&show(&runtime, &key.to_string()).await, state);
@@ -121,8 +122,8 @@ async fn run(ops: &[Op], crashes: &[(u64, Moment)], seed: u64) -> (BTreeMap<u8, 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
-    /// Invariants: prefix, exactly-once inside, checkpoint-covers-log. A random run that loses power at random calls of
-    /// the store, again and again, ends as the run without.
+    /// Invariants: prefix, exactly-once inside, checkpoint-covers-log. A random run that loses
+    /// power at random calls of the store, again and again, ends like the run without crashes.
     #[test]
     fn a_run_with_crashes_ends_as_the_run_without(
         ops in prop::collection::vec(op(), 1..40),

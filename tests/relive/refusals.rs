@@ -1,14 +1,15 @@
-//! What does not fit together is refused by name, before anything is changed.
+//! relive refuses what does not fit together, by name, before it changes anything.
 
 use std::sync::Arc;
 
-use relive::replay::payload::encode;
-use relive::storage::record::Sender;
-use relive::storage::{
-    Block, BlockHeader, CheckpointStore, Epoch, FrameWriter, Generation, Log, Lsn, MemoryStore, Name, scan,
-};
 use relive::{
-    Actor, ActorId, Context, ErrorKind, Halt, Handle, Message, OpenError, Refused, Rsn, Ssn, Timestamp,
+    Actor, ActorId, Context, ErrorKind, Halt, HaltReason, Handle, Message, MessageError, OpenError, Refused,
+    Rsn, Ssn, Timestamp,
+};
+use relive_replay::payload::encode;
+use relive_storage::record::Sender;
+use relive_storage::{
+    Block, BlockHeader, CheckpointStore, Epoch, FrameWriter, Generation, Log, Lsn, MemoryStore, Name, scan,
 };
 use serde::{Deserialize, Serialize};
 
@@ -77,7 +78,7 @@ async fn a_message_that_nobody_handles_any_more_is_named() {
     let store = used_store(false).await;
     let error = refused(medium::runtime().actor::<Account>(|a| a.handles::<Show>()), &store).await;
     assert!(matches!(&error, OpenError::UnknownMessage { message, .. } if message == "deposit"), "{error}");
-    // Behind a checkpoint it is history that nothing replays.
+    // A message that a checkpoint covers is history that no opening replays.
     let store = used_store(true).await;
     let runtime =
         medium::runtime().actor::<Account>(|a| a.handles::<Show>()).open_on(Arc::new(store)).await.unwrap();
@@ -122,16 +123,20 @@ async fn keys_and_payloads_over_their_limits_are_named() {
     assert!(runtime.actor::<Account>("").is_err());
     assert!(runtime.actor::<NewAccount>("a").is_ok(), "kinds are known by name");
     assert!(runtime.producer(&"x".repeat(65)).is_err());
-    let what = "x".repeat(relive::storage::limits::PAYLOAD_BYTES_MAX);
+    let what = "x".repeat(relive_storage::limits::PAYLOAD_BYTES_MAX);
     let error = account(&runtime, "alice").tell(Charge { what }).await.unwrap_err();
-    assert!(matches!(error.reason, Refused::TooLarge { message: "charge", .. }), "{error}");
+    assert!(
+        matches!(error.reason, Refused::Message(MessageError::TooLarge { message: "charge", .. })),
+        "{error}"
+    );
     assert_eq!(error.kind(), ErrorKind::Input);
-    let largest = "x".repeat(relive::storage::limits::PAYLOAD_BYTES_MAX - 64);
+    let largest = "x".repeat(relive_storage::limits::PAYLOAD_BYTES_MAX - 64);
     account(&runtime, "alice").ask(Charge { what: largest }).await.unwrap();
     runtime.shutdown().await.unwrap();
 }
 
-/// Invariant: no-orphan. A receiver whose sender does not know of what it sent: a part of the history is missing.
+/// Invariant: no-orphan. A receiver has messages that its sender's records do not contain: a part
+/// of the history is missing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_that_knows_more_than_its_sender_is_named() {
     let store = used_store(false).await;
@@ -143,9 +148,10 @@ async fn a_receiver_that_knows_more_than_its_sender_is_named() {
     let payload = encode(&Deposit { cents: 5 }).unwrap();
     writer.put_delivery(Rsn::new(1), &sender, false, &Name::from_static("deposit"), &payload);
     writer.finish(Some(&carol), Rsn::NONE, Rsn::NONE, &[]).append_to(&mut buffer);
-    // What alice has received she has handled, and sent nothing: it is not her code that has changed.
+    // Alice has handled what she received, and her records tell that she sent nothing: it is not
+    // her code that has changed.
     writer.put_attempt(Rsn::new(1));
-    writer.finish(Some(&alice), Rsn::new(1), Rsn::new(1), &[]).append_to(&mut buffer);
+    writer.finish(Some(&alice), Rsn::NONE, Rsn::new(1), &[]).append_to(&mut buffer);
     let (epoch, clock) = (Epoch::new(9), Timestamp::from_micros(1));
     let header = BlockHeader { first: next, records: 2, durable: next, epoch, clock, seed: 1 };
     store.append(&Block::seal(header, buffer)).unwrap();
@@ -159,8 +165,8 @@ async fn a_receiver_that_knows_more_than_its_sender_is_named() {
     }
 }
 
-/// The symptom: a checkpoint that was further than the deliveries in the log was gone on from, and the next opening found
-/// a gap. Found by fuzzing `replay`.
+/// The symptom: an opening went on from a checkpoint that was ahead of the deliveries in the log,
+/// and the next opening found a gap. Fuzzing `replay` found it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_checkpoint_that_is_ahead_of_the_log_is_damage() {
     let ahead = MemoryStore::new();
@@ -175,14 +181,15 @@ async fn a_checkpoint_that_is_ahead_of_the_log_is_damage() {
     let store = used_store(false).await;
     store.put(&[checkpoint]).unwrap();
     match builder().open_on(Arc::new(store)).await.unwrap_err() {
-        OpenError::Records(Halt::Corrupt { actor, rsn, .. }) => {
+        OpenError::Records(Halt { actor, rsn, reason: HaltReason::Corrupt { .. }, .. }) => {
             assert_eq!((actor, rsn), (alice, Rsn::new(2)));
         }
         other => panic!("{other}"),
     }
 }
 
-/// A message that an actor lists, and for which nobody registers a handler, is found when the runtime is opened.
+/// The opening of a runtime finds a message that an actor lists, and for which no code registers a
+/// handler.
 #[tokio::test]
 async fn a_listed_message_without_a_handler_keeps_the_runtime_from_opening() {
     use relive::{Actor, Context, Handle, Message};

@@ -1,13 +1,17 @@
-//! One actor that goes wrong: it alone is restarted, or fails visibly; the others never notice.
+//! One actor that goes wrong: the runtime restarts it alone, or it fails visibly. The others never
+//! notice.
 
-use relive::storage::MemoryStore;
-use relive::{AskError, Halt, Refused, RestartPolicy, Rsn, Runtime, WhenExhausted};
+use relive::{
+    AskError, HaltReason, NoAnswer, Refused, RestartPolicy, Rsn, Runtime, Unavailable, WhenExhausted,
+};
+use relive_storage::MemoryStore;
 
 use crate::actors::{
     AwaitForeign, Deposit, Flood, Panic, Waver, account, builder, crash_and_reopen, happened, open_on, show,
 };
 
-/// A panic restarts the actor from its log; the delivery is tried again, its effects leave once.
+/// A panic restarts the actor from its log. The actor tries the delivery again, and its effects
+/// leave once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panic_restarts_the_actor_alone() {
     let what = "a_panic_restarts_the_actor_alone";
@@ -26,8 +30,8 @@ async fn a_panic_restarts_the_actor_alone() {
     runtime.shutdown().await.unwrap();
 }
 
-/// When no delivery may be left out, an actor that keeps panicking on one fails with a typed error to all its callers,
-/// and does not loop.
+/// When the actor may leave no delivery out and keeps panicking on one, it fails with a typed error
+/// to all its callers, and does not loop.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_actor_that_keeps_panicking_fails_visibly() {
     let what = "an_actor_that_keeps_panicking_fails_visibly";
@@ -37,17 +41,17 @@ async fn an_actor_that_keeps_panicking_fails_visibly() {
     alice.ask(Deposit { cents: 5 }).await.unwrap();
     let poison = Panic { what: what.to_owned(), times: u64::MAX };
     let error = alice.ask(poison).await.unwrap_err();
-    let AskError::Unknown { reason: Refused::Actor(failure) } = &error else { panic!("{error}") };
+    let AskError::Unknown { reason: NoAnswer::Unavailable(Unavailable::Actor(failure)) } = &error else {
+        panic!("{error}")
+    };
     assert_eq!((failure.actor.as_str(), failure.tries), ("account/alice", 3));
-    assert!(
-        matches!(&failure.halt, Halt::Panicked { rsn, panic, .. }
-        if *rsn == Rsn::new(2) && panic.contains("told to panic")),
-        "{failure}"
-    );
+    let reason = &failure.halt.reason;
+    assert!(matches!(reason, HaltReason::Panicked { panic, .. } if panic.contains("told to panic")));
+    assert_eq!(failure.halt.rsn, Rsn::new(2), "{failure}");
     assert_eq!(happened(what), 3);
     for _ in 0..2 {
         let refused = account(&runtime, "alice").tell(Deposit { cents: 1 }).await.unwrap_err();
-        assert!(matches!(refused.reason, Refused::Actor(_)));
+        assert!(matches!(refused.reason, Refused::Unavailable(Unavailable::Actor(_))));
         assert_eq!(refused.message.cents, 1, "the message comes back");
         account(&runtime, "bob").ask(Deposit { cents: 1 }).await.unwrap();
         assert_eq!(runtime.failed_actors().len(), 1);
@@ -70,8 +74,9 @@ async fn open_strictly(store: &MemoryStore) -> Runtime {
     builder().restarts(restarts).open_on(std::sync::Arc::new(store.clone())).await.unwrap()
 }
 
-/// An actor that owes a failed one all that it may still logs what comes, and does not keep a shutdown from its end;
-/// what it owes and what it could not handle is there after reopening.
+/// An actor whose outbox is full of messages to a failed actor still logs what comes, and does not
+/// keep a shutdown from its end. Its unacknowledged and unhandled messages are there after a
+/// reopening.
 #[tokio::test(flavor = "multi_thread")]
 async fn debts_to_a_failed_actor_do_not_hold_a_shutdown() {
     let store = MemoryStore::new();
@@ -92,12 +97,12 @@ async fn debts_to_a_failed_actor_do_not_hold_a_shutdown() {
     runtime.shutdown().await.unwrap();
 }
 
-/// Invariant: divergence-stops. A foreign await is named as such, at once.
+/// Invariant: divergence-stops. The error names a foreign await as such, at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_foreign_await_is_reported_by_name() {
     let runtime = open_on(MemoryStore::new()).await;
     let error = account(&runtime, "alice").ask(AwaitForeign {}).await.unwrap_err();
-    let AskError::Unknown { reason: Refused::Quarantined(entry) } = &error else { panic!("{error}") };
+    let AskError::Quarantined(entry) = &error else { panic!("{error}") };
     assert!(entry.reason.contains("awaited something outside the context"), "{}", entry.reason);
     assert!(error.to_string().contains("wrap it in `cx.side_effect`"), "{error}");
     assert_eq!(entry.tries, 1, "it would come out the same again");
@@ -105,8 +110,8 @@ async fn a_foreign_await_is_reported_by_name() {
     runtime.shutdown().await.unwrap();
 }
 
-/// Invariant: divergence-stops. A handler that does something else on replay halts its actor before anything is
-/// released, and the error names actor, rsn, expected, found; the others serve.
+/// Invariant: divergence-stops. A handler that does something else on replay halts its actor before
+/// anything is released, and the error names actor, rsn, expected, found; the others serve.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_divergence_halts_the_actor_and_nothing_is_released() {
     let what = "a_divergence_halts_the_actor_and_nothing_is_released";
@@ -115,19 +120,20 @@ async fn a_divergence_halts_the_actor_and_nothing_is_released() {
     let alice = account(&runtime, "alice");
     alice.ask(Deposit { cents: 5 }).await.unwrap();
     alice.ask(Waver { what: what.to_owned(), to: "bob".into() }).await.unwrap();
-    // The digest of a delivery is logged with the actor's next record.
+    // The log gets the digest of a delivery with the actor's next record.
     alice.ask(Deposit { cents: 6 }).await.unwrap();
     while show(&runtime, "bob").await.cents != 1 {}
     let (runtime, _store) = crash_and_reopen(runtime, &store).await;
     let failed = &runtime.recovery().failed;
     assert_eq!(failed.len(), 1);
-    let Halt::Divergence(divergence) = &failed[0].halt else { panic!("{}", failed[0]) };
-    assert_eq!((divergence.actor.as_str(), divergence.rsn), ("account/alice", Rsn::new(2)));
+    let halt = &failed[0].halt;
+    let HaltReason::Divergence(divergence) = &halt.reason else { panic!("{}", failed[0]) };
+    assert_eq!((halt.actor.as_str(), halt.rsn), ("account/alice", Rsn::new(2)));
     assert!(divergence.expected.contains("digest") && divergence.found.contains("digest"));
     assert_ne!(divergence.expected, divergence.found);
     assert!(matches!(
         account(&runtime, "alice").tell(Deposit { cents: 1 }).await.unwrap_err().reason,
-        Refused::Actor(_)
+        Refused::Unavailable(Unavailable::Actor(_))
     ));
     assert_eq!(show(&runtime, "bob").await.history, [1], "nothing of the replay was released");
     runtime.shutdown().await.unwrap();

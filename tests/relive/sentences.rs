@@ -1,14 +1,16 @@
-//! What errors say: what failed, on what, what is true now, what to do; and each thing once, however the chain of sources is
-//! printed. Real ones where they can be had.
+//! The sentences of errors: what failed, on what, what is true now, what to do; and each thing
+//! once, however a program prints the chain of sources. The tests use real errors where they can
+//! provoke them.
 
 use std::error::Error;
 use std::sync::Arc;
 
-use relive::storage::MemoryStore;
 use relive::{
-    Actor, ActorId, AskError, Context, Handle, Message, OpenError, Refused, Rsn, Runtime, SendError, Ssn,
-    StoreError,
+    Actor, ActorId, AskError, CheckpointError, Context, Ended, Handle, Message, MessageError, NoAnswer,
+    OpenError, QuarantineError, ReceiptError, Refused, Rsn, Runtime, RuntimeFailure, SendError, Ssn,
+    StoreError, Unavailable,
 };
+use relive_storage::MemoryStore;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::medium;
@@ -91,10 +93,10 @@ impl Handle<Unregistered> for Unknown {
 impl Handle<Send> for Talker {
     async fn handle(&mut self, message: Send, cx: &mut Context<'_>) -> String {
         let sent = match message.to.as_str() {
-            "kind" => cx.send::<Unknown, _>("a", Unregistered {}),
-            "message" => cx.send::<Self, _>("a", Unregistered {}),
-            "codec" => cx.send::<Self, _>("a", BadMessage(Unencodable)),
-            key => cx.send::<Self, _>(key, Deepen {}),
+            "kind" => cx.to::<Unknown>("a").send(Unregistered {}),
+            "message" => cx.to::<Self>("a").send(Unregistered {}),
+            "codec" => cx.to::<Self>("a").send(BadMessage(Unencodable)),
+            key => cx.to::<Self>(key).send(Deepen {}),
         };
         sent.map_err(|error| said(&error)).unwrap_err()
     }
@@ -112,8 +114,8 @@ impl Handle<BadReply> for Talker {
     }
 }
 
-/// The sentence of an error with those of its sources, as it is printed by whoever prints the whole chain; none may say what
-/// the one before has said.
+/// The sentence of an error with those of its sources, as a program prints the whole chain. No
+/// sentence may repeat the one before.
 fn said(error: &dyn Error) -> String {
     let mut whole = error.to_string();
     let mut source = error.source();
@@ -140,7 +142,8 @@ async fn open() -> Runtime {
     builder.open_on(Arc::new(MemoryStore::new())).await.unwrap()
 }
 
-/// Also: a send to nobody is an error of the send, and the sender goes on; what does not fit into a checkpoint costs log.
+/// Also: a send to an impossible receiver is an error of the send, and the sender goes on; a state
+/// that does not fit into a checkpoint costs log.
 #[tokio::test(flavor = "multi_thread")]
 async fn class_28_errors_say_what_is_so() {
     let runtime = open().await;
@@ -174,7 +177,7 @@ async fn class_28_errors_say_what_is_so() {
         &refused,
         &["no checkpoint of talker/alice could be taken", "nested", "the log still holds everything"],
     );
-    assert!(matches!(refused, Refused::Checkpoint { .. }));
+    assert!(matches!(refused, CheckpointError::NotTaken { .. }));
     assert!(runtime.failed().is_none() && runtime.failed_actors().is_empty());
     assert_eq!(
         alice.ask(Send { to: "kind".to_owned() }).await.unwrap().matches("nothing was sent").count(),
@@ -191,22 +194,36 @@ fn class_28_no_error_says_anything_twice() {
     let actor = ActorId::new("talker", "alice").unwrap();
     let io = Arc::new(std::io::Error::other("the disk says no"));
     let store = StoreError::Io { action: "open", path: "/store".into(), reason: io };
-    let refused = [
-        Refused::Gap { actor: actor.clone(), expected: Ssn::new(3), found: Ssn::new(5) },
-        Refused::NotQuarantined { actor: actor.clone(), rsn: Rsn::new(3) },
-        Refused::OutOfRange { last: Ssn::new(9) },
-        Refused::Failed(Arc::new(store.clone())),
-        Refused::WaitsForItself { actor },
-        Refused::HostGone,
-        Refused::Stopped,
-        Refused::Timeout,
+    let unavailable = [
+        Unavailable::Failed(RuntimeFailure::Store(Arc::new(store.clone()))),
+        Unavailable::WaitsForItself { actor: actor.clone() },
+        Unavailable::Failed(RuntimeFailure::HostGone),
+        Unavailable::Stopped,
     ];
-    for reason in refused {
-        said(&reason);
-        said(&AskError::<u8>::NotAccepted { message: 1, reason: reason.clone() });
-        said(&AskError::<u8>::Unknown { reason });
+    for unavailable in unavailable {
+        said(&unavailable);
+        said(&ReceiptError::from(unavailable.clone()));
+        said(&CheckpointError::from(unavailable.clone()));
+        said(&QuarantineError::from(unavailable.clone()));
+        said(&AskError::<u8>::NotAccepted { message: 1, reason: unavailable.clone().into() });
+        said(&AskError::<u8>::Unknown { reason: unavailable.into() });
     }
-    expect(&Refused::Failed(Arc::new(store.clone())), &["/store", "the disk says no"]);
+    said(&ReceiptError::Gap { actor: actor.clone(), expected: Ssn::new(3), found: Ssn::new(5) });
+    said(&QuarantineError::NotQuarantined { actor: actor.clone(), rsn: Rsn::new(3) });
+    said(&QuarantineError::Unhandled { actor, message: "deposit".into() });
+    said(&Ended::Stopped);
+    for reason in [
+        Refused::OutOfRange { last: Ssn::new(9) },
+        Refused::Timeout,
+        MessageError::TooLarge { message: "note", found: 9, limit: 3 }.into(),
+    ] {
+        said(&reason);
+        said(&AskError::<u8>::NotAccepted { message: 1, reason });
+    }
+    said(&AskError::<u8>::Unknown { reason: NoAnswer::Timeout });
+    let failed = RuntimeFailure::Store(Arc::new(store.clone()));
+    expect(&failed, &["/store", "the disk says no"]);
+    expect(&Ended::Failed(failed), &["/store", "the disk says no"]);
     expect(&OpenError::Store(store), &["open /store", "the disk says no"]);
     said(&SendError::TooMany { limit: 3 });
 }

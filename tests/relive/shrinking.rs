@@ -1,14 +1,16 @@
-//! Checkpoints, the cut of the log, the fallback to the checkpoint before, and actors that leave memory.
+//! Checkpoints, the cut of the log, the fallback to the checkpoint before, and actors that leave
+//! memory.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use relive::storage::{
+use relive::{ActorId, CheckpointPolicy, Durability, Rsn};
+use relive_storage::{
     Block, Checkpoint, CheckpointHeader, CheckpointNumber, CheckpointStore, Extent, Generation, Log, Lsn,
     MemoryStore, StoreError, StoredBlock,
 };
-use relive::{ActorId, CheckpointPolicy, Durability, Rsn};
 
 use crate::actors::{Deposit, Note, Transfer, account, builder, open_on, show};
 
@@ -45,16 +47,14 @@ impl CheckpointStore for NewestDamaged {
         }
         self.0.get(actor, generation)
     }
-    fn list(
-        &self,
-        visit: &mut dyn FnMut(CheckpointHeader) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
+    fn list(&self, visit: &mut dyn FnMut(CheckpointHeader) -> ControlFlow<()>) -> Result<(), StoreError> {
         self.0.list(visit)
     }
 }
 
-/// Invariant: checkpoint-covers-log. When the newest checkpoint is damaged the one before and the log from it give the
-/// same state, with no, one or two checkpoints taken and the log cut as far as it may be.
+/// Invariant: checkpoint-covers-log. When the newest checkpoint is damaged the one before and the
+/// log from it give the same state, with no, one or two checkpoints taken and the log cut as far as
+/// it may be.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_checkpoint_falls_back_to_the_one_before() {
     for checkpoints in 1..5_usize {
@@ -84,7 +84,8 @@ async fn a_damaged_checkpoint_falls_back_to_the_one_before() {
     }
 }
 
-/// Invariant: bounded. The log stays within its budget, although one actor received one message only, long ago.
+/// Invariant: bounded. The log stays within its budget, although one actor received only one
+/// message, long ago.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_is_cut_and_an_idle_actor_does_not_hold_it() {
     let directory = tempfile::tempdir().unwrap();
@@ -117,7 +118,8 @@ async fn the_log_is_cut_and_an_idle_actor_does_not_hold_it() {
     while runtime.log_bytes() > 8 << 20 {
         tokio::task::yield_now().await;
     }
-    // Over the budget nothing is accepted; what was accepted before, two mailboxes of 2 MB, is still logged.
+    // Over the budget the runtime accepts nothing, but it still logs what it accepted before: two
+    // mailboxes of 2 MB.
     assert!(largest < 2 * (8 << 20), "{largest} bytes of log with a budget of 8 MiB");
     runtime.crash().await;
     let runtime = open().await.unwrap();
@@ -126,8 +128,9 @@ async fn the_log_is_cut_and_an_idle_actor_does_not_hold_it() {
     runtime.shutdown().await.unwrap();
 }
 
-/// Invariant: checkpoint-covers-log. An opening does not ask for actors whose checkpoints hold everything, but knows which
-/// log is the fallback of each, and keeps it as long as that is so.
+/// Invariant: checkpoint-covers-log. An opening does not load actors whose checkpoints hold
+/// everything, but knows the part of the log that each fallback needs, and keeps it as long as the
+/// fallback is one.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_opening_keeps_the_fallbacks_of_passive_actors() {
     let store = MemoryStore::new();
@@ -156,8 +159,8 @@ async fn an_opening_keeps_the_fallbacks_of_passive_actors() {
     runtime.shutdown().await.unwrap();
 }
 
-/// Invariant: bounded. An actor of an earlier opening holds the log back, though nobody has asked for it in this one: it is
-/// checkpointed.
+/// Invariant: bounded. An actor of an earlier opening holds the cut back, though no message has
+/// reached it in this one: the runtime takes a checkpoint of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn passive_actors_of_an_earlier_opening_do_not_hold_the_log() {
     let store = MemoryStore::new();
@@ -190,7 +193,8 @@ async fn passive_actors_of_an_earlier_opening_do_not_hold_the_log() {
     runtime.shutdown().await.unwrap();
 }
 
-/// Invariant: bounded. A log that was recovered is cut in parts, not only as a whole: what a cut frees of it is known.
+/// Invariant: bounded. The runtime cuts a recovered log in parts, not only as a whole: it knows
+/// what a cut frees of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recovered_log_is_cut_in_parts() {
     let store = MemoryStore::new();
@@ -215,7 +219,8 @@ async fn a_recovered_log_is_cut_in_parts() {
     runtime.shutdown().await.unwrap();
 }
 
-/// An idle actor leaves memory, with its checkpoint stable, and comes back by its next message.
+/// An idle actor leaves memory once its checkpoint is on stable storage, and comes back with its
+/// next message.
 #[tokio::test]
 async fn idle_actors_leave_memory_and_come_back() {
     let store = MemoryStore::new();

@@ -1,15 +1,18 @@
-//! Class 14: messages of every size, and numbers at the end of their range. What can't be taken is refused by name before
-//! anything is logged; what can is there after a crash.
+//! Class 14: messages of every size, and numbers at the end of their range. relive refuses by name
+//! what it can't take, before it logs anything. What it takes is there after a crash.
 
-use relive::replay::payload::encode;
-use relive::storage::conformance::checkpoint;
-use relive::storage::limits::{PAYLOAD_BYTES_MAX, POSITION_MAX};
-use relive::storage::{CheckpointStore, MemoryStore};
-use relive::{ErrorKind, Refused, Ssn, StoreError};
+use relive::{
+    CheckpointError, ErrorKind, MessageError, ReceiptError, Refused, RuntimeFailure, Ssn, StoreError,
+    Unavailable,
+};
+use relive_replay::payload::encode;
+use relive_storage::conformance::checkpoint;
+use relive_storage::limits::{PAYLOAD_BYTES_MAX, POSITION_MAX};
+use relive_storage::{CheckpointStore, MemoryStore};
 
 use crate::actors::{Charge, Note, account, crash_and_reopen, open_on, show};
 
-/// A note whose encoding has exactly so many bytes.
+/// A note whose encoding has exactly `bytes` bytes.
 fn note(bytes: usize) -> Note {
     let overhead =
         encode(&Note { text: "x".repeat(PAYLOAD_BYTES_MAX / 2) }).unwrap().len() - PAYLOAD_BYTES_MAX / 2;
@@ -34,7 +37,7 @@ async fn class_14_messages_up_to_the_limit_are_kept_and_larger_ones_refused() {
     for bytes in [PAYLOAD_BYTES_MAX + 1, 2 * PAYLOAD_BYTES_MAX, 64 << 20] {
         let error = alice.tell(note(bytes)).await.unwrap_err();
         assert!(
-            matches!(error.reason, Refused::TooLarge { found, limit: PAYLOAD_BYTES_MAX, .. } if found == bytes)
+            matches!(error.reason, Refused::Message(MessageError::TooLarge { found, limit: PAYLOAD_BYTES_MAX, .. }) if found == bytes)
         );
         assert_eq!(error.kind(), ErrorKind::Input);
         assert!(!error.message.text.is_empty(), "the message comes back");
@@ -45,7 +48,7 @@ async fn class_14_messages_up_to_the_limit_are_kept_and_larger_ones_refused() {
     runtime.shutdown().await.unwrap();
 }
 
-/// Keys are counted in bytes.
+/// The limit of a key counts bytes.
 #[tokio::test(flavor = "multi_thread")]
 async fn class_14_keys_up_to_the_limit_are_taken() {
     let runtime = open_on(MemoryStore::new()).await;
@@ -74,13 +77,13 @@ async fn class_14_a_producer_at_the_end_of_its_numbers_is_refused() {
     producer.resume(&alice, Ssn::new(POSITION_MAX - 1));
     let receipt = producer.tell(&alice, Note { text: "n".into() }).await.unwrap();
     let refused = receipt.durable().await.unwrap_err();
-    assert!(matches!(refused, Refused::Gap { .. }), "{refused}");
+    assert!(matches!(refused, ReceiptError::Gap { .. }), "{refused}");
     producer.resume(&alice, Ssn::NONE);
     producer.tell(&alice, Note { text: "n".into() }).await.unwrap().durable().await.unwrap();
     runtime.shutdown().await.unwrap();
 }
 
-/// Numbers that no store reaches can only come from damage.
+/// Only damage makes numbers that no store reaches.
 #[tokio::test(flavor = "multi_thread")]
 async fn class_14_positions_past_the_end_are_refused_by_the_store() {
     let actor = relive::ActorId::new("account", "alice").unwrap();
@@ -89,18 +92,18 @@ async fn class_14_positions_past_the_end_are_refused_by_the_store() {
     let store = MemoryStore::new();
     assert!(matches!(store.put(&[beyond.clone()]), Err(StoreError::Misuse { .. })));
     let bytes = beyond.encode().unwrap();
-    assert!(relive::storage::Checkpoint::decode(bytes).is_err());
-    // The last number that is in range is not reached by the next checkpoint.
+    assert!(relive_storage::Checkpoint::decode(bytes).is_err());
+    // The next checkpoint does not reach the last number in range.
     beyond.header.rsn = relive::Rsn::new(POSITION_MAX);
-    beyond.header.number = relive::storage::CheckpointNumber::new(POSITION_MAX - 1);
+    beyond.header.number = relive_storage::CheckpointNumber::new(POSITION_MAX - 1);
     beyond.header.state_version = 1;
     store.put(&[beyond]).unwrap();
     let runtime = open_on(store.reopen()).await;
     account(&runtime, "bob").ask(Note { text: "n".into() }).await.unwrap();
     let refused = account(&runtime, "bob").checkpoint().await.unwrap_err();
-    assert!(
-        matches!(&refused, Refused::Failed(error) if matches!(**error, StoreError::Misuse { .. })),
-        "{refused}"
-    );
+    let CheckpointError::Unavailable(Unavailable::Failed(RuntimeFailure::Store(error))) = &refused else {
+        panic!("{refused}")
+    };
+    assert!(matches!(**error, StoreError::Misuse { .. }), "{refused}");
     assert!(runtime.failed().is_some(), "it takes nothing that it could not bound");
 }

@@ -1,27 +1,29 @@
-//! Invariant: log-before-handle. While the store is still about to make something stable, nobody is told that it is, and
-//! nothing is built on it. The disk hangs in the middle of a sync, and everything that could run then is let run.
+//! Invariant: log-before-handle. Until the store has something on stable storage, the runtime tells
+//! no caller that it is there, and builds nothing on it. The disk hangs in the middle of a sync,
+//! and the test lets everything run that can run then.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use relive::storage::simulated_store::{Call, Fault, SimulatedDisk};
-use relive::{ActorRef, Refused};
+use relive::{ActorRef, RuntimeFailure, Unavailable};
+use relive_storage::simulated_store::{Call, Fault, SimulatedDisk};
 
 use crate::actors::{Account, Charge, ChargeTwice, Deposit, account, happened, open_on, show};
 
-/// Waits until the disk hangs, and then until nothing is left to do but what waits for it.
+/// Waits until the disk hangs, and then until every task waits for it.
 async fn settle(disk: &SimulatedDisk) {
     let waiting = disk.clone();
     tokio::task::spawn_blocking(move || waiting.wait_for_hang()).await.unwrap();
-    // There is one thread for all tasks, so that each has its turns here.
+    // One thread runs all tasks, so each gets its turns here.
     for _ in 0..200 {
         tokio::task::yield_now().await;
     }
 }
 
-/// Lets the runtime log all that it logs of its own accord, so that the next sync is one of a message.
+/// Lets the runtime log everything that it logs of its own accord, so that the next sync is for a
+/// message.
 async fn rest(alice: &ActorRef<Account>) {
     for _ in 0..5 {
         alice.ask(Deposit { cents: 1 }).await.unwrap();
@@ -63,7 +65,7 @@ async fn a_handler_goes_on_after_the_outcome_that_it_met_is_stable() {
     let runtime = open_on(disk.open()).await;
     let alice = account(&runtime, "alice");
     rest(&alice).await;
-    // That of the delivery comes before it.
+    // The sync for the delivery comes before that.
     disk.plan(Fault::Hang, Call::Sync, disk.calls(Call::Sync) + 2);
     let receipt = alice.tell(ChargeTwice { what: what.into() }).await.unwrap();
     receipt.durable().await.unwrap();
@@ -75,7 +77,7 @@ async fn a_handler_goes_on_after_the_outcome_that_it_met_is_stable() {
     runtime.shutdown().await.unwrap();
 }
 
-/// Invariant: fail-stop. Whoever waits is told, and whoever comes later.
+/// Invariant: fail-stop. Every waiting caller learns of the failure, and every later one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_sync_ends_the_runtime_for_everybody() {
     let disk = SimulatedDisk::new(1);
@@ -84,7 +86,10 @@ async fn a_failed_sync_ends_the_runtime_for_everybody() {
     for key in ["alice", "bob"] {
         let asked = account(&runtime, key).ask(Deposit { cents: 1 }).timeout(Duration::from_secs(20)).await;
         let error = asked.unwrap_err();
-        assert!(matches!(error.reason(), Some(Refused::Failed(_))), "{key}: {error}");
+        assert!(
+            matches!(error.unavailable(), Some(Unavailable::Failed(RuntimeFailure::Store(_)))),
+            "{key}: {error}"
+        );
     }
     runtime.crash().await;
 }

@@ -1,10 +1,14 @@
-//! Class 32: what is around the runtime. Each either works or is a typed error at once, never a hang.
+//! Class 32: the surroundings of the runtime. Each case either works or gives a typed error at
+//! once, and never hangs.
 
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use relive::{Actor, ActorRef, Context, Durability, Handle, Message, OpenError, Refused, Runtime};
+use relive::{
+    Actor, ActorRef, Context, Durability, Handle, Message, OpenError, Refused, Runtime, RuntimeFailure,
+    Unavailable,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::medium;
@@ -53,7 +57,7 @@ impl Handle<Spin> for Node {
     async fn handle(&mut self, _message: Spin, cx: &mut Context<'_>) {
         self.spins += 1;
         let key = cx.actor().key().to_owned();
-        cx.send::<Self, _>(&key, Spin {}).unwrap();
+        cx.to::<Self>(&key).send(Spin {}).unwrap();
     }
 }
 
@@ -63,7 +67,7 @@ impl Handle<Spins> for Node {
     }
 }
 
-/// Needs so many kilobytes of stack.
+/// Needs about `levels` kilobytes of stack.
 fn deep(levels: u64) -> u64 {
     let room = std::hint::black_box([levels; 128]);
     if levels == 0 { 0 } else { deep(levels - 1) + std::hint::black_box(room)[7].min(1) }
@@ -86,17 +90,30 @@ impl Handle<Wait> for Node {
         let outcome = cx.side_effect("wait for itself", || async move {
             let runtime = RUNTIME.with_borrow(Clone::clone).unwrap();
             let me: ActorRef<Node> = runtime.actor(&key).unwrap();
-            let refused = match message.how.as_str() {
-                "ask" => me.ask(Add { number: 1 }).await.unwrap_err().reason().cloned(),
-                "receipt" => me.tell(Add { number: 1 }).await.unwrap().durable().await.err(),
-                "checkpoint" => me.checkpoint().await.err(),
+            match message.how.as_str() {
+                "ask" => me.ask(Add { number: 1 }).await.unwrap_err().unavailable().map(ToString::to_string),
+                "receipt" => me
+                    .tell(Add { number: 1 })
+                    .await
+                    .unwrap()
+                    .durable()
+                    .await
+                    .err()
+                    .map(|error| error.to_string()),
+                "checkpoint" => me.checkpoint().await.err().map(|error| error.to_string()),
                 "producer" => {
                     let mut producer = runtime.producer("p").unwrap();
-                    producer.tell(&me, Add { number: 1 }).await.unwrap().durable().await.err()
+                    producer
+                        .tell(&me, Add { number: 1 })
+                        .await
+                        .unwrap()
+                        .durable()
+                        .await
+                        .err()
+                        .map(|error| error.to_string())
                 }
                 _ => None,
-            };
-            refused.map(|refused| refused.to_string())
+            }
         });
         outcome.await.unwrap_or_default()
     }
@@ -118,7 +135,7 @@ fn node(runtime: &Runtime, key: &str) -> ActorRef<Node> {
     runtime.actor(key).unwrap()
 }
 
-/// Neither time nor anything else of tokio is needed but its threads.
+/// relive needs only the threads of tokio, neither its time nor anything else.
 #[test]
 fn class_32_a_tokio_without_a_time_driver_will_do() {
     let root = tempfile::tempdir().unwrap();
@@ -172,7 +189,7 @@ fn futures_executor<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// The tokio in which the store was opened is gone while actors are in use.
+/// The tokio runtime in which the store was opened goes away while actors are in use.
 #[test]
 fn class_32_a_tokio_that_is_gone_is_told() {
     let root = tempfile::tempdir().unwrap();
@@ -185,10 +202,15 @@ fn class_32_a_tokio_that_is_gone_is_told() {
     let other = tokio::runtime::Builder::new_current_thread().build().unwrap();
     other.block_on(async {
         let error = alice.ask(Add { number: 1 }).await.unwrap_err();
-        assert!(matches!(error.reason(), Some(Refused::HostGone)), "{error}");
-        assert!(matches!(alice.tell(Add { number: 1 }).await.unwrap_err().reason, Refused::HostGone));
-        assert!(matches!(runtime.failed(), Some(Refused::HostGone)));
-        assert!(matches!(runtime.shutdown().await, Err(Refused::HostGone)));
+        assert!(
+            matches!(error.unavailable(), Some(Unavailable::Failed(RuntimeFailure::HostGone))),
+            "{error}"
+        );
+        let refused = alice.tell(Add { number: 1 }).await.unwrap_err().reason;
+        let refused = refused.unavailable();
+        assert!(matches!(refused, Some(Unavailable::Failed(RuntimeFailure::HostGone))), "{refused:?}");
+        assert!(matches!(runtime.failed(), Some(RuntimeFailure::HostGone)));
+        assert!(matches!(runtime.shutdown().await, Err(RuntimeFailure::HostGone)));
         let runtime = open(&path).await.unwrap();
         assert_eq!(node(&runtime, "alice").ask(Add { number: 0 }).await.unwrap(), 5);
         runtime.shutdown().await.unwrap();
@@ -209,25 +231,27 @@ async fn class_32_a_runtime_is_shared_by_cloning() {
     assert_eq!((first.unwrap().left.len(), second.unwrap().left.len()), (0, 0));
     assert!(matches!(
         node(&runtime, "a").tell(Add { number: 1 }).await.unwrap_err().reason,
-        Refused::Stopped
+        Refused::Unavailable(Unavailable::Stopped)
     ));
     let again = open(&path).await.unwrap();
     assert_eq!(node(&again, "a").ask(Add { number: 0 }).await.unwrap(), 6);
-    // With the last one it ends as by a crash, and lets go of the store.
+    // With its last clone the runtime ends as by a crash, and releases the store.
     drop(again);
     let again = open(&path).await.unwrap();
     assert_eq!(node(&again, "a").ask(Add { number: 0 }).await.unwrap(), 6);
     again.shutdown().await.unwrap();
 }
 
-/// An actor that keeps itself busy does not keep a shutdown from its end, and goes on after the next opening.
+/// An actor that keeps itself busy does not keep a shutdown from its end, and goes on after the
+/// next opening.
 #[tokio::test(flavor = "multi_thread")]
 async fn class_32_an_actor_that_sends_to_itself_for_ever_can_be_shut_down() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("store");
     let mut spins = 0;
     for round in 0..3 {
-        // Waiting for the actor to come to rest takes all of it. Writing its checkpoint takes much less, on any machine.
+        // Waiting for the actor to come to rest takes all of it. Writing its checkpoint takes much
+        // less, on any machine.
         let runtime = open_with(&path, Duration::from_secs(2)).await.unwrap();
         if round == 0 {
             node(&runtime, "busy").tell(Spin {}).await.unwrap().durable().await.unwrap();
@@ -240,7 +264,7 @@ async fn class_32_an_actor_that_sends_to_itself_for_ever_can_be_shut_down() {
     }
 }
 
-/// A handler that would wait for its own actor is told so.
+/// A handler that would wait for its own actor gets an error that says so.
 #[tokio::test]
 async fn class_32_a_handler_that_waits_for_its_own_actor_is_told() {
     let root = tempfile::tempdir().unwrap();
@@ -254,7 +278,7 @@ async fn class_32_a_handler_that_waits_for_its_own_actor_is_told() {
     runtime.shutdown().await.unwrap();
 }
 
-/// What went well on a large stack is replayed on one that is as large, without any setting.
+/// A delivery that succeeded on a large stack replays on one as large, without any setting.
 #[test]
 fn class_32_a_replay_has_the_stack_that_the_original_run_had() {
     let root = tempfile::tempdir().unwrap();
@@ -273,7 +297,7 @@ fn class_32_a_replay_has_the_stack_that_the_original_run_had() {
     assert!(output.contains(&format!("sum {expected}")), "{output}");
 }
 
-/// Runs a test of this file in a process of its own.
+/// Runs a test of this file in its own process.
 fn child(test: &str, path: &Path, directory: &Path) -> String {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args([&format!("surroundings::{test}"), "--exact", "--nocapture"]).env(CHILD, path);
@@ -285,7 +309,7 @@ fn child(test: &str, path: &Path, directory: &Path) -> String {
 
 const CHILD: &str = "RELIVE_SURROUNDINGS_CHILD";
 
-/// Restores what needs a large stack, in a process whose own threads have a small one.
+/// Restores an actor that needs a large stack, in a process whose own threads have a small one.
 #[test]
 fn class_32_deep_child() {
     let Ok(path) = std::env::var(CHILD) else { return };
@@ -297,7 +321,7 @@ fn class_32_deep_child() {
     });
 }
 
-/// A store that was opened by a relative path stays where it is when the process moves on.
+/// A store opened by a relative path stays where it is when the process changes its directory.
 #[test]
 fn class_32_a_process_may_change_its_directory() {
     let root = tempfile::tempdir().unwrap();

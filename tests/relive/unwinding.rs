@@ -1,15 +1,23 @@
-//! Class 30: users' code that unwinds where one does not expect any. No caller hangs, no actor is left without anybody to
-//! run it, and what is told is true.
+//! Class 30: users' code that unwinds in unexpected places. No caller hangs, every actor has a turn
+//! that runs it, and every error is true.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use relive::storage::MemoryStore;
-use relive::{Actor, Builder, Context, Handle, Message, Refused, Runtime};
+use relive::{
+    Actor, ActorId, AskError, Builder, CheckpointError, Context, FailureCause, HaltReason, Handle, Lsn,
+    Message, OpenError, Runtime, Unavailable,
+};
+use relive_storage::{
+    Block, Checkpoint, CheckpointHeader, CheckpointStore, Extent, Generation, Log, MemoryStore, StoreError,
+    StoredBlock,
+};
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::medium;
+use crate::actors::{Deposit, account, open_on};
+use crate::{actors, medium};
 
 /// Whether the states of this test panic while they are dropped, or encoded.
 static DROPS: AtomicBool = AtomicBool::new(false);
@@ -44,7 +52,7 @@ impl Actor for Bomb {
     }
 }
 
-/// Panics when it is dropped.
+/// Panics in `drop`.
 struct Local;
 
 impl Drop for Local {
@@ -95,9 +103,9 @@ fn builder() -> Builder {
     medium::runtime().actor::<Bomb>(|bomb| bomb.handles::<Do>())
 }
 
-async fn ask(runtime: &Runtime, key: &str, how: How) -> Result<u64, Refused> {
-    let asking = runtime.actor::<Bomb>(key).unwrap().ask(Do(how)).timeout(Duration::from_secs(30)).await;
-    asking.map_err(|error| error.reason().cloned().unwrap())
+async fn ask(runtime: &Runtime, key: &str, how: How) -> Result<u64, AskError<Do>> {
+    let bomb = runtime.actor::<Bomb>(key).unwrap();
+    bomb.ask(Do(how)).timeout(Duration::from_secs(30)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -114,7 +122,9 @@ async fn class_30_code_that_unwinds_anywhere_leaves_nobody_waiting() {
         for drops in [false, true] {
             DROPS.store(drops, Ordering::Relaxed);
             match ask(&runtime, "a", how).await {
-                Err(Refused::Quarantined(entry)) => assert!(entry.reason.contains(why), "{how:?}: {entry:?}"),
+                Err(AskError::Quarantined(entry)) => {
+                    assert!(entry.reason.contains(why), "{how:?}: {entry:?}");
+                }
                 other => panic!("{how:?}: {other:?}"),
             }
             seen += 1;
@@ -123,17 +133,18 @@ async fn class_30_code_that_unwinds_anywhere_leaves_nobody_waiting() {
     }
     assert!(runtime.failed_actors().is_empty());
 
-    // An actor that can't be created fails, and says so.
+    // An actor fails whose `create` panics, and its error says so.
     for _ in 0..2 {
-        let Err(Refused::Actor(failure)) = ask(&runtime, "uncreatable", How::Add).await else { panic!() };
+        let error = ask(&runtime, "uncreatable", How::Add).await.unwrap_err();
+        let Some(Unavailable::Actor(failure)) = error.unavailable() else { panic!("{error}") };
         assert!(failure.to_string().contains("`create` panicked: there is no such actor"), "{failure}");
     }
 
-    // A state that can't be encoded costs log.
+    // A state that does not encode costs log.
     ask(&runtime, "a", How::Encodes).await.unwrap();
     let refused = runtime.actor::<Bomb>("a").unwrap().checkpoint().await.unwrap_err();
     assert!(
-        matches!(&refused, Refused::Checkpoint { reason, .. } if reason.contains("not encoded")),
+        matches!(&refused, CheckpointError::NotTaken { reason, .. } if reason.contains("not encoded")),
         "{refused}"
     );
     assert_eq!(ask(&runtime, "a", How::Add).await.unwrap(), seen + 2);
@@ -152,4 +163,74 @@ async fn class_30_code_that_unwinds_anywhere_leaves_nobody_waiting() {
     assert_eq!(ask(&runtime, "a", How::Add).await.unwrap(), seen + 3, "the log had it all");
     runtime.shutdown().await.unwrap();
     DROPS.store(false, Ordering::Relaxed);
+}
+
+/// A store that panics when it reads a checkpoint, as long as its flag is set.
+struct Panicking {
+    store: MemoryStore,
+    panics: Arc<AtomicBool>,
+}
+
+impl Log for Panicking {
+    fn extent(&self) -> Result<Extent, StoreError> {
+        self.store.extent()
+    }
+    fn append(&self, block: &Block) -> Result<(), StoreError> {
+        self.store.append(block)
+    }
+    fn sync(&self) -> Result<(), StoreError> {
+        self.store.sync()
+    }
+    fn read(&self, from: Lsn) -> Result<Option<StoredBlock>, StoreError> {
+        self.store.read(from)
+    }
+    fn cut(&self, below: Lsn) -> Result<Lsn, StoreError> {
+        self.store.cut(below)
+    }
+}
+
+impl CheckpointStore for Panicking {
+    fn put(&self, checkpoints: &[Checkpoint]) -> Result<(), StoreError> {
+        self.store.put(checkpoints)
+    }
+    fn get(&self, actor: &ActorId, generation: Generation) -> Result<Option<Checkpoint>, StoreError> {
+        assert!(!self.panics.load(Ordering::Relaxed), "no checkpoint is read");
+        self.store.get(actor, generation)
+    }
+    fn list(&self, visit: &mut dyn FnMut(CheckpointHeader) -> ControlFlow<()>) -> Result<(), StoreError> {
+        self.store.list(visit)
+    }
+}
+
+/// A panic during the load of an actor is the failure of that actor, and a panic during an opening
+/// is the failure of the opening. relive reports neither as the end of a runtime or an error of the
+/// store.
+#[tokio::test(flavor = "multi_thread")]
+async fn class_30_a_panic_of_a_load_is_told_as_what_it_is() {
+    let store = MemoryStore::new();
+    let runtime = open_on(store.clone()).await;
+    for key in ["alice", "bob"] {
+        account(&runtime, key).ask(Deposit { cents: 5 }).await.unwrap();
+    }
+    runtime.shutdown().await.unwrap();
+
+    let (store, panics) = (store.reopen(), Arc::new(AtomicBool::new(false)));
+    let runtime = open_on(Panicking { store: store.clone(), panics: Arc::clone(&panics) }).await;
+    panics.store(true, Ordering::Relaxed);
+    let error = account(&runtime, "alice").ask(Deposit { cents: 1 }).await.unwrap_err();
+    let Some(Unavailable::Actor(failure)) = error.unavailable() else { panic!("{error}") };
+    assert_eq!(failure.cause, FailureCause::Replay, "{failure}");
+    assert!(
+        matches!(&failure.halt.reason, HaltReason::Unwound { panic } if panic == "no checkpoint is read"),
+        "{failure}"
+    );
+    panics.store(false, Ordering::Relaxed);
+    account(&runtime, "bob").ask(Deposit { cents: 1 }).await.unwrap();
+    assert!(runtime.failed().is_none());
+    runtime.crash().await;
+
+    panics.store(true, Ordering::Relaxed);
+    let panicking = Panicking { store: store.reopen(), panics };
+    let error = actors::builder().open_on(Arc::new(panicking)).await.unwrap_err();
+    assert!(matches!(&error, OpenError::Panicked { panic } if panic == "no checkpoint is read"), "{error}");
 }

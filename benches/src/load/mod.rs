@@ -1,5 +1,5 @@
-//! The load that every runtime of actors gets: the same messages, sent in the same way, and the same way to see that all
-//! was handled. Knows no runtime; each is a [`Peer`].
+//! The load that every runtime of actors gets: the same messages, sent in the same way, and the
+//! same way to see that all was handled. Knows no runtime; each is a [`Peer`].
 
 mod kameo;
 mod message;
@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 pub(crate) use self::kameo::Kameo;
 pub(crate) use self::message::{MESSAGE_BYTES, Numbers};
-pub(crate) use self::relive::{Relive, Tier};
+pub(crate) use self::relive::{Counter, Relive, Tier};
 
 /// Some actors that count what they receive, in some runtime.
 pub(crate) trait Peer: Send + Sync + 'static {
@@ -22,7 +22,8 @@ pub(crate) trait Peer: Send + Sync + 'static {
     fn actors(&self) -> usize;
     /// Sends 128 bytes to an actor; waits only when its mailbox is full.
     fn tell(&self, actor: usize, message: Numbers) -> impl Future<Output = Result<()>> + Send;
-    /// Sends 128 bytes to an actor, and waits for the answer: how many messages it has received, this one included.
+    /// Sends 128 bytes to an actor, and waits for the answer: how many messages it has received,
+    /// this one included.
     fn ask(&self, actor: usize, message: Numbers) -> impl Future<Output = Result<u64>> + Send;
 }
 
@@ -44,8 +45,8 @@ impl Burst {
     }
 }
 
-/// Tells from several tasks to all actors in turn, then asks each actor, which is also the proof that all was handled;
-/// `before` is how many messages were handled before.
+/// Tells from several tasks to all actors in turn, then asks each actor, which is also the proof
+/// that all was handled; `before` is how many messages were handled before.
 pub(crate) async fn burst<P: Peer>(peer: &Arc<P>, tells: u64, senders: usize, before: u64) -> Result<Burst> {
     let began = Instant::now();
     let mut tasks = JoinSet::new();
@@ -84,7 +85,8 @@ pub(crate) async fn ask_all<P: Peer>(peer: &Arc<P>) -> Result<u64> {
     Ok(sum)
 }
 
-/// Tells each actor in turn, one of several senders, until it is told to end; gives how many it told.
+/// Tells each actor in turn, one of several senders, until it is told to end; gives how many it
+/// told.
 pub(crate) async fn tell_until<P: Peer>(
     ended: Arc<AtomicBool>,
     peer: Arc<P>,

@@ -142,8 +142,5 @@ impl Peer for Relive {
 }
 
 fn unanswered<M>(error: &AskError<M>) -> anyhow::Error {
-    match error.reason() {
-        Some(reason) => anyhow!("no answer: {reason}"),
-        None => anyhow!("an answer that can't be read"),
-    }
+    anyhow!("no answer: {error}")
 }

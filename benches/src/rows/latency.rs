@@ -1,4 +1,5 @@
-//! How long an answer takes: beside one synced write, by the number of clients, and beside the checkpoint of a large actor.
+//! How long an answer takes: beside one synced write, by the number of clients, and beside the
+//! checkpoint of a large actor.
 
 use anyhow::Result;
 

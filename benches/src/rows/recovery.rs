@@ -7,7 +7,7 @@ use crate::row::{Line, Row, of};
 use crate::unit::Unit;
 
 pub(super) fn rows() -> Vec<Row> {
-    vec![replay(), memory(), passive()]
+    vec![replay(), relay(), memory(), passive()]
 }
 
 fn replay() -> Row {
@@ -28,6 +28,22 @@ fn replay() -> Row {
                 of("replay", "serving_seconds"),
             )
             .at_most(1.0),
+        ],
+    }
+}
+
+fn relay() -> Row {
+    Row {
+        name: "relay",
+        measures: vec![Measure::new("relay", "relay"), Measure::new("outside", "relay --outside")],
+        lines: vec![
+            Line::ratio(
+                "open, half of 800,000 deliveries sent by actors, to all from outside",
+                Unit::Seconds,
+                of("relay", "serving_seconds"),
+                of("outside", "serving_seconds"),
+            )
+            .at_most(2.0),
         ],
     }
 }

@@ -1,4 +1,5 @@
-//! The store and the disk: bytes a second, bytes a delivery, and what the disk holds after long use.
+//! The store and the disk: bytes a second, bytes a delivery, and what the disk holds after long
+//! use.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Messages a second: beside actors that forget, beside the disk, beside what remembers too, and by the number of actors.
+//! Messages a second: beside actors that forget, beside the disk, beside what remembers too, and by
+//! the number of actors.
 
 use anyhow::Result;
 

@@ -64,7 +64,8 @@ impl Asks {
     }
 }
 
-/// Lets clients ask for some time; gives how long each answer took, without a warm-up of a fifth of the time.
+/// Lets clients ask for some time; gives how long each answer took, without a warm-up of a fifth of
+/// the time.
 pub(crate) async fn ask_for<P: Peer>(peer: &Arc<P>, clients: usize, time: Duration) -> Result<Latencies> {
     let from = Instant::now() + time / 5;
     let until = from + time;

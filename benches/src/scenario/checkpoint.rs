@@ -69,7 +69,8 @@ impl CheckpointBeside {
     }
 }
 
-/// Takes checkpoints one after the other, each of a state that has changed; gives how long each took.
+/// Takes checkpoints one after the other, each of a state that has changed; gives how long each
+/// took.
 async fn checkpoint_until(
     ended: Arc<AtomicBool>,
     large: ActorRef<Large>,

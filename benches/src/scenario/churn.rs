@@ -16,7 +16,8 @@ use crate::figures::Figures;
 use crate::load::{Relive, Tier, ask_all, tell_until};
 use crate::memory::peak_bytes;
 
-/// Tells until so many bytes are logged, with checkpoints and cuts as the library makes them by itself.
+/// Tells until so many bytes are logged, with checkpoints and cuts as the library makes them by
+/// itself.
 #[derive(Args)]
 pub(crate) struct Churn {
     #[arg(long, value_enum, default_value_t = Tier::PowerLoss)]

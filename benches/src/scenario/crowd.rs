@@ -1,4 +1,5 @@
-//! How large the log gets with many actors and a fast sender, while other processes take the processors.
+//! How large the log gets with many actors and a fast sender, while other processes take the
+//! processors.
 
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Durable messages to durable entities by duroxide, on a SQLite file. What of it comes closest to a tell is told at each
-//! [`Way`].
+//! Durable messages to durable entities by duroxide, on a SQLite file. What of it comes closest to
+//! a tell is told at each [`Way`].
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,9 +18,9 @@ use crate::load::{MESSAGE_BYTES, join};
 
 /// Messages of 128 bytes to instances of an orchestration, until each has handled everything.
 ///
-/// The options are the crate's own, but for its log, of which only errors are kept. They include its SQLite settings: a
-/// write-ahead log that is not synced at each commit, so that what is acknowledged survives the death of the process and
-/// not the loss of power.
+/// The options are the crate's own, but for its log, of which only errors are kept. They include
+/// its SQLite settings: a write-ahead log that is not synced at each commit, so that what is
+/// acknowledged survives the death of the process and not the loss of power.
 #[derive(Args)]
 pub(crate) struct Duroxide {
     #[arg(long, value_enum, default_value_t = Way::Queue)]
@@ -42,14 +42,15 @@ pub(crate) struct Duroxide {
 /// How a message reaches a durable entity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Way {
-    /// An instance stands for an actor and takes its messages from its event queue, one after the other: `enqueue_event` by
-    /// the sender is one transaction, `dequeue_event` is recorded in the history of the instance, and a turn of the instance
-    /// takes all that has come, in two more transactions. An instance gets less than 100 messages in all: a turn
-    /// that takes more fails, and `continue_as_new`, which would shorten the history that each turn replays, drops what waits
-    /// beyond 100. More messages an instance are faster, below that.
+    /// An instance stands for an actor and takes its messages from its event queue, one after the
+    /// other: `enqueue_event` by the sender is one transaction, `dequeue_event` is recorded in the
+    /// history of the instance, and a turn of the instance takes all that has come, in two more
+    /// transactions. An instance gets less than 100 messages in all: a turn that takes more fails,
+    /// and `continue_as_new`, which would shorten the history that each turn replays, drops what
+    /// waits beyond 100. More messages an instance are faster, below that.
     Queue,
-    /// Each message starts an instance of its own, of which it is the input, and which is done at once: there is no state
-    /// that one message leaves to the next.
+    /// Each message starts an instance of its own, of which it is the input, and which is done at
+    /// once: there is no state that one message leaves to the next.
     Instance,
 }
 
@@ -167,7 +168,8 @@ impl Messages {
         self.count / instances + usize::from(instance < self.count % instances)
     }
 
-    /// Starts instances, and waits until they are there: what is enqueued for one that is not is dropped.
+    /// Starts instances, and waits until they are there: what is enqueued for one that is not is
+    /// dropped.
     async fn begin(self, client: &Client, run: &str, instances: usize) -> Result<()> {
         for instance in 0..instances {
             let share = self.share(instance, instances).to_string();

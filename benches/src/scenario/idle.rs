@@ -33,7 +33,8 @@ impl Idle {
         // Nobody goes passive meanwhile.
         let builder = Relive::builder(self.tier).passivate_after(Duration::from_secs(3600));
         let runtime = builder.open(directory.path().join("store")).await?;
-        // As many asks as later, to few actors: afterwards the caches of the store are as full as they get by that.
+        // As many asks as later, to few actors: afterwards the caches of the store are as full as
+        // they get by that.
         let few = Arc::new(Relive::of(&runtime, self.at_once)?);
         for _ in 0..self.actors.div_ceil(self.at_once) {
             ask_all(&few).await?;

@@ -1,5 +1,5 @@
-//! The things that are measured, each in a process of its own: what to do, and the figures of it. Knows neither rounds nor
-//! what is compared with what.
+//! The things that are measured, each in a process of its own: what to do, and the figures of it.
+//! Knows neither rounds nor what is compared with what.
 
 mod asks;
 mod checkpoint;
@@ -10,6 +10,8 @@ mod idle;
 mod naive;
 mod passive;
 mod plain;
+mod relay;
+mod reopening;
 mod replay;
 mod soak;
 mod store;
@@ -34,6 +36,7 @@ pub(crate) enum Scenario {
     Naive(naive::Naive),
     Duroxide(duroxide::Duroxide),
     Replay(replay::Replay),
+    Relay(relay::RelayRun),
     Churn(churn::Churn),
     Crowd(crowd::Crowd),
     Idle(idle::Idle),
@@ -53,6 +56,7 @@ impl Scenario {
             Self::Naive(naive) => naive.run(data),
             Self::Duroxide(duroxide) => duroxide.run(data),
             Self::Replay(replay) => replay.run(data),
+            Self::Relay(relay) => relay.run(data),
             Self::Churn(churn) => churn.run(data),
             Self::Crowd(crowd) => crowd.run(data),
             Self::Idle(idle) => idle.run(data),
@@ -66,7 +70,8 @@ impl Scenario {
 /// Where stores and files are made.
 #[derive(Args)]
 pub(crate) struct Data {
-    /// The directory in which stores are made, and removed afterwards; beside the program when not given.
+    /// The directory in which stores are made, and removed afterwards; beside the program when not
+    /// given.
     #[arg(long, global = true)]
     data: Option<PathBuf>,
 }

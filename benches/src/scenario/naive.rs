@@ -17,8 +17,8 @@ use crate::noise::Noise;
 pub(crate) struct Naive {
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
-    /// Syncs sled's file after each flush, which the flush of sled 0.34 does not: without it a message may be lost with
-    /// the power.
+    /// Syncs sled's file after each flush, which the flush of sled 0.34 does not: without it a
+    /// message may be lost with the power.
     #[arg(long)]
     sync: bool,
 }

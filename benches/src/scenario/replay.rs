@@ -1,6 +1,7 @@
-//! How long an opening takes that has everything to replay. One process writes and ends without a word, the next one opens.
+//! How long an opening takes that has everything to replay. One process writes and ends without a
+//! word, the next one opens.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,8 +9,8 @@ use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use relive::{Builder, CheckpointPolicy};
 
-use super::{Data, on_tokio, print};
-use crate::child::Child;
+use super::reopening::Reopening;
+use super::{Data, print};
 use crate::figures::Figures;
 use crate::load::{Numbers, Peer, Relive, Tier, ask_all, burst};
 use crate::memory::peak_bytes;
@@ -17,12 +18,8 @@ use crate::memory::peak_bytes;
 /// Writes deliveries of which no checkpoint is ever taken, and opens the store again.
 #[derive(Args)]
 pub(crate) struct Replay {
-    /// Which process this is; `all` starts the two others.
-    #[arg(long, value_enum, default_value_t = Step::All)]
-    step: Step,
-    /// The store between the two steps.
-    #[arg(long, required_if_eq_any([("step", "write"), ("step", "open")]))]
-    store: Option<PathBuf>,
+    #[command(flatten)]
+    reopening: Reopening,
     #[arg(long, value_enum, default_value_t = Tier::PowerLoss)]
     tier: Tier,
     #[arg(long, default_value_t = 1024)]
@@ -34,43 +31,18 @@ pub(crate) struct Replay {
     senders: usize,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Step {
-    All,
-    Write,
-    Open,
-}
-
-/// How long each step may take.
-const STEP_LIMIT: Duration = Duration::from_secs(300);
-
 impl Replay {
     pub(crate) fn run(&self, data: &Data) -> Result<Figures> {
-        match (self.step, &self.store) {
-            (Step::All, _) => {
-                let directory = data.temporary()?;
-                let store = self.store.clone().unwrap_or_else(|| directory.path().join("store"));
-                let written = self.child("write", &store)?;
-                Ok(written.and(self.child("open", &store)?))
-            }
-            (Step::Write, Some(store)) => on_tokio(self.write(store)),
-            (Step::Open, Some(store)) => on_tokio(self.open(store)),
-            (_, None) => anyhow::bail!("a step alone needs a store"),
-        }
-    }
-
-    fn child(&self, step: &str, store: &Path) -> Result<Figures> {
         let tier = self.tier.to_possible_value().context("the tier has a name")?;
-        let arguments = [
-            "replay".to_owned(),
-            format!("--step={step}"),
-            format!("--store={}", store.display()),
+        let options = [
             format!("--tier={}", tier.get_name()),
             format!("--actors={}", self.actors),
             format!("--deliveries={}", self.deliveries),
             format!("--senders={}", self.senders),
         ];
-        Child::start(&arguments, None)?.figures(STEP_LIMIT)
+        let (write, open) =
+            (async |store: &Path| self.write(store).await, async |store: &Path| self.open(store).await);
+        self.reopening.run(data, "replay", &options, write, open)
     }
 
     /// Everything stays in the log, whatever its length.

@@ -1,8 +1,9 @@
-//! Many actors that are touched now and then, for as long as is wanted: what the store takes up, what stays in memory, and
-//! what is written, looked at every few seconds.
+//! Many actors that are touched now and then, for as long as is wanted: what the store takes up,
+//! what stays in memory, and what is written, looked at every few seconds.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +12,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::Args;
 use relive::{CheckpointPolicy, Runtime};
-use relive_storage::{ActorId, CheckpointStore, Generation, StoreOptions, open_store};
+use relive_storage::{ActorId, CheckpointStore, Generation, StoreOptions};
+use relive_storage_sled::open_store;
 use tokio::task::JoinSet;
 use tokio::time::interval;
 
@@ -166,8 +168,9 @@ fn look(runtime: &Runtime, store: &Path, began: Instant, written: &Written) -> R
     })
 }
 
-/// Tells an actor drawn at random once in each period, until it is told to end; gives how many it told. What could not be
-/// told in time, because the log was over its budget, is told as soon as it can be.
+/// Tells an actor drawn at random once in each period, until it is told to end; gives how many it
+/// told. What could not be told in time, because the log was over its budget, is told as soon as it
+/// can be.
 async fn touch_until(
     ended: Arc<AtomicBool>,
     peer: Arc<Relive>,
@@ -194,7 +197,7 @@ fn newest_two(store: &Path) -> Result<Figures> {
     let mut actors: Vec<ActorId> = Vec::new();
     store.list(&mut |header| {
         actors.push(header.actor);
-        Ok(())
+        ControlFlow::Continue(())
     })?;
     let (mut bytes, mut count) = (0, 0_u64);
     for actor in &actors {

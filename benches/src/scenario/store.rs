@@ -1,4 +1,5 @@
-//! The store alone: the same blocks, made before they are timed, written to the store on sled or to a plain file.
+//! The store alone: the same blocks, made before they are timed, written to the store on sled or to
+//! a plain file.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -11,8 +12,9 @@ use clap::{Args, ValueEnum};
 use relive_storage::record::Sender;
 use relive_storage::{
     ActorId, Block, BlockHeader, Epoch, FrameWriter, LayeredStore, Log, Lsn, MediumKind, Name, Rsn,
-    StoreOptions, Timestamp, open_store, scan,
+    StoreOptions, Timestamp, scan,
 };
+use relive_storage_sled::open_store;
 
 use super::Data;
 use crate::disk::Written;
@@ -102,7 +104,8 @@ fn block_at(first: Lsn, bytes: usize, noise: &Noise) -> Block {
     Block::reserve_header(&mut buffer);
     let mut writer = FrameWriter::new();
     let mut records = 0_u32;
-    // An estimate of what stands beside a payload is enough: what is counted is the length of the block.
+    // An estimate of what stands beside a payload is enough: what is counted is the length of the
+    // block.
     let payload = DELIVERY_BYTES - 64;
     for number in 0..bytes / DELIVERY_BYTES {
         let rsn = Rsn::new(first.get() + 1 + number as u64);

@@ -1,4 +1,5 @@
-//! The soak: the same long load on either medium, each in a process of its own; what it is judged by, and its plot.
+//! The soak: the same long load on either medium, each in a process of its own; what it is judged
+//! by, and its plot.
 
 mod panels;
 mod promises;
@@ -28,13 +29,15 @@ pub(crate) struct SoakRun {
     medium: Medium,
     #[command(flatten)]
     load: SoakLoad,
-    /// Minutes that are left out of slopes and of what is written; a fifth of the run when not given.
+    /// Minutes that are left out of slopes and of what is written; a fifth of the run when not
+    /// given.
     #[arg(long)]
     warm_up: Option<f64>,
     /// Both media at the same time, not one after the other.
     #[arg(long)]
     together: bool,
-    /// Where each look goes, as a line. A file of the same name that ends in `.json` has what was found at the end.
+    /// Where each look goes, as a line. A file of the same name that ends in `.json` has what was
+    /// found at the end.
     #[arg(long)]
     csv: Option<PathBuf>,
     /// The plot; beside the CSV file when not given.

@@ -1,4 +1,5 @@
-//! The plot of a soak: disk, log and memory against time, one below the other, in the look of the other plots.
+//! The plot of a soak: disk, log and memory against time, one below the other, in the look of the
+//! other plots.
 
 use std::path::Path;
 
@@ -136,7 +137,8 @@ impl Panel {
     }
 }
 
-/// A figure at an axis: without zeros behind the point, and without what is left of a calculation in binary.
+/// A figure at an axis: without zeros behind the point, and without what is left of a calculation
+/// in binary.
 fn label(value: f64) -> String {
     format!("{}", (value * 1e3).round() / 1e3)
 }

@@ -13,7 +13,8 @@ pub(super) struct Promise {
     /// In the files and in the table.
     pub(super) name: &'static str,
     pub(super) tier: Tier,
-    /// The disk holds at most so many times the budget of the log and the newest two checkpoints, and [`SLACK_BYTES`].
+    /// The disk holds at most so many times the budget of the log and the newest two checkpoints,
+    /// and [`SLACK_BYTES`].
     disk_times: f64,
     /// The device writes at most so much for each byte that is logged and checkpointed.
     written_times: Option<f64>,

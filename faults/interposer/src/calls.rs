@@ -1,4 +1,5 @@
-//! The calls that stand in for those of the C library. Each asks the plan, writes the record, and makes the system call.
+//! The calls that stand in for those of the C library. Each asks the plan, writes the record, and
+//! makes the system call.
 
 use std::ffi::{c_char, c_int, c_uint, c_void};
 
@@ -13,7 +14,8 @@ fn fail(error: c_int) -> c_int {
     -1
 }
 
-/// Ends the process when no call of another thread is half written down: what the recording says is what was done.
+/// Ends the process when no call of another thread is half written down: what the recording says is
+/// what was done.
 fn die() -> ! {
     let _gate = interposer().gate.write();
     // SAFETY: a signal to the process itself.
@@ -42,7 +44,7 @@ fn ahead(call: Call, name: &[u8], count: usize) -> Then {
         Some(Action::Short(most)) => Then::GoShort(most),
         Some(Action::Kill) => die(),
         Some(Action::Killed) => Then::GoAndDie,
-        Some(Action::Lie) => Then::Answer(0),
+        Some(Action::Ignore) => Then::Answer(0),
         Some(Action::Delay(time)) => {
             std::thread::sleep(time);
             Then::Go
@@ -104,7 +106,8 @@ pub unsafe extern "C" fn openat64(at: c_int, path: *const c_char, flags: c_int, 
     unsafe { openat(at, path, flags, mode) }
 }
 
-/// Stands in for `openat`. Names relative to another directory are not told apart: the store is opened by its whole path.
+/// Stands in for `openat`. Names relative to another directory are not told apart: the store is
+/// opened by its whole path.
 ///
 /// # Safety
 /// As that.
@@ -328,8 +331,9 @@ pub unsafe extern "C" fn unlink(path: *const c_char) -> c_int {
     })
 }
 
-/// Stands in for `unlinkat`, by which the standard library removes a directory with what is in it. A recording can't tell
-/// which file goes when its directory is given as a descriptor, and ends the process then: one with a hole proves nothing.
+/// Stands in for `unlinkat`, by which the standard library removes a directory with what is in it.
+/// A recording can't tell which file goes when its directory is given as a descriptor, and ends the
+/// process then: one with a hole proves nothing.
 ///
 /// # Safety
 /// As that.
@@ -366,7 +370,8 @@ pub unsafe extern "C" fn mkdir(path: *const c_char, mode: mode_t) -> c_int {
     })
 }
 
-/// Stands in for `sync_file_range`, which may fail as the others do. It is not recorded, since it makes nothing stable.
+/// Stands in for `sync_file_range`, which may fail as the others do. It is not recorded, since it
+/// makes nothing stable.
 ///
 /// # Safety
 /// As that.

@@ -16,8 +16,8 @@ impl Files {
         Self { directory: directory.map(OsStringExt::into_vec), open: Mutex::default() }
     }
 
-    /// The name of a file within the store; `None` when it does not belong to it. `.` is the directory itself,
-    /// `..` the one that has its name.
+    /// The name of a file within the store; `None` when it does not belong to it. `.` is the
+    /// directory itself, `..` the one that has its name.
     ///
     /// # Safety
     /// `path` is null or a string that ends with a zero.

@@ -1,5 +1,6 @@
-//! A library that is loaded ahead of the C library (`LD_PRELOAD`) into a process under test. It stands in for the calls by
-//! which a store's files are changed, records them, and lets some of them fail. What it does is told by the environment:
+//! A library that is loaded ahead of the C library (`LD_PRELOAD`) into a process under test. It
+//! stands in for the calls by which a store's files are changed, records them, and lets some of
+//! them fail. What it does is told by the environment:
 //!
 //! | variable | meaning |
 //! | --- | --- |
@@ -7,8 +8,9 @@
 //! | `RELIVE_INTERPOSER_RECORD` | the file that the calls are appended to (`record.rs` says how) |
 //! | `RELIVE_INTERPOSER_FAULTS` | which calls fail, and how (`plan.rs` says how) |
 //!
-//! It knows calls, no stores. A process that writes through a mapping, or by calls that it does not stand in for, would go
-//! around it; whoever uses a recording holds what it says against the files, and so notices.
+//! It knows calls, no stores. A process that writes through a mapping, or by calls that it does not
+//! stand in for, would go around it; the user of a recording holds what it says against the files,
+//! and so notices.
 
 mod calls;
 mod files;
@@ -26,7 +28,8 @@ pub(crate) struct Interposer {
     pub(crate) files: Files,
     pub(crate) plan: Plan,
     pub(crate) record: Option<Record>,
-    /// Held for reading while a call is made and written down, for writing by whoever ends the process.
+    /// Held for reading while a call is made and written down, for writing by the one that ends the
+    /// process.
     pub(crate) gate: RwLock<()>,
 }
 

@@ -3,13 +3,14 @@
 //! ```text
 //! fault  := call ["@" name] ":" nth ["+"] ":" action      the nth such call, with "+" all from the nth on
 //! call   := "write" | "sync" | "fsync" | "fdatasync" | "range" | "open" | "resize" | "rename" | "remove" | "make"
-//! action := "eio" | "enospc" | "emfile" | "short" | "space=" bytes | "kill" | "killed" | "lie" | "delay=" milliseconds
+//! action := "eio" | "enospc" | "emfile" | "short" | "space=" bytes | "kill" | "killed" | "ignore" | "delay=" milliseconds
 //! ```
 //!
-//! `sync` are `fsync` and `fdatasync`, `range` is `sync_file_range`. With `space` so many bytes are written, by all such
-//! calls, then the disk is full.
-//! `name` is how the file is called within the store, with a `*` at its end how its name begins. `kill` ends the process ahead of the call, `killed` behind it, `lie`
-//! says that it was done and does nothing. What can't be understood is no fault: whoever plans one counts what came of it.
+//! `sync` are `fsync` and `fdatasync`, `range` is `sync_file_range`. With `space` so many bytes are
+//! written, by all such calls, then the disk is full. `name` is how the file is called within the
+//! store, with a `*` at its end how its name begins. `kill` ends the process ahead of the call,
+//! `killed` behind it, `ignore` says that it was done and does nothing. What can't be understood is
+//! no fault: the planner counts what came of it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -65,7 +66,7 @@ pub(crate) enum Action {
     /// The process is ended behind it.
     Killed,
     /// It says that it was done, and nothing was.
-    Lie,
+    Ignore,
     /// It takes time.
     Delay(Duration),
 }
@@ -154,7 +155,7 @@ impl Fault {
             "short" => How::Half,
             "kill" => How::Always(Action::Kill),
             "killed" => How::Always(Action::Killed),
-            "lie" => How::Always(Action::Lie),
+            "ignore" => How::Always(Action::Ignore),
             _ => match how.split_once('=')? {
                 ("delay", time) => How::Always(Action::Delay(Duration::from_millis(time.parse().ok()?))),
                 ("space", bytes) => How::Space(AtomicU64::new(bytes.parse().ok()?)),

@@ -1,5 +1,5 @@
-//! The calls of a process in their order, for whoever builds crash images of them. Numbers are little-endian, `text` and
-//! `bytes` a length of four bytes and the bytes.
+//! The calls of a process in their order, from which crash images are built. Numbers are
+//! little-endian, `text` and `bytes` a length of four bytes and the bytes.
 //!
 //! ```text
 //! entry := 1 id:u64 name:text offset:u64 content:bytes     a write begins
@@ -16,8 +16,8 @@
 //!        | 11 call:text name:text                          a call fails, or is done in part, because that was planned
 //! ```
 //!
-//! What changes names or lengths is written down when it was done. Entries are appended by one write each, so their order
-//! is one that all threads agree with.
+//! What changes names or lengths is written down when it was done. Entries are appended by one
+//! write each, so their order is one that all threads agree with.
 
 use std::ffi::{CString, OsString, c_int};
 use std::os::unix::ffi::OsStringExt;

@@ -1,4 +1,5 @@
-//! The actors of the workload. They do what the message says, and write down all that they met.
+//! The actors of the workload. They do what a message says, and record everything that their
+//! handlers met.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,7 @@ use super::plan::{AUDITS, Steps, audit_of, content, fold};
 use super::trial::{Trial, register_trial};
 use super::version::{self, Bomb, Difference, Of};
 
-/// What an actor has of one account.
+/// What an actor has received of one account.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// How many messages.
@@ -23,7 +24,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// One more.
+    /// Adds a message.
     pub fn add(&mut self, number: u64, content: u64) {
         self.count += 1;
         self.last = number;
@@ -34,7 +35,7 @@ impl Tally {
 /// Takes the messages of the till.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
-    /// Which one it is.
+    /// The number of the account.
     pub account: u64,
     /// What the till sent.
     pub posted: Tally,
@@ -101,7 +102,7 @@ pub struct Post {
     pub number: u64,
     /// What to do.
     pub steps: Steps,
-    /// What takes room.
+    /// Bytes that take room in the log.
     pub filler: String,
 }
 
@@ -114,11 +115,11 @@ pub struct Noted {
     pub number: u64,
     /// What it carried.
     pub content: u64,
-    /// What else is to be done.
+    /// What the receiver must still do.
     pub steps: Steps,
 }
 
-/// The summary tells an account that its message has come through.
+/// The summary confirms to an account that its message has arrived.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Confirm {
     /// The number of the message.
@@ -127,19 +128,19 @@ pub struct Confirm {
     pub content: u64,
 }
 
-/// Asks how far an actor has come. The answer is output: what it says must never be unsaid.
+/// Asks how far an actor has come. The answer is output, so no recovery may contradict it.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Peek {}
 
-/// Asks for all that an account knows.
+/// Asks for everything that an account knows.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct ShowAccount {}
 
-/// Asks for all that an audit knows.
+/// Asks for everything that an audit knows.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct ShowAudit {}
 
-/// Asks for all that the summary knows.
+/// Asks for everything that the summary knows.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct ShowSummary {}
 
@@ -189,7 +190,7 @@ impl Handle<Post> for Account {
         self.journal.add(rsn, entry);
         if steps.tell {
             let noted = Noted { account: self.account, number, content, steps };
-            cx.send::<Audit, _>(&audit.to_string(), noted).expect("it is small");
+            cx.to::<Audit>(&audit.to_string()).send(noted).expect("it is small");
         }
     }
 }
@@ -213,7 +214,7 @@ impl Handle<Noted> for Audit {
         entry.random = steps.random.then(|| cx.random());
         self.journal.add(cx.rsn().get(), entry);
         if steps.pass {
-            cx.send::<Summary, _>("all", message).expect("it is small");
+            cx.to::<Summary>("all").send(message).expect("it is small");
         }
     }
 }
@@ -226,7 +227,7 @@ impl Handle<Noted> for Summary {
         self.tallies.entry(account).or_default().add(number, content);
         self.journal.add(cx.rsn().get(), Entry::new(What::Passed, account, number, content));
         if steps.confirm {
-            cx.send::<Account, _>(&account.to_string(), Confirm { number, content }).expect("it is small");
+            cx.to::<Account>(&account.to_string()).send(Confirm { number, content }).expect("it is small");
         }
     }
 }

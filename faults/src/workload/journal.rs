@@ -1,5 +1,6 @@
-//! What an actor keeps of its own life: a digest that each delivery is folded into, and the newest deliveries with all
-//! that they met, so that the digest can be computed again by somebody who does not trust the actor.
+//! What an actor keeps of its own life: a digest of all deliveries, and the newest deliveries with
+//! everything that their handlers met. From these the oracle, which does not trust the actor, can
+//! compute the digest again.
 
 use std::collections::VecDeque;
 
@@ -10,7 +11,7 @@ use super::plan::fold;
 /// How many deliveries an actor keeps.
 pub const KEPT: usize = 512;
 
-/// What a delivery was.
+/// The kind of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
     /// A numbered message of the till.
@@ -21,33 +22,33 @@ pub enum What {
     Passed,
     /// The summary confirmed to an account.
     Confirmed,
-    /// Somebody asked.
+    /// A client asked.
     Asked,
 }
 
-/// One delivery, with all that its handler met.
+/// One delivery, with everything that its handler met.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Stored", into = "Stored")]
 pub struct Entry {
-    /// What it was.
+    /// The kind.
     pub what: What,
-    /// The account that it is about; 0 for a question.
+    /// The account that the message concerns; 0 for a question.
     pub account: u64,
     /// The number of the message; 0 for a question.
     pub number: u64,
     /// What it carried.
     pub content: u64,
-    /// What was drawn.
+    /// The random number that the handler drew.
     pub random: Option<u64>,
-    /// What the clock showed.
+    /// The time that the handler read.
     pub now: Option<u64>,
-    /// What the outside answered.
+    /// The answers of the handler's side effects.
     pub answers: Vec<u64>,
     /// The digest of the actor's life after it.
     pub chain: u64,
 }
 
-/// A sequence without names, since there are hundreds of them in a state.
+/// A tuple without field names, since a state holds hundreds of entries.
 type Stored = (u8, u64, u64, u64, Option<u64>, Option<u64>, Vec<u64>, u64);
 
 impl From<Entry> for Stored {
@@ -71,19 +72,19 @@ impl From<Stored> for Entry {
 }
 
 impl Entry {
-    /// A delivery that has met nothing yet.
+    /// A delivery whose handler has met nothing yet.
     #[must_use]
     pub fn new(what: What, account: u64, number: u64, content: u64) -> Self {
         Self { what, account, number, content, random: None, now: None, answers: Vec::new(), chain: 0 }
     }
 
-    /// What goes outside as the payload of the effect that follows the answers so far.
+    /// The payload of the effect that follows the answers so far.
     #[must_use]
     pub fn payload(&self, before: u64, rsn: u64) -> u64 {
         fold(self.folded(before, rsn), 0xeffe)
     }
 
-    /// The digest of the life of which the digest before was `before`.
+    /// The digest of the life after this delivery, given the digest before it.
     #[must_use]
     pub fn folded(&self, before: u64, rsn: u64) -> u64 {
         let fixed = [rsn, self.what as u64, self.account, self.number, self.content];
@@ -107,7 +108,7 @@ pub struct Journal {
     pub rsn: u64,
     /// The digest of all deliveries.
     pub chain: u64,
-    /// The digest before the oldest delivery that is kept.
+    /// The digest before the oldest kept delivery.
     pub before: u64,
     /// The newest deliveries, the last one at the end.
     pub kept: VecDeque<Entry>,
@@ -127,13 +128,13 @@ impl Journal {
         }
     }
 
-    /// The position of the oldest delivery that is kept, by the length of what is kept.
+    /// The position of the oldest kept delivery, computed from the number of kept deliveries.
     #[must_use]
     pub fn first_kept(&self) -> u64 {
         (self.rsn + 1).saturating_sub(self.kept.len() as u64)
     }
 
-    /// The deliveries that are kept, each with its position and the digest before it.
+    /// The kept deliveries, each with its position and the digest before it.
     pub fn entries(&self) -> impl Iterator<Item = (u64, u64, &Entry)> {
         let before = std::iter::once(self.before).chain(self.kept.iter().map(|entry| entry.chain));
         (self.first_kept()..).zip(before).zip(&self.kept).map(|((rsn, before), entry)| (rsn, before, entry))

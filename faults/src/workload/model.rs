@@ -1,12 +1,12 @@
-//! What the actors must have become: arithmetic on how many messages each account has received, without actors, messages
-//! or a runtime.
+//! The states that the actors must have: arithmetic on how many messages each account has received,
+//! without actors, messages or a runtime.
 
 use std::collections::BTreeMap;
 
 use super::actors::Tally;
 use super::plan::{ACCOUNTS, Plan, audit_of, numbers};
 
-/// What the actors must have become once nothing is on its way.
+/// The states that the actors must have once no message is on its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Model {
     /// What the till sent, by account.
@@ -20,7 +20,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// The actors after each account has received so many messages.
+    /// The states after each account has received the given number of messages.
     #[must_use]
     pub fn after(plan: &Plan, received: &[u64]) -> Self {
         let mut model = Self {

@@ -1,5 +1,6 @@
-//! Where side effects go: a ledger in a process of its own, or, without one, a function. Each carries the idempotency
-//! key that its handler was given, and a payload computed from the actor's state.
+//! Where side effects go: a ledger in a process of its own, or, without one, a function. Each
+//! carries the idempotency key that the context gave to the handler, and a payload computed from
+//! the actor's state.
 
 use std::io;
 use std::path::PathBuf;
@@ -27,8 +28,9 @@ pub fn set(outside: Outside) {
     *OUTSIDE.write().unwrap_or_else(PoisonError::into_inner) = outside;
 }
 
-/// Does something outside, and gives the answer; `what` says without spaces what it is, whatever its key. Waits for ever when the ledger can't be reached: an answer that was not
-/// given must not become one.
+/// Does something outside, and returns the answer. `what` names the effect without spaces,
+/// independently of its key. Waits for ever when it can't reach the ledger: the handler must not go
+/// on with an answer that the ledger never gave.
 pub(super) async fn perform(key: String, payload: u64, what: String) -> u64 {
     let Outside { ledger, unkeyed } = OUTSIDE.read().unwrap_or_else(PoisonError::into_inner).clone();
     let payload = if unkeyed { fold(payload, u64::from(std::process::id())) } else { payload };
@@ -40,11 +42,11 @@ pub(super) async fn perform(key: String, payload: u64, what: String) -> u64 {
             std::future::pending().await
         }
     };
-    relive::storage::boundary!("effect.performed");
+    relive_storage::boundary!("effect.performed");
     answer
 }
 
-/// What the outside answers when it is no more than a function.
+/// The answer of the function that replaces the ledger.
 #[must_use]
 pub fn answer_without_ledger(key: &str, payload: u64) -> u64 {
     fold_bytes(payload, key.as_bytes())

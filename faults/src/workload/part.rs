@@ -1,9 +1,9 @@
-//! What came back of the actors that go on, when some have stopped: asked in the same order as by a survey, which is the
-//! case in which none has.
+//! What came back of the actors that go on, when others have stopped. The questions have the order
+//! of a readback, which is the case in which no actor has stopped.
 
 use std::collections::BTreeMap;
 
-use relive::{Actor, ActorFailure, AskError, FailureCause, Handle, Message, Refused, Runtime};
+use relive::{Actor, ActorFailure, AskError, FailureCause, Handle, Message, Runtime, Unavailable};
 use serde::{Deserialize, Serialize};
 
 use super::actors::{Account, Audit, Peek, ShowAccount, ShowAudit, ShowSummary, Summary};
@@ -16,7 +16,7 @@ use super::trial::{ECHO, LeftOut, ShowTrial, TRIERS, Trial};
 pub struct Part {
     /// Which store.
     pub store: String,
-    /// Actors that have stopped, with why.
+    /// Stopped actors, with the reason.
     pub stopped: BTreeMap<String, String>,
     /// Deliveries in quarantine.
     pub left_out: Vec<LeftOut>,
@@ -26,7 +26,7 @@ pub struct Part {
     pub audits: BTreeMap<u64, Audit>,
     /// The summary.
     pub summary: Option<Summary>,
-    /// What takes trials, by key; empty when they were not asked.
+    /// The actors that take trials, by key; empty if the readback did not ask them.
     pub trials: BTreeMap<String, Trial>,
 }
 
@@ -42,13 +42,14 @@ impl Part {
 
 /// The replay of what an actor had handled has failed.
 pub const REPLAY: &str = "replay";
-/// An actor has failed on what an opening has found, and may have been handled.
+/// An actor has failed on a delivery that an opening found, and that it may have handled before.
 pub const UNDECIDED: &str = "undecided";
 
-/// An actor is left alone for one opening, since a process has ended while it was replayed: a kill looks like that.
+/// An opening leaves an actor alone, since a process has ended during its replay. A kill looks like
+/// that.
 pub const LEFT_ALONE: &str = "replay/ReplayEnded";
 
-/// Why an actor has stopped, in a word that tables count by, and its own words.
+/// Why an actor has stopped: a word for the tables, and the error's own words.
 #[must_use]
 pub fn reason(failure: &ActorFailure) -> String {
     let cause = match failure.cause {
@@ -56,7 +57,7 @@ pub fn reason(failure: &ActorFailure) -> String {
         FailureCause::Undecided => UNDECIDED,
         _ => "other",
     };
-    let halt = format!("{:?}", failure.halt);
+    let halt = format!("{:?}", failure.halt.reason);
     let halt = halt.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
     format!("{cause}/{halt} {failure}")
 }
@@ -67,17 +68,18 @@ pub fn left_out(runtime: &Runtime) -> Vec<LeftOut> {
     runtime.quarantined().iter().map(|entry| LeftOut::from(&**entry)).collect()
 }
 
-/// Asks all actors, in the order of the messages between them, so that everything that was sent has come through when the
-/// last one answers. Nothing else may be sending meanwhile. An actor that says that it has stopped is noted; with
-/// `trials` those that take them are asked as well.
+/// Asks all actors, in the order of the messages between them, so that all messages have arrived
+/// when the last actor answers. No other client may send meanwhile. Notes the actors that have
+/// stopped. With `trials` also asks the actors that take trials.
 ///
 /// # Errors
 /// Any other refusal.
 pub async fn part(runtime: &Runtime, trials: bool) -> Result<Part, String> {
     let mut found = Part { store: runtime.recovery().store.to_string(), ..Part::default() };
     let stopped = &mut found.stopped;
-    // A question stands behind all that was in the mailbox, and is answered after what is sent because of that is in
-    // the mailboxes of others: so one round carries everything from the accounts to the summary and back.
+    // A question stands behind everything in the mailbox. When an actor answers it, all messages
+    // that follow from the earlier ones are in the mailboxes of their receivers. So one round
+    // carries everything from the accounts to the summary and back.
     for account in 0..ACCOUNTS {
         ask::<Account, _>(runtime, &account.to_string(), Peek {}, stopped).await?;
     }
@@ -115,8 +117,8 @@ async fn ask<A: Handle<M>, M: Message>(
     let actor = runtime.actor::<A>(key).map_err(|error| format!("{}/{key}: {error}", A::KIND))?;
     match actor.ask(message).await {
         Ok(reply) => Ok(Some(reply)),
-        Err(error) => match error.reason() {
-            Some(Refused::Actor(failure)) => {
+        Err(error) => match error.unavailable() {
+            Some(Unavailable::Actor(failure)) => {
                 stopped.insert(failure.actor.to_string(), reason(failure));
                 Ok(None)
             }

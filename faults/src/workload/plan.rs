@@ -1,10 +1,11 @@
-//! What each numbered message is and asks for: a pure function of a seed and the number. Nothing is ever drawn while the
-//! workload runs, so a number means the same in every process that sends, handles or judges it.
+//! What each numbered message is and asks for: a pure function of a seed and the number. The
+//! workload draws nothing while it runs, so a number means the same in every process that sends,
+//! handles or judges it.
 
-use relive::storage::frame::split_mix;
+use relive_storage::frame::split_mix;
 use serde::{Deserialize, Serialize};
 
-/// How many accounts there are; the messages go round.
+/// How many accounts there are. Messages go to them in turn.
 pub const ACCOUNTS: u64 = 5;
 
 /// How many audits there are.
@@ -19,7 +20,7 @@ pub fn fold(digest: u64, value: u64) -> u64 {
     split_mix(digest.rotate_left(17) ^ value, 1)
 }
 
-/// Folds bytes into a digest, and how many they are.
+/// Folds bytes and their number into a digest.
 #[must_use]
 pub fn fold_bytes(digest: u64, bytes: &[u8]) -> u64 {
     let mut digest = fold(digest, bytes.len() as u64);
@@ -31,14 +32,14 @@ pub fn fold_bytes(digest: u64, bytes: &[u8]) -> u64 {
     digest
 }
 
-/// What the handler of a message is to do, in this order.
+/// What the handler of a message does, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Steps {
     /// Draw a random number into the state.
     pub random: bool,
     /// Read the clock into the state.
     pub now: bool,
-    /// Do so many things outside, one after the other.
+    /// Perform this many side effects, one after the other.
     pub effects: u32,
     /// Tell an audit.
     pub tell: bool,
@@ -73,7 +74,7 @@ impl Plan {
         Steps { random: one_in(0, 4), now: one_in(8, 4), effects, tell, pass, confirm }
     }
 
-    /// What a message carries beside: most are small, some fill several values of the store.
+    /// The filler of a message: most are small, some fill several values of the store.
     #[must_use]
     pub fn filler(&self, number: u64) -> String {
         let bits = split_mix(self.seed ^ 0xf111, number);
@@ -87,14 +88,14 @@ impl Plan {
         line.iter().cycle().take(usize::try_from(length).unwrap_or_default()).collect()
     }
 
-    /// What an account makes of the content of a message.
+    /// The content of a message as an account passes it on.
     #[must_use]
     pub fn content(&self, number: u64) -> u64 {
         content(number, self.steps(number), &self.filler(number))
     }
 }
 
-/// What an account makes of the content of a message that it received.
+/// The content of a received message as an account passes it on.
 #[must_use]
 pub fn content(number: u64, steps: Steps, filler: &str) -> u64 {
     let Steps { random, now, effects, tell, pass, confirm } = steps;

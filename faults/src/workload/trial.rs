@@ -1,11 +1,12 @@
-//! Actors for what a version of the handlers may do wrong with a message that is new: they are apart from the accounts, so
-//! that these are never touched. Each trial asks for one thing done outside, is kept in the state, and is passed on to
-//! the echo; in a version that fails it, it must come to nothing.
+//! Actors for the mistakes that a version of the handlers may make with a new message. They are
+//! apart from the accounts, so that no trial touches those. An actor that handles a trial performs
+//! one side effect, keeps the trial in its state, and passes it on to the echo. Under a version
+//! that fails a trial, the trial must have no effect.
 
 use std::time::Duration;
 
-use relive::replay::payload::decode;
 use relive::{Actor, Context, Handle, KindBuilder, Message, Quarantined};
+use relive_replay::payload::decode;
 use serde::{Deserialize, Serialize};
 
 use super::outside::perform;
@@ -15,10 +16,10 @@ use super::version::{self, Bomb};
 /// How many actors take trials.
 pub const TRIERS: u64 = 3;
 
-/// The key of the actor that each trial is passed on to.
+/// The key of the actor to which each trial is passed on.
 pub const ECHO: &str = "echo";
 
-/// What a handler answers that went on after it had given up its side effect.
+/// The answer of a handler that went on after it had given up its side effect.
 pub const WENT_ON: u64 = u64::MAX;
 
 /// What a trial tries.
@@ -42,12 +43,13 @@ impl How {
     /// What the trial of this number tries.
     #[must_use]
     pub fn of(number: u64) -> Self {
-        // Each actor meets all, and what is set comes before what stumbles.
+        // Each actor meets all kinds, and a trial that sets something comes before one that
+        // stumbles.
         let all = [Self::TimeLimit, Self::SetOnce, Self::Local, Self::Stumble, Self::Race, Self::Payload];
         all[usize::try_from(number / TRIERS).unwrap_or_default() % all.len()]
     }
 
-    /// Whether a version fails it when it is new.
+    /// Whether a version fails the trial while it is new.
     #[must_use]
     pub fn fails_in(self, version: &version::Version) -> bool {
         match self {
@@ -123,7 +125,7 @@ pub fn trier_of(number: u64) -> String {
     (number % TRIERS).to_string()
 }
 
-/// What the one thing that a trial does outside is, in the ledger.
+/// The name, in the ledger, of the one side effect of a trial.
 #[must_use]
 pub fn what(number: u64) -> String {
     format!("trial#{number}.0")
@@ -159,7 +161,7 @@ impl Handle<Try> for Trial {
             _ => {}
         }
         self.handled.push((number, answer));
-        cx.send::<Self, _>(ECHO, Echo { number, answer }).expect("it is small");
+        cx.to::<Self>(ECHO).send(Echo { number, answer }).expect("it is small");
         answer
     }
 }
@@ -181,7 +183,7 @@ impl Handle<ShowTrial> for Trial {
 /// How long a version that gives up waits.
 const GIVEN: Duration = Duration::from_millis(2);
 
-/// Takes too long; some have been done by then, some never are.
+/// A side effect that takes too long. Some have happened by the limit, some never happen.
 async fn slow(key: String, payload: u64, number: u64) -> u64 {
     let late = number.is_multiple_of(2);
     if late {
@@ -194,7 +196,7 @@ async fn slow(key: String, payload: u64, number: u64) -> u64 {
     answer
 }
 
-/// Registers what takes trials.
+/// Registers the actors that take trials.
 #[must_use]
 pub fn register_trial(kind: KindBuilder<Trial>) -> KindBuilder<Trial> {
     kind.handles::<Try>().handles::<Echo>().handles::<ShowTrial>()

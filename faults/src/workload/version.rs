@@ -1,5 +1,6 @@
-//! Which version of the handlers a process has: what an update that changed too much would do to messages that were handled
-//! before it. The good version does everything; each other one misbehaves on what is old only, or on trials.
+//! The version of the handlers in a process: what a too far-reaching update would do to messages
+//! that actors handled before it. The good version does everything. Each other version misbehaves
+//! only on old messages, or on trials.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,11 +11,12 @@ use serde::{Deserialize, Serialize};
 /// A version of the handlers. Its mistakes can be combined; with none it is the good one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Version {
-    /// Handlers panic on what is old.
+    /// Handlers panic on old messages.
     pub panics: Option<Panics>,
-    /// Accounts do something else on what is old.
+    /// Accounts do something else on old messages.
     pub differs: Option<Differs>,
-    /// A trial sets what is set already when it is handled again; and a trial after it panics.
+    /// A trial sets a value that is already set when an actor handles the trial again; and a later
+    /// trial panics.
     pub sets_twice: bool,
     /// States, and what trials hold, panic when they are dropped.
     pub drops: bool,
@@ -29,7 +31,7 @@ pub struct Panics {
     pub of: Of,
     /// Up to which number.
     pub upto: u64,
-    /// Whether it is a setting that they lack, instead of an assertion that is new.
+    /// Whether the handlers lack a setting, instead of having a new assertion.
     pub setting: bool,
 }
 
@@ -83,16 +85,16 @@ pub enum Difference {
 static VERSION: RwLock<Version> =
     RwLock::new(Version { panics: None, differs: None, sets_twice: false, drops: false, gives_up: false });
 
-/// A setting that newer code has made and that handlers rely on.
+/// A setting of newer code, on which handlers rely.
 static SETTING: OnceLock<()> = OnceLock::new();
 
-/// What was set in this process, by the number of the trial that set it.
+/// The values set in this process, by the number of the trial that set them.
 static SET: Mutex<BTreeSet<u64>> = Mutex::new(BTreeSet::new());
 
 /// Sets the version of the handlers of this process.
 pub fn set(version: Version) {
     if !version.panics.is_some_and(|panics| panics.setting) {
-        // Only the first time counts, which is what it is for.
+        // Only the first call counts, as for any setting that a process sets once.
         let _ = SETTING.set(());
     }
     *VERSION.write().unwrap_or_else(PoisonError::into_inner) = version;
@@ -103,7 +105,7 @@ pub(super) fn get() -> Version {
     VERSION.read().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
-/// What handlers of a kind do first with a message of this number.
+/// The first step of the handlers of a kind with a message of this number.
 pub(super) fn begin(of: Of, number: u64) {
     let Some(panics) = get().panics.filter(|panics| panics.of == of && number <= panics.upto) else { return };
     if panics.setting {
@@ -113,12 +115,12 @@ pub(super) fn begin(of: Of, number: u64) {
     }
 }
 
-/// What an account is to do otherwise with a message of this number.
+/// What an account does differently with a message of this number.
 pub(super) fn difference(number: u64) -> Option<Difference> {
     get().differs.filter(|differs| number <= differs.upto).map(|differs| differs.what)
 }
 
-/// Sets what can be set once in a process.
+/// Sets a value that a process can set only once.
 pub(super) fn set_once(number: u64) {
     let mut set = SET.lock().unwrap_or_else(PoisonError::into_inner);
     let first = set.insert(number);
@@ -126,19 +128,20 @@ pub(super) fn set_once(number: u64) {
     assert!(first, "{number} was set before in this process");
 }
 
-/// Panics when it is dropped, once it is armed. No part of what it stands in: a copy is not armed, and all are equal.
+/// Panics in `drop`, once it is armed. It is no part of the value that contains it: a copy is not
+/// armed, and all are equal.
 #[derive(Debug, Default)]
 pub struct Bomb {
     armed: bool,
 }
 
 impl Bomb {
-    /// Arms it when this version has something that panics when it is dropped.
+    /// Arms it if values of this version panic in `drop`.
     pub(super) fn arm(&mut self) {
         self.armed = get().drops;
     }
 
-    /// One that is armed, when this version has such.
+    /// A new one, armed if values of this version panic in `drop`.
     pub(super) fn new() -> Self {
         let mut bomb = Self::default();
         bomb.arm();
@@ -162,7 +165,7 @@ impl Eq for Bomb {}
 
 impl Drop for Bomb {
     fn drop(&mut self) {
-        // A second panic would end the process, as that of any code does.
+        // A panic during a panic ends the process, whatever code raises it.
         assert!(!self.armed || std::thread::panicking(), "it is armed and was dropped");
     }
 }
@@ -174,7 +177,7 @@ impl Version {
         *self == Self::default()
     }
 
-    /// The mistakes that it makes, by their names in tables.
+    /// The mistakes of this version, by their names in tables.
     #[must_use]
     pub fn names(&self) -> Vec<&'static str> {
         let panics =
@@ -189,7 +192,8 @@ impl Version {
         panics.into_iter().chain(differs).chain(flags).collect()
     }
 
-    /// Whether an actor may stop in a process of this version, since it can't replay, or go on with, what is old.
+    /// Whether an actor may stop in a process of this version, because it can't replay old messages
+    /// or go on with them.
     #[must_use]
     pub fn may_stop(&self, actor: &str) -> bool {
         let kind = actor.split('/').next().unwrap_or_default();
@@ -221,7 +225,7 @@ impl fmt::Display for Version {
 /// Reads a version from the argument of a process.
 ///
 /// # Errors
-/// It is none.
+/// The text is no version.
 pub fn parse(text: &str) -> Result<Version, String> {
     serde_json::from_str(text).map_err(|error| format!("{text:?} is no version: {error}"))
 }

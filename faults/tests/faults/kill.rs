@@ -1,24 +1,24 @@
-//! Fault classes 2, 3 and 4: workers that are killed at random moments and at every boundary, and that the supervisor
-//! itself notices what is wrong. The long run is
+//! Fault classes 2, 3 and 4: kills workers at random moments and at every boundary, and shows that
+//! the supervisor notices broken promises. The long run is
 //! `cargo run --release -p relive-faults -- kill --cycles 10000 --seed 1 --tier power-loss`.
 
 use std::path::Path;
 use std::process::Command;
 
-use relive_faults::kept::Kept;
-use relive_faults::kill::fault;
-use relive_faults::kill::table::Table;
-use relive_faults::kill::{self, KillArguments};
-use relive_faults::ledger;
-use relive_faults::process::Process;
-use relive_faults::worker::{Sabotage, Tier};
-use relive_faults::workload::{Line, Plan, Violation, Witness, judge};
+use relive_faults::campaigns::kill::fault;
+use relive_faults::campaigns::kill::table::Table;
+use relive_faults::campaigns::kill::{self, KillArguments};
+use relive_faults::harness::effect_ledger;
+use relive_faults::harness::medium::StoreMedium;
+use relive_faults::harness::process::Process;
+use relive_faults::harness::worker::{Sabotage, Tier};
+use relive_faults::workload::{ClientView, Line, Plan, Violation, judge};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_relive-faults");
 
 fn arguments(seed: u64) -> KillArguments {
     KillArguments {
-        medium: Kept::Sled,
+        medium: StoreMedium::Sled,
         cycles: 24,
         seed,
         tier: Tier::ProcessCrash,
@@ -36,7 +36,7 @@ fn run(arguments: &KillArguments) -> Table {
     kill::run(arguments, Path::new(PROGRAM)).unwrap()
 }
 
-fn nothing_is_broken(medium: Kept, tier: Tier, seed: u64) {
+fn nothing_is_broken(medium: StoreMedium, tier: Tier, seed: u64) {
     let table = run(&KillArguments { medium, tier, ..arguments(seed) });
     assert!(table.violations.is_empty(), "{table}");
     assert!(table.killed() >= 18 && table.judged >= 10 && table.acknowledged > 200, "{table}");
@@ -45,24 +45,24 @@ fn nothing_is_broken(medium: Kept, tier: Tier, seed: u64) {
 
 #[test]
 fn nothing_is_broken_by_kills_process_crash() {
-    nothing_is_broken(Kept::Sled, Tier::ProcessCrash, 1);
+    nothing_is_broken(StoreMedium::Sled, Tier::ProcessCrash, 1);
 }
 
 #[test]
 fn nothing_is_broken_by_kills_on_segment_files() {
-    nothing_is_broken(Kept::SegmentFiles, Tier::ProcessCrash, 11);
-    nothing_is_broken(Kept::SegmentFiles, Tier::PowerLoss, 12);
+    nothing_is_broken(StoreMedium::SegmentFiles, Tier::ProcessCrash, 11);
+    nothing_is_broken(StoreMedium::SegmentFiles, Tier::PowerLoss, 12);
 }
 
 #[test]
 fn nothing_is_broken_by_kills_power_loss() {
-    nothing_is_broken(Kept::Sled, Tier::PowerLoss, 2);
+    nothing_is_broken(StoreMedium::Sled, Tier::PowerLoss, 2);
 }
 
-/// Every boundary is where it is said to be, and a kill at each breaks nothing: classes 3 and 4.
+/// Every boundary is where its name says, and a kill at each breaks nothing: classes 3 and 4.
 #[test]
 fn nothing_is_broken_by_a_kill_at_each_boundary() {
-    for medium in [Kept::Sled, Kept::SegmentFiles] {
+    for medium in [StoreMedium::Sled, StoreMedium::SegmentFiles] {
         let cycles = fault::each(medium).len() as u64;
         let tier = Tier::PowerLoss;
         let table = run(&KillArguments { medium, tier, each_boundary: true, cycles, ..arguments(4) });
@@ -71,7 +71,7 @@ fn nothing_is_broken_by_a_kill_at_each_boundary() {
     }
 }
 
-/// What was broken on purpose is found, and kept to be looked at.
+/// The supervisor finds what was broken on purpose, and keeps the evidence.
 fn is_noticed(sabotage: Sabotage, promise: &str) {
     let sabotaged = KillArguments { cycles: 12, no_strace: true, sabotage: Some(sabotage), ..arguments(3) };
     let table = run(&sabotaged);
@@ -82,23 +82,25 @@ fn is_noticed(sabotage: Sabotage, promise: &str) {
         "{}",
         found.repeat
     );
-    std::fs::remove_dir_all(found.kept.parent().unwrap()).unwrap();
+    std::fs::remove_dir_all(found.kept.as_ref().unwrap().parent().unwrap()).unwrap();
 }
 
-/// Teeth: acknowledge-after-sync. A worker that tells of an acknowledgement before the message is in the log.
+/// Negative test: acknowledge-after-sync. A worker reports an acknowledgement before the message is
+/// in the log.
 #[test]
 fn an_early_acknowledgement_is_noticed() {
     is_noticed(Sabotage::AckEarly, "were acknowledged");
 }
 
-/// Teeth: effects once. A worker whose effects differ from process to process under the same key.
+/// Negative test: effects once. A worker's effects differ from process to process under the same
+/// key.
 #[test]
 fn effects_that_differ_under_one_key_are_noticed() {
     is_noticed(Sabotage::UnkeyedEffect, "effects once");
 }
 
-/// Teeth: effects once. An effect that was done and not logged is done again after the kill; when that is another one,
-/// the ledger has both payloads.
+/// Negative test: effects once. An effect that happened and is not in the log happens again after
+/// the kill. If the second effect differs, the ledger has both payloads.
 #[test]
 fn an_effect_that_is_another_the_second_time_is_noticed() {
     for (sabotage, twice) in [(Some("unkeyed-effect"), true), (None, false)] {
@@ -108,7 +110,7 @@ fn an_effect_that_is_another_the_second_time_is_noticed() {
         let effects = effects.arg("effects").arg("--socket").arg(at("socket")).arg("--file").arg(at("file"));
         let effects = Process::start(effects).unwrap();
         assert_eq!(effects.line("starting").unwrap().unwrap(), "listening");
-        let mut witness = Witness::default();
+        let mut view = ClientView::default();
         let mut judged = None;
         for kill_at in ["effect.performed:3", "effect.performed:1000000"] {
             let mut worker = Command::new(PROGRAM);
@@ -118,15 +120,15 @@ fn an_effect_that_is_another_the_second_time_is_noticed() {
                 Process::start(worker.args(sabotage.iter().flat_map(|s| ["--sabotage", s]))).unwrap();
             while let Some(line) = worker.line("the next line").unwrap() {
                 let line = line.parse().unwrap();
-                witness.hear(&line).unwrap();
-                if let Line::Survey(survey) = line {
-                    witness.effects = Some(ledger::read(&at("file")).unwrap());
-                    judged = Some(judge(&Plan::new(1), &witness, &survey));
+                view.hear(&line).unwrap();
+                if let Line::Readback(readback) = line {
+                    view.effects = Some(effect_ledger::read(&at("file")).unwrap());
+                    judged = Some(judge(&Plan::new(1), &view, &readback));
                 }
             }
             worker.end().unwrap();
         }
-        let again = witness.effects.unwrap().values().any(|effect| effect.times > 1);
+        let again = view.effects.unwrap().values().any(|effect| effect.times > 1);
         assert!(again, "one was done again");
         let judged = judged.unwrap();
         assert_eq!(matches!(judged, Err(Violation::EffectTwice { .. })), twice, "{judged:?}");

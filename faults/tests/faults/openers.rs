@@ -1,46 +1,47 @@
-//! Fault class 17: two processes on one store, a stopped opener, a copied directory. Invariant: single writer.
+//! Fault class 17: two processes on one store, a stopped opener, a copied directory. Invariant:
+//! single writer.
 
 use std::path::Path;
 use std::process::Command;
 
-use relive_faults::process::Process;
-use relive_faults::workload::{Line, Plan, Survey, Witness, judge};
+use relive_faults::harness::process::Process;
+use relive_faults::workload::{ClientView, Line, Plan, Readback, judge};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 const SEED: u64 = 17;
 
-/// A worker and what it said.
+/// A worker and its output so far.
 struct Worker {
     process: Process,
-    witness: Witness,
+    view: ClientView,
 }
 
 impl Worker {
     /// Starts a worker that sends until it is killed, and goes on after what was acknowledged.
-    fn start(store: &Path, witness: Witness) -> Self {
+    fn start(store: &Path, view: ClientView) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_relive-faults"));
         command.args(["worker", "--seed", &SEED.to_string()]).arg("--store").arg(store);
-        command.args(["--from", &(witness.acknowledged + 1).to_string()]);
-        Self { process: Process::start(&mut command).unwrap(), witness }
+        command.args(["--from", &(view.acknowledged + 1).to_string()]);
+        Self { process: Process::start(&mut command).unwrap(), view }
     }
 
-    /// The next thing that it says.
+    /// The worker's next line.
     fn hear(&mut self) -> Option<Line> {
         let line: Line = self.process.line("what a worker says next").unwrap()?.parse().unwrap();
-        self.witness.hear(&line).unwrap();
+        self.view.hear(&line).unwrap();
         Some(line)
     }
 
-    /// Waits until so many more messages are acknowledged.
+    /// Waits until `messages` more messages are acknowledged.
     fn work(&mut self, messages: u64) {
-        let enough = self.witness.acknowledged + messages;
-        while self.witness.acknowledged < enough {
+        let enough = self.view.acknowledged + messages;
+        while self.view.acknowledged < enough {
             let line = self.hear().expect("it works until it is killed");
             assert!(!matches!(line, Line::Failed(_)), "{line}");
         }
     }
 
-    /// What an opening was refused with.
+    /// The error of a refused opening.
     fn refused(mut self) -> String {
         loop {
             match self.hear().expect("it says why it ends") {
@@ -54,7 +55,7 @@ impl Worker {
         Pid::from_raw(self.process.id().try_into().unwrap()).unwrap()
     }
 
-    /// Stops it; all of its threads stand still when this returns.
+    /// Stops the worker. All of its threads stand still when this returns.
     fn stop(&self) {
         kill_process(self.pid(), Signal::STOP).unwrap();
         let stopped = waitpid(Some(self.pid()), WaitOptions::UNTRACED).unwrap();
@@ -65,17 +66,17 @@ impl Worker {
         kill_process(self.pid(), Signal::CONT).unwrap();
     }
 
-    /// Kills it; gives all that it had said.
-    fn kill(mut self) -> Witness {
+    /// Kills the worker, and returns everything that it had printed.
+    fn kill(mut self) -> ClientView {
         self.process.kill();
         while self.hear().is_some() {}
         self.process.end().unwrap();
-        self.witness
+        self.view
     }
 }
 
-/// Opens a store, closes it, and gives what came back, or why it was refused.
-fn verify(store: &Path) -> Result<Survey, String> {
+/// Opens a store and closes it. Returns what came back, or why the opening was refused.
+fn verify(store: &Path) -> Result<Readback, String> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_relive-faults"));
     let process = Process::start(command.arg("verify").arg("--store").arg(store)).unwrap();
     let line = process.line("verifying").unwrap();
@@ -83,15 +84,15 @@ fn verify(store: &Path) -> Result<Survey, String> {
     let (status, errors) = process.end().unwrap();
     match line {
         Some(line) if status.success() => match line.parse().unwrap() {
-            Line::Survey(survey) => Ok(*survey),
+            Line::Readback(readback) => Ok(*readback),
             other => panic!("{other}"),
         },
         _ => Err(format!("{status}: {errors}")),
     }
 }
 
-fn is_whole(witness: &Witness, survey: &Survey) {
-    judge(&Plan::new(SEED), witness, survey).unwrap();
+fn is_whole(view: &ClientView, readback: &Readback) {
+    judge(&Plan::new(SEED), view, readback).unwrap();
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -107,40 +108,41 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// The second is told who holds the store, the first goes on as if nothing was, and the lock dies with its holder.
+/// The second opener learns who holds the store, the first goes on undisturbed, and the lock dies
+/// with its holder.
 #[test]
 fn a_second_process_is_refused_and_the_first_goes_on() {
     let directory = tempfile::tempdir().unwrap();
     let store = directory.path().join("store");
-    let mut first = Worker::start(&store, Witness::default());
+    let mut first = Worker::start(&store, ClientView::default());
     first.work(50);
     for _ in 0..3 {
-        let error = Worker::start(&store, Witness::default()).refused();
+        let error = Worker::start(&store, ClientView::default()).refused();
         let holder = format!("process {}", first.process.id());
         assert!(error.starts_with("open Retry: ") && error.contains(&holder), "{error}");
         first.work(20);
     }
-    let mut witness = first.kill();
-    let mut second = Worker::start(&store, witness);
+    let mut view = first.kill();
+    let mut second = Worker::start(&store, view);
     second.work(20);
-    witness = second.kill();
-    is_whole(&witness, &verify(&store).unwrap());
+    view = second.kill();
+    is_whole(&view, &verify(&store).unwrap());
 }
 
-/// A holder that is stopped, and may wake at any time, still holds the store.
+/// A stopped holder, which may wake at any time, still holds the store.
 #[test]
 fn a_stopped_process_still_holds_the_store() {
     let directory = tempfile::tempdir().unwrap();
     let store = directory.path().join("store");
-    let mut first = Worker::start(&store, Witness::default());
+    let mut first = Worker::start(&store, ClientView::default());
     first.work(50);
     first.stop();
-    let error = Worker::start(&store, Witness::default()).refused();
+    let error = Worker::start(&store, ClientView::default()).refused();
     assert!(error.contains(&format!("process {}", first.process.id())), "{error}");
     first.go_on();
     first.work(50);
-    let witness = first.kill();
-    is_whole(&witness, &verify(&store).unwrap());
+    let view = first.kill();
+    is_whole(&view, &verify(&store).unwrap());
 }
 
 /// Of many that find no store, one creates it.
@@ -148,7 +150,7 @@ fn a_stopped_process_still_holds_the_store() {
 fn of_many_that_create_a_store_at_once_one_has_it() {
     let directory = tempfile::tempdir().unwrap();
     let store = directory.path().join("store");
-    let mut workers: Vec<Worker> = (0..4).map(|_| Worker::start(&store, Witness::default())).collect();
+    let mut workers: Vec<Worker> = (0..4).map(|_| Worker::start(&store, ClientView::default())).collect();
     let mut holders = Vec::new();
     for mut worker in workers.drain(..) {
         let line = loop {
@@ -169,37 +171,39 @@ fn of_many_that_create_a_store_at_once_one_has_it() {
     is_whole(&holder.kill(), &verify(&store).unwrap());
 }
 
-/// A copy that is taken while nobody writes is what a crash at that moment would have left, whoever has the original
-/// open. That both are started is not noticed: they are one store to the outside, with the same idempotency keys. So
-/// a copy is a backup, to be started instead of its original, never beside it.
+/// A copy taken while no process writes equals what a crash at that moment would have left, even if
+/// a process has the original open. relive does not notice when both are started: to the outside
+/// they are one store, with the same idempotency keys. So a copy is a backup: start it instead of
+/// its original, never beside it.
 #[test]
 fn a_copy_of_a_stopped_store_is_the_store_as_it_was() {
     let directory = tempfile::tempdir().unwrap();
     let (store, copied) = (directory.path().join("store"), directory.path().join("copy"));
-    let mut first = Worker::start(&store, Witness::default());
+    let mut first = Worker::start(&store, ClientView::default());
     first.work(60);
     first.stop();
     copy(&store, &copied);
     first.go_on();
-    // All that it had said when it was stopped is among what it has said by now; the copy has no more than it had sent.
-    let mut as_copied = first.witness.clone();
+    // The worker has printed by now everything that it had printed when it was stopped. The copy
+    // has no more than the worker had sent.
+    let mut as_copied = first.view.clone();
     first.work(60);
-    as_copied.issued = first.witness.issued;
+    as_copied.issued = first.view.issued;
     let copy = verify(&copied).unwrap();
     is_whole(&as_copied, &copy);
-    let witness = first.kill();
+    let view = first.kill();
     let original = verify(&store).unwrap();
-    is_whole(&witness, &original);
+    is_whole(&view, &original);
     assert_eq!(copy.store, original.store);
 }
 
-/// A copy that is taken while the store is written is no snapshot. It is refused, or it is a state that the store had:
-/// never something else.
+/// A copy taken while a process writes the store is no snapshot. relive refuses it, or it is a
+/// state that the store had: never another state.
 #[test]
 fn a_copy_of_a_running_store_is_refused_or_a_prefix() {
     let directory = tempfile::tempdir().unwrap();
     let store = directory.path().join("store");
-    let mut first = Worker::start(&store, Witness::default());
+    let mut first = Worker::start(&store, ClientView::default());
     let (mut opened, mut refused) = (0, 0);
     for round in 0..4 {
         first.work(40);
@@ -207,15 +211,15 @@ fn a_copy_of_a_running_store_is_refused_or_a_prefix() {
         copy(&store, &copied);
         first.work(1);
         match verify(&copied) {
-            Ok(survey) => {
+            Ok(readback) => {
                 opened += 1;
-                while first.witness.issued
-                    < survey.accounts.iter().map(|account| account.posted.last).max().unwrap()
+                while first.view.issued
+                    < readback.accounts.iter().map(|account| account.posted.last).max().unwrap()
                 {
                     first.work(1);
                 }
-                let anything = Witness { issued: first.witness.issued, ..Witness::default() };
-                is_whole(&anything, &survey);
+                let anything = ClientView { issued: first.view.issued, ..ClientView::default() };
+                is_whole(&anything, &readback);
             }
             Err(error) => {
                 refused += 1;

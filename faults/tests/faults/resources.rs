@@ -1,21 +1,22 @@
-//! Fault classes 10 and 20: what there is too little of. A full disk, no descriptors, a disk that is slow or does not answer.
+//! Fault classes 10 and 20: scarce resources. A full disk, no descriptors, a disk that is slow or
+//! does not answer.
 
 use std::path::Path;
 use std::process::{Command, ExitStatus};
 
-use relive_faults::kept::Kept;
-use relive_faults::power::check::Checker;
-use relive_faults::preload::Interposer;
-use relive_faults::process::Process;
-use relive_faults::workload::{Line, Plan, Witness};
+use relive_faults::campaigns::power_loss::check::Checker;
+use relive_faults::harness::medium::StoreMedium;
+use relive_faults::harness::preload::Interposer;
+use relive_faults::harness::process::Process;
+use relive_faults::workload::{ClientView, Line, Plan};
 
 const SEED: u64 = 9;
-/// More than the small disk has. A sixteenth of it is a segment, which is written through before it is used, so on segment
-/// files less than on sled: some segments have room.
-fn log_bytes(medium: Kept) -> u64 {
+/// More than the small disk has. A sixteenth of this is a segment, which the medium writes through
+/// before it uses it. So on segment files this is less than on sled: some segments fit.
+fn log_bytes(medium: StoreMedium) -> u64 {
     match medium {
-        Kept::Sled => 64 << 20,
-        Kept::SegmentFiles => 4 << 20,
+        StoreMedium::Sled => 64 << 20,
+        StoreMedium::SegmentFiles => 4 << 20,
     }
 }
 
@@ -23,30 +24,30 @@ fn worker() -> Command {
     Command::new(env!("CARGO_BIN_EXE_relive-faults"))
 }
 
-fn arguments(command: &mut Command, medium: Kept, store: &Path, more: &[&str]) {
+fn arguments(command: &mut Command, medium: StoreMedium, store: &Path, more: &[&str]) {
     command.args(["worker", "--tier", "power-loss", "--seed", &SEED.to_string()]);
     command.args(["--medium", &medium.to_string()]);
     command.args(["--log-bytes", &log_bytes(medium).to_string()]).args(more).arg("--store").arg(store);
 }
 
 struct Ended {
-    witness: Witness,
+    view: ClientView,
     failed: Option<String>,
     closed: bool,
     status: ExitStatus,
     errors: String,
-    /// The most memory that it was seen to have.
+    /// The most memory that the test saw it use.
     memory_kib: u64,
 }
 
 fn live(command: &mut Command) -> Ended {
     let process = Process::start(command).unwrap();
-    let (mut witness, mut failed, mut closed) = (Witness::default(), None, false);
+    let (mut view, mut failed, mut closed) = (ClientView::default(), None, false);
     let mut memory_kib = 0;
     while let Some(line) = process.line("a worker that lacks something").unwrap() {
         let line: Line = line.parse().unwrap();
         assert!(failed.is_none() || !matches!(line, Line::Ack { .. }), "acknowledged after {failed:?}");
-        witness.hear(&line).unwrap();
+        view.hear(&line).unwrap();
         memory_kib = memory_kib.max(memory_of(process.id()));
         match line {
             Line::Failed(error) => failed = Some(error),
@@ -55,36 +56,37 @@ fn live(command: &mut Command) -> Ended {
         }
     }
     let (status, errors) = process.end().unwrap();
-    Ended { witness, failed, closed, status, errors, memory_kib }
+    Ended { view, failed, closed, status, errors, memory_kib }
 }
 
-/// What a process needs at most until now; 0 when it has ended.
+/// The peak memory of a process so far; 0 when it has ended.
 fn memory_of(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     peak.and_then(|peak| peak.trim().strip_suffix(" kB")?.parse().ok()).unwrap_or_default()
 }
 
-fn all_is_there(medium: Kept, store: &Path, witness: &Witness) {
+fn all_is_there(medium: StoreMedium, store: &Path, view: &ClientView) {
     let interposer = Interposer::build().unwrap();
     let (program, log_bytes) = (env!("CARGO_BIN_EXE_relive-faults").into(), log_bytes(medium));
     let checker = Checker { program, interposer, log_bytes };
-    let checked = checker.check_store(store, None, &Plan::new(SEED), witness).unwrap();
-    assert!(checked.outcome.recovered >= witness.acknowledged);
+    let checked = checker.check_store(store, None, &Plan::new(SEED), view).unwrap();
+    assert!(checked.outcome.recovered >= view.acknowledged);
 }
 
-/// A file system that really is full. Only root may make one: without that it says so and shows nothing.
+/// A really full file system. Only root can make one: without root the test says so and shows
+/// nothing.
 #[test]
 fn class_10_a_full_disk_stops_the_store_and_loses_nothing() {
-    runs_full(Kept::Sled);
+    runs_full(StoreMedium::Sled);
 }
 
 #[test]
 fn class_10_a_full_disk_stops_the_store_and_loses_nothing_on_segment_files() {
-    runs_full(Kept::SegmentFiles);
+    runs_full(StoreMedium::SegmentFiles);
 }
 
-fn runs_full(medium: Kept) {
+fn runs_full(medium: StoreMedium) {
     let directory = tempfile::tempdir().unwrap();
     let mount = |options: &str| {
         let mut command = Command::new("mount");
@@ -105,25 +107,25 @@ fn runs_full(medium: Kept) {
     let unmount = || Command::new("umount").arg("-l").arg(directory.path()).status().unwrap();
     let judged = std::panic::catch_unwind(|| {
         assert!(refused && larger, "{told}");
-        assert!(ended.witness.acknowledged > 100, "{}", ended.witness.acknowledged);
-        all_is_there(medium, &store, &ended.witness);
+        assert!(ended.view.acknowledged > 100, "{}", ended.view.acknowledged);
+        all_is_there(medium, &store, &ended.view);
     });
     assert!(unmount().success());
     judged.unwrap();
 }
 
-/// From too few to start at all, to enough.
+/// From too few descriptors to start at all, up to enough.
 #[test]
 fn class_10_too_few_descriptors_are_an_error() {
-    lacks_descriptors(Kept::Sled);
+    lacks_descriptors(StoreMedium::Sled);
 }
 
 #[test]
 fn class_10_too_few_descriptors_are_an_error_on_segment_files() {
-    lacks_descriptors(Kept::SegmentFiles);
+    lacks_descriptors(StoreMedium::SegmentFiles);
 }
 
-fn lacks_descriptors(medium: Kept) {
+fn lacks_descriptors(medium: StoreMedium) {
     let (mut refused, mut closed) = (0, 0);
     for limit in (6..=34).step_by(2) {
         let directory = tempfile::tempdir().unwrap();
@@ -138,25 +140,25 @@ fn lacks_descriptors(medium: Kept) {
             (Some(_), false) if ended.status.code() == Some(1) => refused += 1,
             _ => panic!("{limit} descriptors: {} {:?} {}", ended.status, ended.failed, ended.errors),
         }
-        all_is_there(medium, &store, &ended.witness);
+        all_is_there(medium, &store, &ended.view);
     }
     println!("{refused} refused, {closed} went well");
     assert!(refused > 2 && closed > 2, "{refused} refused, {closed} went well");
 }
 
-/// Invariant: bounded. A slow disk slows its senders, who send as fast as they are let. Nothing is lost, nothing fails, and
-/// what waits is bounded.
+/// Invariant: bounded. A slow disk slows the senders, which send as fast as the runtime accepts.
+/// Nothing gets lost, nothing fails, and the number of waiting messages is bounded.
 #[test]
 fn class_20_a_slow_disk_slows_senders_and_breaks_nothing() {
-    is_slow(Kept::Sled);
+    is_slow(StoreMedium::Sled);
 }
 
 #[test]
 fn class_20_a_slow_disk_slows_senders_and_breaks_nothing_on_segment_files() {
-    is_slow(Kept::SegmentFiles);
+    is_slow(StoreMedium::SegmentFiles);
 }
 
-fn is_slow(medium: Kept) {
+fn is_slow(medium: StoreMedium) {
     let directory = tempfile::tempdir().unwrap();
     let store = directory.path().join("store");
     let mut command = worker();
@@ -167,24 +169,24 @@ fn is_slow(medium: Kept) {
     interposer.stand_before(&mut command, &store, None, "sync:1+:delay=20");
     let ended = live(&mut command);
     assert!(ended.closed, "{:?} {}", ended.failed, ended.errors);
-    assert_eq!(ended.witness.acknowledged, 3000);
+    assert_eq!(ended.view.acknowledged, 3000);
     println!("{} KiB at most", ended.memory_kib);
     assert!((1..256 << 10).contains(&ended.memory_kib), "{} KiB", ended.memory_kib);
-    all_is_there(medium, &store, &ended.witness);
+    all_is_there(medium, &store, &ended.view);
 }
 
-/// Invariant: fail-stop. A sync that never comes back is given up.
+/// Invariant: fail-stop. relive gives up a sync that never returns.
 #[test]
 fn class_20_a_disk_that_does_not_answer_is_an_error() {
-    hangs(Kept::Sled);
+    hangs(StoreMedium::Sled);
 }
 
 #[test]
 fn class_20_a_disk_that_does_not_answer_is_an_error_on_segment_files() {
-    hangs(Kept::SegmentFiles);
+    hangs(StoreMedium::SegmentFiles);
 }
 
-fn hangs(medium: Kept) {
+fn hangs(medium: StoreMedium) {
     let directory = tempfile::tempdir().unwrap();
     let store = directory.path().join("store");
     let mut command = worker();
@@ -200,7 +202,7 @@ fn hangs(medium: Kept) {
     let failed = ended.failed.unwrap_or_default();
     assert!(failed.contains("1.5s"), "{failed} {}", ended.errors);
     assert_eq!(ended.status.code(), Some(1), "{}", ended.errors);
-    let acknowledged = ended.witness.acknowledged;
+    let acknowledged = ended.view.acknowledged;
     assert!((1..1000).contains(&acknowledged), "{acknowledged} acknowledged: {failed}");
-    all_is_there(medium, &store, &ended.witness);
+    all_is_there(medium, &store, &ended.view);
 }

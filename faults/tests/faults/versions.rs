@@ -1,18 +1,19 @@
-//! Fault class 27: workers of which each has another version of the handlers, and that the supervisor itself notices what is
-//! wrong. The long run is `cargo run --release -p relive-faults -- versions --cycles 1000 --seed 1 --tier power-loss`.
+//! Fault class 27: workers that each have another version of the handlers; and a check that the
+//! supervisor notices broken promises. The long run is
+//! `cargo run --release -p relive-faults -- versions --cycles 1000 --seed 1 --tier power-loss`.
 
 use std::path::Path;
 
-use relive_faults::kept::Kept;
-use relive_faults::versions::table::Table;
-use relive_faults::versions::{self, Pretence, VersionsArguments};
-use relive_faults::worker::Tier;
+use relive_faults::campaigns::versions::table::Table;
+use relive_faults::campaigns::versions::{self, Pretence, VersionsArguments};
+use relive_faults::harness::medium::StoreMedium;
+use relive_faults::harness::worker::Tier;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_relive-faults");
 
 fn run(cycles: u64, seed: u64, tier: Tier, pretence: Option<Pretence>) -> Table {
     let arguments = VersionsArguments {
-        medium: Kept::Sled,
+        medium: StoreMedium::Sled,
         cycles,
         seed,
         tier,
@@ -47,23 +48,23 @@ fn nothing_is_changed_by_any_version_power_loss() {
     nothing_is_changed(4, Tier::PowerLoss);
 }
 
-/// What was pretended is found, and kept to be looked at.
+/// The supervisor finds what the campaign pretended, and keeps the evidence.
 fn is_noticed(pretence: Pretence, promises: &[&str]) {
     let table = run(90, 5, Tier::ProcessCrash, Some(pretence));
     let found =
         table.kills.violations.first().unwrap_or_else(|| panic!("{pretence} was not noticed: {table}"));
     assert!(promises.iter().any(|promise| found.what.contains(promise)), "{}", found.what);
     assert!(found.repeat.contains(&pretence.to_string()), "{}", found.repeat);
-    std::fs::remove_dir_all(found.kept.parent().unwrap()).unwrap();
+    std::fs::remove_dir_all(found.kept.as_ref().unwrap().parent().unwrap()).unwrap();
 }
 
-/// Teeth: an actor that stops in a life with the good version.
+/// Negative test: an actor stops in a life with the good version.
 #[test]
 fn an_actor_that_stops_under_good_code_is_noticed() {
     is_noticed(Pretence::AllAreGood, &["has stopped in a life with the version good"]);
 }
 
-/// Teeth: state. Code that differs on messages that are new changes what comes of them.
+/// Negative test: state. Code that differs on new messages changes their outcome.
 #[test]
 fn code_that_differs_on_new_messages_is_noticed() {
     is_noticed(Pretence::DiffersOnNew, &["state:", "has stopped", "has failed"]);

@@ -1,4 +1,5 @@
-//! `Block::decode` and the frames of what it lets in: once as the bytes are, once with all checksums repaired.
+//! `Block::decode` and the frames of what it lets in: once as the bytes are, once with all
+//! checksums repaired.
 
 use bytes::Bytes;
 use relive_storage::{Block, Log, MemoryStore, StoreError, scan};
@@ -27,7 +28,8 @@ fn decode(bytes: Vec<u8>) {
     scan_it(&block);
 }
 
-/// As the only block of a log it is taken whole or refused, and the scan reads what the block itself gives.
+/// As the only block of a log it is taken whole or refused, and the scan reads what the block
+/// itself gives.
 fn scan_it(block: &Block) {
     let store = MemoryStore::new();
     if store.append(block).is_err() {

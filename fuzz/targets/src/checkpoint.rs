@@ -1,5 +1,6 @@
-//! `Checkpoint::decode` and `checkpoint_body::revive`: on bytes as they are, as the content of a checkpoint whose length
-//! and checksum are right, and on bodies that are well-formed but say what no runtime would have written.
+//! `Checkpoint::decode` and `checkpoint_body::revive`: on bytes as they are, as the content of a
+//! checkpoint whose length and checksum are right, and on bodies that are well-formed but say what
+//! no runtime would have written.
 
 use std::collections::BTreeMap;
 

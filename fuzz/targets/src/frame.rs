@@ -1,4 +1,5 @@
-//! `Frame::decode` on any bytes: once as they are, once as the body of a frame whose checksum is right.
+//! `Frame::decode` on any bytes: once as they are, once as the body of a frame whose checksum is
+//! right.
 
 use bytes::Bytes;
 use relive_storage::frame::FrameContext;

@@ -1,5 +1,5 @@
-//! Reads a block that carries a valid checksum and perhaps nonsense, as recovery would: its frames, the tape of each
-//! actor, the replay. Whatever comes of it is an answer or a typed error.
+//! Reads a block that carries a valid checksum and perhaps nonsense, as recovery would: its frames,
+//! the tape of each actor, the replay. Whatever comes of it is an answer or a typed error.
 
 use std::collections::BTreeMap;
 
@@ -46,7 +46,7 @@ pub(crate) fn replay(frames: &[Frame]) {
         });
         let after = Rsn::new(first.min().map_or(0, |rsn| rsn - 1));
         let mut tape = Tape::after(after);
-        if frames.iter().try_for_each(|frame| tape.push(actor, (*frame).clone())).is_err() {
+        if frames.iter().try_for_each(|frame| tape.push((*frame).clone())).is_err() {
             continue;
         }
         let checkpoint = model::checkpoint(actor, after);

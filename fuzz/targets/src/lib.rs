@@ -1,5 +1,6 @@
-//! What the fuzz targets do with an input: plain functions that panic when a promise is broken. libFuzzer calls them
-//! with inputs that it makes up (`fuzz/fuzz_targets`), a test calls them with the corpus (`tests/corpus.rs`).
+//! What the fuzz targets do with an input: plain functions that panic when a promise is broken.
+//! libFuzzer calls them with inputs that it makes up (`fuzz/fuzz_targets`), a test calls them with
+//! the corpus (`tests/corpus.rs`).
 //!
 //! | module | what it attacks |
 //! | --- | --- |

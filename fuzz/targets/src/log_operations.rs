@@ -1,9 +1,11 @@
-//! The store on sled and the store in memory side by side: whatever is done to both, in any order, through reopenings
-//! and crashes, they answer the same.
+//! The store on sled and the store in memory side by side: whatever is done to both, in any order,
+//! through reopenings and crashes, they answer the same.
 //!
-//! A crash is that of the process: the store goes on with a copy of the files as they were while it was open.
+//! A crash is that of the process: the store goes on with a copy of the files as they were while it
+//! was open.
 
 use std::mem::discriminant;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, thread};
@@ -14,8 +16,9 @@ use relive_storage::record::Event;
 use relive_storage::{
     ActorId, Block, BlockHeader, CheckpointHeader, CheckpointStore, Durability, Epoch, Frame, FrameWriter,
     Generation, LayeredStore, Log, Lsn, MemoryStore, Name, Rsn, Scanned, Store, StoreError, StoreOptions,
-    open_store, scan,
+    scan,
 };
+use relive_storage_sled::open_store;
 use tempfile::TempDir;
 
 /// Runs one input.
@@ -147,8 +150,8 @@ impl Pair {
         self.root = root;
         self.memory.crash();
         self.memory = self.memory.reopen();
-        // What was not acknowledged may be there up to any point, also to the middle of a block; and what it replaced
-        // may be there in its place.
+        // What was not acknowledged may be there up to any point, also to the middle of a block;
+        // and what it replaced may be there in its place.
         let acknowledged = self.memory.extent().expect("the extent").acknowledged;
         let mut next = acknowledged;
         let mut whole = true;
@@ -292,7 +295,7 @@ fn headers(store: &dyn Store) -> Vec<CheckpointHeader> {
     let mut headers = Vec::new();
     let listed = store.list(&mut |header| {
         headers.push(header);
-        Ok(())
+        ControlFlow::Continue(())
     });
     listed.expect("the list is whole");
     headers.sort_by(|a, b| a.actor.cmp(&b.actor));

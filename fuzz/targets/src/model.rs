@@ -83,7 +83,7 @@ impl Handle<Note> for Book {
 
 impl Handle<Forward> for Book {
     async fn handle(&mut self, message: Forward, cx: &mut Context<'_>) -> bool {
-        cx.send::<Book, Add>(&message.to, Add { cents: message.cents }).is_ok()
+        cx.to::<Book>(&message.to).send(Add { cents: message.cents }).is_ok()
     }
 }
 

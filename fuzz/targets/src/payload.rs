@@ -1,5 +1,5 @@
-//! `payload::decode` of hostile MessagePack into types that nest: never a panic, never the end of the stack, and what
-//! is decoded can be encoded and comes back.
+//! `payload::decode` of hostile MessagePack into types that nest: never a panic, never the end of
+//! the stack, and what is decoded can be encoded and comes back.
 
 use std::collections::BTreeMap;
 

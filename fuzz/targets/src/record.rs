@@ -1,5 +1,5 @@
-//! Valid blocks, and blocks with damage behind repaired lengths and checksums: what the decoders' inner checks, the
-//! scan, the tape and the replay make of them.
+//! Valid blocks, and blocks with damage behind repaired lengths and checksums: what the decoders'
+//! inner checks, the scan, the tape and the replay make of them.
 
 use std::collections::BTreeMap;
 
@@ -90,7 +90,8 @@ impl Plan {
                 for _ in 0..count {
                     let epoch = Epoch::new(position(input)?);
                     let settled = owner & 0x80 != 0;
-                    let record = if settled { Record::Settled(epoch) } else { Record::Incarnation(epoch) };
+                    let record =
+                        if settled { Record::RecoveryComplete(epoch) } else { Record::Incarnation(epoch) };
                     frame.records.push(Positioned { lsn: state.advance(), record });
                 }
                 return Ok(frame);

@@ -9,8 +9,8 @@ use relive_storage::{Frame, FrameWriter, Rsn, Ssn};
 
 /// Checks a frame that was decoded from `length` bytes.
 ///
-/// The bytes themselves may differ: a writer leaves out a name that the record before has, a reader does not insist. The
-/// version may, too: an older one is written as the newest.
+/// The bytes themselves may differ: a writer leaves out a name that the record before has, a reader
+/// does not insist. The version may, too: an older one is written as the newest.
 pub(crate) fn check(frame: &Frame, length: usize, context: FrameContext) {
     check_limits(frame);
     let bytes = encode(frame);
@@ -31,7 +31,7 @@ pub(crate) fn encode(frame: &Frame) -> Vec<u8> {
             Record::Event(event) => writer.put_event(event),
             Record::CheckpointMark(mark) => writer.put_checkpoint_mark(*mark),
             Record::Incarnation(epoch) => writer.put_incarnation(*epoch),
-            Record::Settled(epoch) => writer.put_settled(*epoch),
+            Record::RecoveryComplete(epoch) => writer.put_recovery_complete(*epoch),
             Record::Attempt(rsn) => writer.put_attempt(*rsn),
             Record::Quarantine(decision) => writer.put_quarantine(decision),
             Record::Discharge(rsn) => writer.put_discharge(*rsn),

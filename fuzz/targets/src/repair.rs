@@ -1,5 +1,5 @@
-//! Makes lengths and checksums right, so that the checks behind them are reached. Knows the layouts as the heads of
-//! the decoders' files draw them; written apart from the decoders.
+//! Makes lengths and checksums right, so that the checks behind them are reached. Knows the layouts
+//! as the heads of the decoders' files draw them; written apart from the decoders.
 
 /// Where the frames of a block begin.
 pub(crate) const BLOCK_HEADER_BYTES: usize = relive_storage::block::BLOCK_HEADER_BYTES;

@@ -1,6 +1,7 @@
-//! Logs of well-formed records that contradict themselves, with checkpoints that fit or don't: what a whole runtime makes
-//! of them when it opens. Wrong positions, events and decisions about deliveries that never came, digests of something
-//! else, channels with gaps, states of another actor.
+//! Logs of well-formed records that contradict themselves, with checkpoints that fit or don't: what
+//! a whole runtime makes of them when it opens. Wrong positions, events and decisions about
+//! deliveries that never came, digests of something else, channels with gaps, states of another
+//! actor.
 //!
 //! What opens must serve, and open again with the same states; anything else is a typed error.
 
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
 use bytes::Bytes;
-use relive::{AskError, ErrorKind, OpenError, Refused, Runtime};
+use relive::{AskError, ErrorKind, OpenError, Runtime, Unavailable};
 use relive_replay::payload::encode;
 use relive_storage::record::{CheckpointMark, EffectDigest, Event, Quarantine, Sender};
 use relive_storage::{
@@ -37,7 +38,8 @@ pub fn run(input: &[u8]) {
         // Nothing but what a runtime itself has written was added.
         let second = match life(&store).await {
             Ok(second) => second,
-            // A sender that nothing called back into memory is compared with its receivers when something has.
+            // A sender that nothing called back into memory is compared with its receivers when
+            // something has.
             Err(OpenError::Orphan { .. }) => return,
             Err(error) => panic!("what was opened once is not opened again: {error}"),
         };
@@ -56,7 +58,8 @@ struct Life {
     after: Vec<Option<model::Shown>>,
 }
 
-/// Opens, reads and changes each actor, and ends as by a crash. A refusal is of a kind that says that the records are bad.
+/// Opens, reads and changes each actor, and ends as by a crash. A refusal is of a kind that says
+/// that the records are bad.
 async fn life(store: &MemoryStore) -> std::result::Result<Life, OpenError> {
     let builder = Runtime::builder().actor::<model::Book>(model::register);
     let runtime = match builder.open_on(Arc::new(store.reopen())).await {
@@ -91,7 +94,7 @@ fn answer<T, M>(asked: std::result::Result<T, AskError<M>>) -> Option<T> {
         Ok(answer) => Some(answer),
         Err(error) => {
             // An actor that can't be restored says so; it is not waited for.
-            let is_failure = matches!(error.reason(), Some(Refused::Actor(_)));
+            let is_failure = matches!(error.unavailable(), Some(Unavailable::Actor(_)));
             assert!(is_failure, "{error}");
             None
         }
@@ -141,7 +144,7 @@ fn stored(
     let rsn = Rsn::new(told.near(choice));
     let mut stored = model::checkpoint(&id(key), rsn);
     stored.header.number = CheckpointNumber::new(number);
-    stored.header.owes = choice & 0x80 != 0;
+    stored.header.restore_at_open = choice & 0x80 != 0;
     if choice & 0x40 != 0 {
         stored.body = encode(&checkpoint::strange_body(input)?).expect("a body encodes").into();
     }
@@ -184,7 +187,7 @@ fn frame(
         if shape & 0x80 == 0 {
             writer.put_incarnation(epoch);
         } else {
-            writer.put_settled(epoch);
+            writer.put_recovery_complete(epoch);
         }
         writer.finish(None, Rsn::NONE, Rsn::NONE, &[]).append_to(buffer);
         return Ok(1);

@@ -1,5 +1,6 @@
-//! The inputs to begin with, the same on every run: valid samples, and noise with a fixed seed. Called by the binary
-//! `seeds`, which writes them to the corpora, and by the test that compares them.
+//! The inputs to begin with, the same on every run: valid samples, and noise with a fixed seed.
+//! Called by the binary `seeds`, which writes them to the corpora, and by the test that compares
+//! them.
 
 use bytes::Bytes;
 use relive_replay::payload::encode;
@@ -95,7 +96,7 @@ fn checkpoints() -> Vec<Vec<u8>> {
         samples.push(model::checkpoint(&actor, Rsn::new(rsn)).encode().expect("it is small").to_vec());
     }
     let mut full = model::checkpoint(&actor, Rsn::new(7));
-    full.header.owes = true;
+    full.header.restore_at_open = true;
     full.body = encode(&checkpoint::body()).expect("it encodes").into();
     samples.push(full.encode().expect("it is small").to_vec());
     samples.push(conformance::checkpoint(&id("bob"), 9, 100).encode().expect("it is small").to_vec());

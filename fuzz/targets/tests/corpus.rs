@@ -1,4 +1,5 @@
-//! Runs every input of the corpora, seeds and regressions, through the fuzz targets, with a stable toolchain.
+//! Runs every input of the corpora, seeds and regressions, through the fuzz targets, with a stable
+//! toolchain.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -66,7 +67,8 @@ fn each_target_has_a_test_here() {
     }
 }
 
-/// Old inputs stay good only as long as the format does: then `cargo run -p relive-fuzz-targets --bin seeds`.
+/// Old inputs stay good only as long as the format does: then
+/// `cargo run -p relive-fuzz-targets --bin seeds`.
 #[test]
 fn the_seeds_are_those_of_their_generator() {
     for (target, _) in TARGETS {

@@ -1,4 +1,5 @@
-//! What encoding with and without a check costs: prints figures, judges none. Without optimization they say nothing.
+//! What encoding with and without a check costs: prints figures, judges none. Without optimization
+//! they say nothing.
 
 use std::hint::black_box;
 

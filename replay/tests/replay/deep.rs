@@ -1,4 +1,5 @@
-//! Values that nest without end: refused while they are walked, on the stack of a usual thread, whatever they nest in.
+//! Values that nest without end: refused while they are walked, on the stack of a usual thread,
+//! whatever they nest in.
 
 use std::collections::BTreeMap;
 use std::mem::forget;

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use relive_replay::determinants::Stable;
-use relive_replay::{Admission, Determinants, Halt, Instance, Outgoing, Recorded, Tape, payload, step};
+use relive_replay::halt::CorruptRecords;
+use relive_replay::{
+    Admission, Determinants, Divergence, Halt, Instance, Outgoing, Recorded, StepError, Tape, payload, step,
+};
 use relive_storage::record::{Delivery, EffectDigest, Event, Positioned, Record, Sender};
 use relive_storage::{ActorId, Frame, Lsn, Rsn, Ssn, StoreId, Timestamp};
 use serde::Serialize;
@@ -54,20 +57,20 @@ impl Log<'_> {
 }
 
 impl Determinants for Log<'_> {
-    fn recorded(&mut self, actor: &ActorId, rsn: Rsn, _: u32, _: &str) -> Result<Recorded, Halt> {
+    fn recorded(&mut self, _: Rsn, _: u32, _: &str) -> Result<Recorded, Divergence> {
         if self.events_left == 0 {
-            return Err(Halt::NotLogged { actor: actor.clone(), rsn, reason: "the process ended".into() });
+            return Ok(Recorded::End);
         }
         self.events_left -= 1;
         Ok(Recorded::Nothing)
     }
 
-    fn stabilize(&mut self, _: &ActorId, event: Event) -> Stable<'_> {
+    fn stabilize(&mut self, event: Event) -> Stable<'_> {
         self.frame(Rsn::new(event.rsn.get() - 1), Record::Event(event));
         Box::pin(ready(Ok(())))
     }
 
-    fn finish(&mut self, _: &ActorId, rsn: Rsn, _: u32, digest: Option<u64>) -> Result<(), Halt> {
+    fn finish(&mut self, rsn: Rsn, _: u32, digest: Option<u64>) -> Result<(), Divergence> {
         self.pending.extend(digest.map(|digest| EffectDigest { rsn, digest }));
         Ok(())
     }
@@ -86,7 +89,7 @@ impl Recorder {
     }
 
     /// Delivers a message; the process ends after so many events.
-    pub(crate) fn deliver_until<M>(&mut self, message: &M, events: u64) -> Result<(), Halt>
+    pub(crate) fn deliver_until<M>(&mut self, message: &M, events: u64) -> Result<(), StepError>
     where
         M: relive_replay::Message + Serialize,
     {
@@ -123,10 +126,10 @@ impl Recorder {
     }
 }
 
-pub(crate) fn tape_of(frames: &[Frame], after: Rsn) -> Result<Tape, Halt> {
+pub(crate) fn tape_of(frames: &[Frame], after: Rsn) -> Result<Tape, CorruptRecords> {
     let mut tape = Tape::after(after);
     for frame in frames {
-        tape.push(&id(), frame.clone())?;
+        tape.push(frame.clone())?;
     }
     Ok(tape)
 }

@@ -30,11 +30,13 @@ fn a_tape_gives_the_state_it_was_recorded_from() {
     assert_eq!((restored.replayed, restored.unfinished), (10, None));
     assert_eq!(recorder.state().keys[0], format!("{STORE}/till/one/2/0"));
     assert_eq!(recorder.state().keys[1], format!("{STORE}/till/one/2/1"));
-    // Other tests may do something meanwhile, but not these twenty again: their outcomes are in the state compared.
+    // Other tests may do something meanwhile, but not these twenty again: their outcomes are in the
+    // state compared.
     assert!(DONE.load(Ordering::SeqCst) >= done);
 }
 
-/// Invariant: checkpoint-covers-log. From the checkpoint at any delivery the same comes out as from nothing.
+/// Invariant: checkpoint-covers-log. From the checkpoint at any delivery the same comes out as from
+/// nothing.
 #[test]
 fn every_checkpoint_gives_the_same_state() {
     for at in 0..=10_u64 {
@@ -60,7 +62,8 @@ fn every_checkpoint_gives_the_same_state() {
     }
 }
 
-/// Invariant: one-step. Records that end in the middle of a delivery give the state before it, and say so.
+/// Invariant: one-step. Records that end in the middle of a delivery give the state before it, and
+/// say so.
 #[test]
 fn a_delivery_without_all_its_events_is_left_to_live() {
     for events in 0..2 {

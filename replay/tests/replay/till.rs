@@ -31,6 +31,8 @@ pub(crate) const ADDS: u8 = 4;
 pub(crate) const AWAITS: u8 = 5;
 /// Draws once more.
 pub(crate) const DRAWS: u8 = 6;
+/// Sends nothing.
+pub(crate) const SENDS_NOTHING: u8 = 7;
 
 impl<const B: u8> Actor for Till<B> {
     const KIND: &'static str = "till";
@@ -53,9 +55,9 @@ impl<const B: u8> Handle<Add> for Till<B> {
         if B == AWAITS {
             std::future::pending::<()>().await;
         }
-        if message.0.is_multiple_of(2) {
+        if message.0.is_multiple_of(2) && B != SENDS_NOTHING {
             let amount = if B == SENDS_ANOTHER { message.0 + 1 } else { message.0 };
-            cx.send::<Self, _>("other", Add(amount)).unwrap();
+            cx.to::<Self>("other").send(Add(amount)).unwrap();
         }
         if B == DRAWS {
             let _ = cx.random();

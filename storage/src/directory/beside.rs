@@ -1,29 +1,31 @@
-//! The directory beside that of a store in which a conversion makes the store anew, and the step that puts the one in the
-//! place of the other. Knows no file in them.
+//! The directory beside that of a store, in which a conversion makes the store anew, and the step
+//! that exchanges the two. Knows no file in them.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::files::io_error;
-use crate::StoreError;
+use crate::contract::error::StoreError;
 
-/// Ends the name of the directory in which the store of the directory without it is made anew.
+/// The ending of the name of the directory in which a conversion makes a store anew.
 const CONVERTING: &str = ".converting";
 
-/// The directory in which the store of a directory is made anew; `None` beside the root of all.
-pub(crate) fn beside(directory: &Path) -> Option<PathBuf> {
+/// The directory in which a conversion makes the store of a directory anew; `None` for the root
+/// directory, which has nothing beside it.
+pub(crate) fn conversion_directory(directory: &Path) -> Option<PathBuf> {
     let mut name = directory.file_name()?.to_owned();
     name.push(CONVERTING);
     Some(directory.with_file_name(name))
 }
 
-/// Lets two directories change their names, in one step.
+/// Exchanges the names of two directories, in one step.
 pub(crate) fn exchange(one: &Path, other: &Path) -> Result<(), StoreError> {
     change_names(one, other).map_err(io_error("exchange", one))
 }
 
-/// Finds out whether the file system of a directory can exchange two, with two that it makes there.
+/// Finds out whether the file system of a directory can exchange two directories: it makes two
+/// there and tries.
 pub(crate) fn probe_exchange(directory: &Path) -> Result<(), StoreError> {
     let probes = ["relive.exchange.1", "relive.exchange.2"].map(|name| directory.join(name));
     for probe in &probes {

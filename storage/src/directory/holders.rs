@@ -1,8 +1,10 @@
-//! Which directories this process has open, and who has the others: what the lock's file says, held against what can be
-//! known. Locks nothing; keeps the open file of a lock that is held, so that another holder can share it.
+//! Which directories this process has open, and who holds the others: it compares what the lock
+//! file says with what the system knows. Locks nothing; keeps the open file of a held lock, so that
+//! another holder can share it.
 //!
-//! The lock is the system's, and goes with the open file: a process that was forked off, or was given the file in another
-//! way, goes on holding it when the one whose number stands in the file is gone. So the number alone says too little.
+//! The lock is the system's, and belongs to the open file: a forked child, or another process that
+//! got the file, keeps holding it after the process whose number stands in the file has ended. So
+//! the number alone does not say who holds the lock.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -10,19 +12,19 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::StoreError;
+use crate::contract::error::StoreError;
 
-/// A directory that a handle of this process has the lock of, as long as this lives.
+/// Says that a handle of this process holds the lock of a directory, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Held(Identity);
 
-/// What tells one lock file from another, whatever path it was opened by.
+/// The identity of a lock file, the same for every path that leads to it.
 type Identity = (u64, u64);
 
 static HELD: Mutex<Vec<(Identity, Arc<File>)>> = Mutex::new(Vec::new());
 
 impl Held {
-    /// Remembers that the lock of this file was taken.
+    /// Remembers that this process holds the lock of this file.
     pub(super) fn remember(lock: &Arc<File>) -> io::Result<Self> {
         let identity = identity(&lock.metadata()?);
         held().push((identity, Arc::clone(lock)));
@@ -52,7 +54,7 @@ impl Drop for Held {
     }
 }
 
-/// Whether this path leads to this file, and not to another or to none.
+/// Whether this path leads to this file.
 pub(super) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     match fs::metadata(path) {
         Ok(found) => Ok(identity(&found) == identity(&file.metadata()?)),
@@ -62,7 +64,7 @@ pub(super) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
 }
 
 fn held() -> MutexGuard<'static, Vec<(Identity, Arc<File>)>> {
-    // Each change is one step, so a panic elsewhere leaves no half of one.
+    // Each change is one step, so a panic elsewhere leaves no half change.
     HELD.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -70,12 +72,12 @@ fn identity(found: &fs::Metadata) -> Identity {
     (found.dev(), found.ino())
 }
 
-/// The error of a directory whose lock is held. `noted` is the process that the lock's file names, `ours` whether a handle
-/// of this one holds it.
+/// The error of a directory whose lock is held. `noted` is the process that the lock's file names,
+/// `ours` whether a handle of this one holds it.
 pub(super) fn locked(directory: &Path, noted: Option<u32>, ours: bool) -> StoreError {
     let holder = match noted {
         _ if ours => format!("this process ({}), under another handle", std::process::id()),
-        // Another with the same number, or one that this process has started.
+        // Another process with the same number, or one that this process has started.
         Some(id) if id == std::process::id() => format!(
             "a process that was given the lock by this one ({id}), such as a forked child, or in process {id} of another container"
         ),
@@ -88,7 +90,7 @@ pub(super) fn locked(directory: &Path, noted: Option<u32>, ours: bool) -> StoreE
     StoreError::Locked { path: directory.to_owned(), holder }
 }
 
-/// Whether there is no process of this number, as far as that can be seen.
+/// Whether no process has this number, as far as this process can see.
 fn is_gone(id: u32) -> bool {
     let processes = PathBuf::from("/proc");
     processes.join("self").exists() && !processes.join(id.to_string()).exists()

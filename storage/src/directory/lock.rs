@@ -1,5 +1,5 @@
-//! The lock that lets one handle have a directory open: it says who holds it, and remembers that the directory once held a
-//! store.
+//! The lock that lets one handle have a directory open: it says who holds it, and remembers that
+//! the directory once held a store.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -7,33 +7,37 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::files::io_error;
+use super::files::{io_error, is_no_file};
 use super::holders::{Held, is_at, locked};
-use crate::StoreError;
-use crate::position::StoreId;
+use crate::contract::error::StoreError;
+use crate::id::position::StoreId;
 
-/// Held until it is dropped; the system frees it when the process dies.
+/// The lock of a directory, held until this is dropped. The system frees it when the process dies.
 #[derive(Debug)]
-pub(crate) struct Lock {
-    // Forgotten before the file is closed: whoever looks in between waits.
+pub struct Lock {
+    // Declared first, so dropped first: the process forgets the lock before it closes the file, and
+    // an opening in between waits.
     _held: Held,
     file: Arc<File>,
     path: PathBuf,
 }
 
 impl Lock {
-    /// Takes the lock of a directory. A holder in this very process is waited for for [`OWN_LINGER`], because a
-    /// handle that was just dropped may hold it that much longer, and a child that was just forked until it runs its
-    /// program.
-    pub(crate) fn acquire(directory: &Path) -> Result<Self, StoreError> {
-        let path = directory.join(LOCK);
+    /// Takes the lock of a directory. When the lock file names this very process, the call waits
+    /// for a while: a handle that was just dropped may hold the lock a moment longer, and a child
+    /// that was just forked holds it until it runs its program.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] when another handle has it; [`StoreError::Io`].
+    pub fn acquire(directory: &Path) -> Result<Self, StoreError> {
+        let path = directory.join(LOCK_FILE);
         loop {
             let mut options = OpenOptions::new();
             let options = options.read(true).write(true).create(true).truncate(false);
             let file = Arc::new(options.open(&path).map_err(io_error("open", &path))?);
             wait(&file, &path, directory)?;
-            // A conversion may have put another directory in the place of the one in which the file was opened. That one's
-            // lock says nothing of this one.
+            // A conversion may have put another directory in the place of the one in which the file
+            // was opened. Then this lock does not guard the directory at the path, so try again.
             if is_at(&file, &path).map_err(io_error("open", &path))? {
                 let held = Held::remember(&file).map_err(io_error("open", &path))?;
                 let lock = Self { _held: held, file, path };
@@ -44,10 +48,10 @@ impl Lock {
         }
     }
 
-    /// Holds the lock of a directory that a handle of this process has open together with that handle: the lock is free when
-    /// both have let it go, so that nobody takes it in between.
+    /// Shares the lock of a directory with the handle of this process that has it open: the lock is
+    /// free when both have released it, so that nobody takes it in between.
     pub(crate) fn share(directory: &Path) -> Result<Self, StoreError> {
-        let path = directory.join(LOCK);
+        let path = directory.join(LOCK_FILE);
         let found = File::open(&path).and_then(|file| Held::file(&file)).map_err(io_error("open", &path))?;
         let Some(file) = found else {
             let what = format!("the lock of {} was to be shared, and nobody holds it", directory.display());
@@ -58,18 +62,25 @@ impl Lock {
     }
 
     /// The store that was created under this lock, if any ever was.
-    pub(crate) fn store(&self) -> Result<Option<StoreId>, StoreError> {
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn store(&self) -> Result<Option<StoreId>, StoreError> {
         Ok(Note::read(&self.file, &self.path)?.store)
     }
 
-    /// Remembers for ever that the directory holds a store.
-    pub(crate) fn remember(&self, store: StoreId) -> Result<(), StoreError> {
+    /// Writes into the lock file that the directory holds a store, and syncs that.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn remember(&self, store: StoreId) -> Result<(), StoreError> {
         self.write(Some(store))?;
         self.file.sync_all().map_err(io_error("sync", &self.path))
     }
 
     fn write(&self, store: Option<StoreId>) -> Result<(), StoreError> {
-        // Of a fixed length, so that a shorter number leaves nothing of a longer one behind.
+        // The text has a fixed length, so that a shorter number leaves no digit of a longer one
+        // behind.
         let mut text = format!("process {:10}\n", std::process::id());
         if let Some(store) = store {
             text.push_str(&format!("store {store}\n"));
@@ -78,6 +89,28 @@ impl Lock {
         let written = file.seek(SeekFrom::Start(0));
         let written = written.and_then(|_| file.write_all(text.as_bytes()));
         written.map_err(io_error("write", &self.path))
+    }
+}
+
+/// The lock of a directory that the holder only reads.
+#[derive(Debug)]
+pub(super) struct ReadOnlyLock {
+    _file: File,
+}
+
+impl ReadOnlyLock {
+    /// Takes the lock of a directory as [`Lock::acquire`] does, and writes nothing. `None` when
+    /// there is no such file.
+    pub(super) fn locked(directory: &Path) -> Result<Option<Self>, StoreError> {
+        let path = directory.join(LOCK_FILE);
+        match File::open(&path) {
+            Ok(file) => {
+                wait(&file, &path, directory)?;
+                Ok(Some(Self { _file: file }))
+            }
+            Err(error) if is_no_file(&error) => Ok(None),
+            Err(error) => Err(io_error("open", &path)(error)),
+        }
     }
 }
 
@@ -99,9 +132,9 @@ fn wait(file: &File, path: &Path, directory: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// The store that a directory's lock file remembers, without taking the lock.
+/// The store that a directory's lock file remembers. Takes no lock.
 pub(crate) fn remembered(directory: &Path) -> Result<Option<StoreId>, StoreError> {
-    let path = directory.join(LOCK);
+    let path = directory.join(LOCK_FILE);
     match File::open(&path) {
         Ok(file) => Ok(Note::read(&file, &path)?.store),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -109,7 +142,8 @@ pub(crate) fn remembered(directory: &Path) -> Result<Option<StoreId>, StoreError
     }
 }
 
-/// What the lock file says. Read leniently: it is advice, the lock itself is the system's.
+/// What the lock file says. The reader is lenient: the content is advice, and the lock itself is
+/// the system's.
 #[derive(Default)]
 struct Note {
     process: Option<u32>,
@@ -134,8 +168,8 @@ impl Note {
     }
 }
 
-/// Held by whoever has the store open.
-pub(crate) const LOCK: &str = "relive.lock";
+/// The handle that has the store open holds it.
+pub(crate) const LOCK_FILE: &str = "relive.lock";
 const OWN_LINGER: Duration = Duration::from_secs(1);
 const NOTE_BYTES_MAX: u64 = 256;
 
@@ -144,7 +178,8 @@ mod tests {
     use super::*;
     use crate::directory::exchange;
 
-    /// The lock that counts is that of the directory which is there when it is taken, not when the file was opened.
+    /// The lock that counts is that of the directory at the path when the lock is taken, not when
+    /// the file was opened.
     #[test]
     fn an_opening_that_waits_for_an_exchanged_directory_gets_the_lock_of_the_new_one() {
         let root = tempfile::tempdir().unwrap();

@@ -1,13 +1,13 @@
-//! What a store says of itself that is made anew on another medium: it begins where the other one did. Knows nothing of what
-//! the other one held.
+//! The first superblock of a store that a conversion makes anew on another medium: it begins where
+//! the old one does. Knows nothing of the content of the old one.
 
 use super::superblock::Superblock;
-use crate::StoreError;
+use crate::contract::error::StoreError;
+use crate::id::position::{Epoch, Lsn};
 use crate::medium::Medium;
-use crate::position::{Epoch, Lsn};
 
-/// Has the store on an empty medium begin with a log at `start`, of which nothing is written, after an incarnation. Stable.
-/// The highest number of a checkpoint is that of the last one that is put.
+/// Writes the superblock of a store on an empty medium: an empty log that begins at `start`, after
+/// the incarnation `epoch`. Synced. Puts raise the highest number of a checkpoint.
 ///
 /// # Errors
 /// [`StoreError::Misuse`] when the medium is not empty; the medium's.
@@ -23,9 +23,11 @@ pub(crate) fn begin(medium: &dyn Medium, start: Lsn, epoch: Epoch) -> Result<(),
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conformance::block;
+    use crate::contract::log::Log;
+    use crate::layered::{LayeredOptions, LayeredStore};
     use crate::medium::memory::MemoryMedium;
-    use crate::{LayeredOptions, LayeredStore, Log, scan};
+    use crate::scan::scan;
+    use crate::testing::conformance::block;
 
     #[test]
     fn a_store_goes_on_from_where_it_is_told_to_begin() {

@@ -1,20 +1,27 @@
-//! Empties packs that are mostly dead: copies what lives in them to the open pack, a little with each put, so that the packs
-//! have no more than about twice the bytes that live.
+//! Empties packs that are mostly dead: copies what lives in them to the open pack, a little with
+//! each put, so that the packs have no more than about twice the bytes that live.
 //!
-//! The pack of which the smallest part lives is emptied first (the greedy policy of Rosenblum and Ousterhout, "The Design and
-//! Implementation of a Log-Structured File System", TOCS 1992, section 3.4). At most half of such a pack lives, so no more is
-//! copied than becomes free.
+//! It empties the pack with the smallest live fraction first: the greedy policy. It begins only
+//! when more than half of all bytes are dead, and leaves a pack alone of which more than two thirds
+//! live, so it copies at most twice the bytes that it frees.
+//!
+//! # Source
+//! Rosenblum and Ousterhout, "The Design and Implementation of a Log-Structured File System", ACM
+//! TOCS 10(1), 1992, section 3.4. This is their greedy policy, not their cost-benefit policy, which
+//! weighs the age of the data as well.
 
 use std::collections::HashMap;
 
-use super::gathering::Small;
 use super::pack::Entry;
-use super::packer::{Cleaning, Packer, place};
+use super::packer::{Cleaning, Packer, location};
 use super::reading::encoded;
-use crate::{StoreError, boundary};
+use super::value_builder::ValueBuilder;
+use crate::boundary;
+use crate::contract::error::StoreError;
 
 impl Packer {
-    /// Goes on emptying a pack, or begins when too much is dead. `put` is how many bytes were put since the last time.
+    /// Goes on emptying a pack, or begins with one when too much is dead. `put` is the number of
+    /// bytes put since the last call.
     pub(super) fn clean(&mut self, put: u64) -> Result<(), StoreError> {
         let (bytes, live) = self.packs.bytes();
         if self.cleaning.is_none()
@@ -24,14 +31,14 @@ impl Packer {
         }
         let Some(Cleaning { stream, mut entries }) = self.cleaning.take() else { return Ok(()) };
         let mut budget = put.saturating_mul(COPIED_PER_PUT).max(COPIED_MIN);
-        let (mut copied, mut small) = (Vec::new(), Small::default());
+        let (mut copied, mut small) = (Vec::new(), ValueBuilder::default());
         let mut over = false;
         while budget > 0 {
             let Some(entry) = entries.next() else {
                 over = true;
                 break;
             };
-            if self.shared.places().generation(&entry.header.actor, place(stream, &entry)).is_none() {
+            if self.shared.checkpoints().generation(&entry.header.actor, location(stream, &entry)).is_none() {
                 continue;
             }
             budget = budget.saturating_sub(u64::from(entry.length));
@@ -61,7 +68,7 @@ impl Packer {
     fn begin_cleaning(&mut self) -> Result<(), StoreError> {
         let Some(stream) = self.packs.emptiest() else { return Ok(()) };
         let Some(pack) = self.packs.get(stream).copied() else { return Ok(()) };
-        // Of one of which more than two thirds live little would become free.
+        // Copying a pack of which more than two thirds live would free little.
         if pack.live.saturating_mul(3) > pack.mark.bytes.saturating_mul(2) {
             return Ok(());
         }
@@ -70,18 +77,20 @@ impl Packer {
         Ok(())
     }
 
-    /// Copies count in the place of what they are copies of.
+    /// Makes the copies count in the place of the originals.
     fn count_copies(&mut self, from: u32, copied: &[Entry]) -> Result<(), StoreError> {
         if copied.is_empty() {
             return Ok(());
         }
+        // The copies are synced and read back before an original stops counting: a crash in between
+        // leaves both, and the next opening takes the one in the latest pack.
         let (to, entries) = self.verified()?;
         let of = |entry: &Entry| (entry.header.actor.clone(), entry.header.number);
-        let old: HashMap<_, _> = copied.iter().map(|entry| (of(entry), place(from, entry))).collect();
+        let old: HashMap<_, _> = copied.iter().map(|entry| (of(entry), location(from, entry))).collect();
         for entry in &entries {
             let Some(old) = old.get(&of(entry)).copied() else { continue };
-            let new = place(to, entry);
-            if self.shared.places().moved(&entry.header.actor, old, new) {
+            let new = location(to, entry);
+            if self.shared.checkpoints().moved(&entry.header.actor, old, new) {
                 self.packs.lives(new);
                 self.packs.dies(old);
             }
@@ -93,7 +102,7 @@ impl Packer {
     }
 }
 
-/// How many bytes are copied for each that is put.
+/// How many bytes to copy for each byte put.
 const COPIED_PER_PUT: u64 = 2;
-/// And how many at least.
+/// How many bytes to copy at least, however few were put.
 const COPIED_MIN: u64 = 256 << 10;

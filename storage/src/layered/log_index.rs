@@ -1,17 +1,21 @@
-//! Where the blocks of the log stand in its stream. Knows positions, and reads a block only to learn where it begins.
+//! Where the blocks of the log stand in its stream. Knows positions, and reads a block only to
+//! learn where it begins.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use crate::contract::error::StoreError;
+use crate::contract::log::StoredBlock;
+use crate::format::block::Block;
+use crate::id::position::Lsn;
 use crate::medium::{Medium, StreamId};
-use crate::position::Lsn;
-use crate::{Block, StoreError, StoredBlock};
 
 /// The stream of the log.
 pub(super) const LOG: StreamId = StreamId(0);
 
-/// Where blocks begin, of all that were read or written so far: the rest is learnt when it is wanted.
+/// Where the blocks begin that were read or written so far. The index learns the others when a
+/// caller asks for them.
 #[derive(Debug)]
 pub(super) struct LogIndex {
     /// The position of the first.
@@ -25,18 +29,20 @@ pub(super) struct LogIndex {
 }
 
 impl LogIndex {
-    /// Of a log that begins with a block at a position in its stream.
+    /// The index of a log that begins with a block at a position in its stream.
     pub(super) fn new(start: Lsn, first: u64) -> Self {
         Self { first, begins: VecDeque::new(), next: start, complete: false }
     }
 
-    /// The first block that is known and begins at or after a position in the log, with its position in the stream.
+    /// The first known block that begins at or after a position in the log, with its position in
+    /// the stream.
     pub(super) fn find(&self, from: Lsn) -> Option<(Lsn, u64)> {
         let at = self.begins.partition_point(|begins| *begins < from);
         self.begins.get(at).map(|begins| (*begins, self.position(at)))
     }
 
-    /// The first block that is not known and begins at or after a position in the log; those before it are known then.
+    /// The first unknown block that begins at or after a position in the log. It learns the blocks
+    /// before it.
     pub(super) fn learn_to(
         &mut self,
         medium: &dyn Medium,
@@ -50,8 +56,8 @@ impl LogIndex {
         Ok(None)
     }
 
-    /// Reads the next value that is not known, and remembers where its block begins. One that is damaged, or begins where
-    /// it can't, takes the first place that is left to it.
+    /// Reads the next unknown value, and remembers where its block begins. A damaged block, or one
+    /// whose position is impossible, gets the first position that is free.
     fn learn(&mut self, medium: &dyn Medium) -> Result<Option<StoredBlock>, StoreError> {
         if self.complete {
             return Ok(None);
@@ -88,8 +94,9 @@ impl LogIndex {
         Ok(())
     }
 
-    /// Where a block that begins at `first` is to stand, and where the one before it ends. All blocks are known.
-    pub(super) fn place(&self, medium: &dyn Medium, first: Lsn) -> Result<(u64, Option<Lsn>), StoreError> {
+    /// The position in the stream for a block that begins at `first`, and the end of the block
+    /// before it. Needs a complete index.
+    pub(super) fn locate(&self, medium: &dyn Medium, first: Lsn) -> Result<(u64, Option<Lsn>), StoreError> {
         let at = self.begins.partition_point(|begins| *begins < first);
         let Some(before) = at.checked_sub(1) else { return Ok((self.position(at), None)) };
         let end = if at == self.begins.len() {
@@ -110,8 +117,9 @@ impl LogIndex {
         self.complete = true;
     }
 
-    /// A block was appended.
+    /// Adds a block that was appended.
     pub(super) fn appended(&mut self, first: Lsn, next: Lsn) {
+        debug_assert!(self.next <= first && first < next, "{first} to {next} after {}", self.next);
         self.begins.push_back(first);
         self.next = next;
     }
@@ -129,7 +137,7 @@ impl LogIndex {
         self.first = self.first.max(position);
     }
 
-    /// The position in the stream after the last block that is known.
+    /// The position in the stream after the last known block.
     pub(super) fn end(&self) -> u64 {
         self.position(self.begins.len())
     }
@@ -139,7 +147,7 @@ impl LogIndex {
     }
 }
 
-/// The block at a position in the stream, that is known to begin somewhere.
+/// The block at a position in the stream. The index knows where it begins.
 pub(super) fn read_at(medium: &dyn Medium, first: Lsn, position: u64) -> Result<StoredBlock, StoreError> {
     let value = medium.read(LOG, position)?;
     let gone = || Err(format!("its value {position} is gone"));
@@ -148,4 +156,63 @@ pub(super) fn read_at(medium: &dyn Medium, first: Lsn, position: u64) -> Result<
 
 fn decode(value: Result<Bytes, String>) -> Result<Block, String> {
     value.and_then(|bytes| Block::decode(bytes).map_err(|malformed| malformed.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::medium::memory::MemoryMedium;
+    use crate::testing::conformance::block;
+
+    /// A log of three blocks of two records each from 10 on, at the positions 5, 6 and 7 of its
+    /// stream; the value at `damaged` is no block.
+    fn log(damaged: Option<u64>) -> (MemoryMedium, LogIndex) {
+        let medium = MemoryMedium::new();
+        for (position, first) in [(5, 10), (6, 12), (7, 14)] {
+            let block = block(first, 2, 0, 1);
+            let bytes = if damaged == Some(position) { &b"damage"[..] } else { block.bytes() };
+            medium.append(LOG, position, bytes).unwrap();
+        }
+        (medium, LogIndex::new(Lsn::new(10), 5))
+    }
+
+    #[test]
+    fn blocks_are_learnt_up_to_where_they_are_wanted() {
+        let (medium, mut index) = log(None);
+        assert_eq!(index.find(Lsn::new(10)), None, "nothing is known yet");
+        let stored = index.learn_to(&medium, Lsn::new(11)).unwrap().unwrap();
+        assert_eq!((stored.first, index.end()), (Lsn::new(12), 7));
+        assert_eq!(index.find(Lsn::new(10)), Some((Lsn::new(10), 5)));
+        assert_eq!(index.find(Lsn::new(11)), Some((Lsn::new(12), 6)));
+        assert_eq!(index.find(Lsn::new(13)), None);
+        index.complete(&medium).unwrap();
+        assert_eq!(index.last(Lsn::new(99)), Some((Lsn::new(14), 7)));
+        assert_eq!(index.last(Lsn::new(13)), Some((Lsn::new(12), 6)));
+        assert_eq!(index.last(Lsn::new(9)), None);
+    }
+
+    /// A block after a damaged one keeps the position that it says.
+    #[test]
+    fn a_damaged_block_takes_the_position_where_it_should_begin() {
+        let (medium, mut index) = log(Some(6));
+        let damaged = index.learn_to(&medium, Lsn::new(11)).unwrap().unwrap();
+        assert!(damaged.block.is_err() && damaged.first == Lsn::new(12));
+        let after = index.learn_to(&medium, Lsn::new(13)).unwrap().unwrap();
+        assert!(after.block.is_ok() && after.first == Lsn::new(14));
+    }
+
+    #[test]
+    fn what_is_removed_is_not_found_any_more() {
+        let (medium, mut index) = log(None);
+        index.complete(&medium).unwrap();
+        assert_eq!(index.locate(&medium, Lsn::new(16)).unwrap(), (8, Some(Lsn::new(16))));
+        assert_eq!(index.locate(&medium, Lsn::new(14)).unwrap(), (7, Some(Lsn::new(14))));
+        assert_eq!(index.locate(&medium, Lsn::new(10)).unwrap(), (5, None));
+        index.remove_below(6);
+        assert_eq!(index.find(Lsn::new(0)), Some((Lsn::new(12), 6)));
+        index.remove_from(7, Lsn::new(14));
+        assert_eq!((index.last(Lsn::new(99)), index.end()), (Some((Lsn::new(12), 6)), 7));
+        index.appended(Lsn::new(14), Lsn::new(17));
+        assert_eq!(index.locate(&medium, Lsn::new(17)).unwrap(), (8, Some(Lsn::new(17))));
+    }
 }

@@ -1,4 +1,4 @@
-//! Every change of the log, on a thread of its own.
+//! Makes every change of the log, on a thread of its own.
 
 use std::sync::Arc;
 
@@ -6,17 +6,21 @@ use super::log_index::LOG;
 use super::opening::{Opened, open};
 use super::packer::Packer;
 use super::shared::Shared;
+use crate::boundary;
+use crate::contract::durability::Durability;
+use crate::contract::error::StoreError;
+use crate::format::block::Block;
+use crate::id::position::Lsn;
 use crate::medium::Medium;
-use crate::poison::Poison;
-use crate::position::Lsn;
-use crate::{Block, Durability, StoreError, boundary};
+use crate::threads::poison::Poison;
 
 /// The state of the thread that writes the log.
 pub(super) struct LogWriter {
     shared: Arc<Shared>,
-    /// Where the last block ends that was appended in this opening; before the first, remains of an earlier one may lie ahead.
+    /// The end of the last block that this opening appended. Before the first one, remains of an
+    /// earlier opening may lie ahead.
     appended: Option<Lsn>,
-    /// What writes the checkpoints, until it has a thread of its own.
+    /// The writer of the checkpoints, until it moves to its own thread.
     packer: Option<Packer>,
 }
 
@@ -27,34 +31,35 @@ impl LogWriter {
         pack_bytes: u64,
         poison: Arc<Poison>,
     ) -> Result<Self, StoreError> {
-        let Opened { superblock, places, packs, indexes, left } = open(&*medium)?;
-        // An older one would call damage what a cut of a weaker tier removed.
+        let Opened { superblock, checkpoints, packs, indexes, leftovers } = open(&*medium)?;
+        // After a loss of power an older superblock may count values that a cut in a weaker tier
+        // has removed, and the next opening would take them for damage.
         if medium.durability() == Durability::PowerLoss {
             medium.write_superblock(&superblock.encode(), true)?;
         }
         boundary!("open.stable");
-        let shared = Arc::new(Shared::new(medium, poison, superblock, places));
-        let packer = Packer::new(Arc::clone(&shared), pack_bytes, packs, indexes, left);
+        let shared = Arc::new(Shared::new(medium, poison, superblock, checkpoints));
+        let packer = Packer::new(Arc::clone(&shared), pack_bytes, packs, indexes, leftovers);
         Ok(Self { shared, appended: None, packer: Some(packer) })
     }
 
-    /// What the other threads are to have.
+    /// The parts for the other threads.
     pub(super) fn hand_over(&mut self) -> Result<(Arc<Shared>, Packer), StoreError> {
         let packer = self.packer.take();
         let packer = packer.ok_or_else(|| StoreError::Misuse { what: "it was handed over".to_owned() })?;
         Ok((Arc::clone(&self.shared), packer))
     }
 
-    /// Where the last stored block ends that begins before `first`.
+    /// The end of the last stored block that begins before `first`.
     pub(super) fn stored_end(&self, first: Lsn) -> Result<Lsn, StoreError> {
         let medium = &*self.shared.medium;
         let mut index = self.shared.index();
         index.complete(medium)?;
-        let (_, end) = index.place(medium, first)?;
+        let (_, end) = index.locate(medium, first)?;
         Ok(end.unwrap_or_else(|| self.shared.superblock().start))
     }
 
-    /// Appends a block that was admitted.
+    /// Appends an admitted block.
     pub(super) fn append(&mut self, block: &Block) -> Result<(), StoreError> {
         self.shared.poison.check()?;
         boundary!("commit.begin");
@@ -64,7 +69,7 @@ impl LogWriter {
             let mut index = self.shared.index();
             if self.appended.is_none() {
                 index.complete(medium)?;
-                let (position, _) = index.place(medium, header.first)?;
+                let (position, _) = index.locate(medium, header.first)?;
                 if position < index.end() {
                     medium.remove_from(LOG, position)?;
                 }
@@ -81,20 +86,24 @@ impl LogWriter {
         Ok(())
     }
 
-    /// Makes stable what was appended, and acknowledges it.
+    /// Syncs the appended blocks, and acknowledges them.
     pub(super) fn sync(&mut self) -> Result<(), StoreError> {
         self.shared.poison.check()?;
         boundary!("commit.flush");
         self.shared.medium.sync(LOG)?;
         boundary!("stable.synced");
         let Some(appended) = self.appended else { return Ok(()) };
+        // The blocks are synced first, so that the superblock never counts more than the medium
+        // holds. The superblock itself needs no sync here: an opening takes whole blocks beyond
+        // what it counts, and a second sync would slow every commit down.
         self.shared.write(false, |superblock| superblock.acknowledged = appended)?;
         boundary!("commit.acknowledged");
         Ok(())
     }
 
-    /// Decides where the log begins from now on, and makes that stable together with which packs there are. Gives that, and
-    /// below which position in the stream values are to be removed, if any.
+    /// Decides where the log begins from now on, and syncs a superblock that says so and lists the
+    /// packs. Returns that position, and the position in the stream below which the caller removes
+    /// values, if any.
     pub(super) fn cut(&mut self, below: Lsn) -> Result<(Lsn, Option<u64>), StoreError> {
         self.shared.poison.check()?;
         boundary!("cut.begin");
@@ -103,7 +112,7 @@ impl LogWriter {
             let superblock = self.shared.superblock();
             (superblock.start, superblock.acknowledged)
         };
-        // Only a stable block may become the first, and the last stable one stays.
+        // Only a synced block may become the first, and a cut keeps the last synced one.
         let limit = below.min(Lsn::new(acknowledged.get().saturating_sub(1)));
         let found = {
             let mut index = self.shared.index();
@@ -118,6 +127,8 @@ impl LogWriter {
             superblock.first = position;
         })?;
         boundary!("cut.marked");
+        // The superblock says so before the caller removes anything, synced in the tier that syncs:
+        // a crash in between leaves values below the beginning, which no reader asks for.
         self.shared.index().remove_below(position);
         Ok((begins, Some(position)))
     }

@@ -1,39 +1,40 @@
-//! Finds out at an opening which checkpoints there are: from the indexes of full packs, and from the values of the others.
-//! Changes nothing.
+//! Finds out at an opening which checkpoints there are: from the indexes of full packs, and from
+//! the values of the others. Changes nothing.
 //!
-//! What the superblock counts must be there. What comes after was put without it, or never synced: whatever of it is whole
-//! counts, and the first value that is not ends it.
+//! Every value that the superblock counts must be there. A value after those came after the last
+//! superblock, or was never synced: each whole one counts, and the first one that is not whole ends
+//! the pack.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
+use super::checkpoint_index::{CheckpointIndex, FoundCheckpoints, Location};
 use super::log_index::LOG;
 use super::pack::{self, Entry, Value};
-use super::packs::{Pack, PackMark, Packs, chain};
-use super::places::{Place, Places, Sighted};
+use super::packs::{Pack, PackSummary, Packs, chain};
 use super::superblock::Superblock;
-use crate::StoreError;
+use crate::contract::error::StoreError;
+use crate::id::position::CheckpointNumber;
 use crate::medium::{Medium, StreamId};
-use crate::position::CheckpointNumber;
 
 /// What an opening found.
 pub(super) struct Opened {
     pub(super) superblock: Superblock,
-    pub(super) places: Places,
+    pub(super) checkpoints: CheckpointIndex,
     pub(super) packs: Packs,
     /// The index so far of each pack that is not full.
     pub(super) indexes: BTreeMap<u32, Vec<u8>>,
-    /// Remains to be removed before anything is written.
-    pub(super) left: Left,
+    /// Remains, which the packer removes before it writes anything.
+    pub(super) leftovers: Leftovers,
 }
 
-/// Remains of what was removed, or was never synced.
+/// Remains of removed packs, and of values that were never synced.
 #[derive(Debug, Default)]
-pub(super) struct Left {
-    /// Streams of packs that were removed.
+pub(super) struct Leftovers {
+    /// Streams of removed packs.
     pub(super) packs: Vec<StreamId>,
-    /// Where packs end: values from there on do not count.
+    /// The ends of packs: values from there on do not count.
     pub(super) ends: Vec<(StreamId, u64)>,
 }
 
@@ -46,12 +47,12 @@ pub(super) fn open(medium: &dyn Medium) -> Result<Opened, StoreError> {
     } else {
         Superblock::decode(&bytes).map_err(|malformed| corrupt(malformed.to_string()))?
     };
-    let mut found = Found {
+    let mut found = Scan {
         medium,
-        sighted: Sighted::default(),
+        checkpoints: FoundCheckpoints::default(),
         packs: Packs::default(),
         indexes: BTreeMap::new(),
-        left: Left::default(),
+        leftovers: Leftovers::default(),
         highest: superblock.highest,
     };
     if let Some(range) = streams.get(&LOG).filter(|range| range.start > superblock.first) {
@@ -84,33 +85,33 @@ pub(super) fn open(medium: &dyn Medium) -> Result<Opened, StoreError> {
                 next_pack = next_pack.max(stream + 1);
                 found.pack(Pack::new(stream).mark, range.end)?;
             }
-            Ok(_) => found.left.packs.push(*id),
+            Ok(_) => found.leftovers.packs.push(*id),
             Err(_) => return Err(corrupt(format!("there is a stream {}, which no store makes", id.0))),
         }
     }
-    let Found { sighted, mut packs, indexes, left, highest, .. } = found;
-    let (places, live) = sighted.finish();
-    live.for_each(|place| packs.lives(place));
+    let Scan { checkpoints, mut packs, indexes, leftovers, highest, .. } = found;
+    let (checkpoints, live) = checkpoints.finish();
+    live.for_each(|location| packs.lives(location));
     let superblock = Superblock { highest, next_pack, packs: packs.marks(), ..superblock };
-    Ok(Opened { superblock, places, packs, indexes, left })
+    Ok(Opened { superblock, checkpoints, packs, indexes, leftovers })
 }
 
-struct Found<'a> {
+struct Scan<'a> {
     medium: &'a dyn Medium,
-    sighted: Sighted,
+    checkpoints: FoundCheckpoints,
     packs: Packs,
     indexes: BTreeMap<u32, Vec<u8>>,
-    left: Left,
+    leftovers: Leftovers,
     highest: CheckpointNumber,
 }
 
-impl Found<'_> {
+impl Scan<'_> {
     /// Takes the checkpoints of a pack whose stream ends at `end`.
-    fn pack(&mut self, mark: PackMark, end: u64) -> Result<(), StoreError> {
+    fn pack(&mut self, mark: PackSummary, end: u64) -> Result<(), StoreError> {
         if let Some(index) = mark.index {
             match read_index(self.medium, &mark, index)? {
                 Ok(entries) => {
-                    entries.iter().for_each(|entry| self.sight(mark.stream, entry));
+                    entries.iter().for_each(|entry| self.add_entry(mark.stream, entry));
                     self.packs.add(Pack::of(mark));
                     return Ok(());
                 }
@@ -128,7 +129,7 @@ impl Found<'_> {
     }
 
     /// Reads the values of a pack one by one.
-    fn walk(&mut self, mark: PackMark, end: u64) -> Result<(), StoreError> {
+    fn walk(&mut self, mark: PackSummary, end: u64) -> Result<(), StoreError> {
         let mut pack = Pack::new(mark.stream);
         let mut index = pack::index();
         let end =
@@ -137,7 +138,8 @@ impl Found<'_> {
             let counted = value < mark.values;
             let (bytes, decoded) = match read_value(self.medium, pack.id(), value)? {
                 Ok(read) => read,
-                // Of a full pack the index is damaged, and its values have told all that it said.
+                // The index of a full pack is damaged, and the values before it say all that it
+                // said.
                 Err(_) if mark.index == Some(value) => break,
                 Err(what) if counted => {
                     let stream = mark.stream;
@@ -147,13 +149,8 @@ impl Found<'_> {
                 }
                 Err(what) => {
                     let stream = mark.stream;
-                    tracing::warn!(
-                        stream,
-                        value,
-                        what,
-                        "a pack ends in checkpoints that nobody was told about"
-                    );
-                    self.left.ends.push((pack.id(), u64::from(value)));
+                    tracing::warn!(stream, value, what, "a pack ends in unacknowledged checkpoints");
+                    self.leftovers.ends.push((pack.id(), u64::from(value)));
                     break;
                 }
             };
@@ -162,7 +159,7 @@ impl Found<'_> {
                 Value::Part => {}
                 Value::Entries(entries) => {
                     for entry in entries {
-                        self.sight(mark.stream, &entry);
+                        self.add_entry(mark.stream, &entry);
                         pack::put_entry(&mut index, &entry);
                     }
                 }
@@ -179,8 +176,8 @@ impl Found<'_> {
             }
         }
         if let Some(index) = mark.index {
-            // As it was, though its index can't be read.
-            pack.mark = PackMark { index: Some(index), ..mark };
+            // The mark stays as it was, although the index can't be read.
+            pack.mark = PackSummary { index: Some(index), ..mark };
             pack.kept = true;
         } else if pack.mark.index.is_none() {
             self.indexes.insert(mark.stream, index);
@@ -189,16 +186,16 @@ impl Found<'_> {
         Ok(())
     }
 
-    fn sight(&mut self, stream: u32, entry: &Entry) {
+    fn add_entry(&mut self, stream: u32, entry: &Entry) {
         let number = entry.header.number;
         self.highest = self.highest.max(number);
-        let place = Place { pack: stream, value: entry.value, length: entry.length };
-        self.sighted.add(&entry.header.actor, number.get(), place);
+        let location = Location { pack: stream, value: entry.value, length: entry.length };
+        self.checkpoints.add(&entry.header.actor, number.get(), location);
     }
 }
 
-/// The checkpoints that a full pack has, from its index or, where that is damaged, from its values.
-pub(super) fn entries(medium: &dyn Medium, mark: &PackMark) -> Result<Vec<Entry>, StoreError> {
+/// The checkpoints of a full pack, from its index or, when that is damaged, from its values.
+pub(super) fn entries(medium: &dyn Medium, mark: &PackSummary) -> Result<Vec<Entry>, StoreError> {
     let index = mark.index.map_or(Ok(Err(String::new())), |index| read_index(medium, mark, index))?;
     if let Ok(entries) = index {
         return Ok(entries);
@@ -223,7 +220,7 @@ pub(super) fn entries(medium: &dyn Medium, mark: &PackMark) -> Result<Vec<Entry>
 
 fn read_index(
     medium: &dyn Medium,
-    mark: &PackMark,
+    mark: &PackSummary,
     index: u32,
 ) -> Result<Result<Vec<Entry>, String>, StoreError> {
     let id = StreamId(u64::from(mark.stream));

@@ -8,16 +8,18 @@
 //! entry := value:varint parts:varint length:varint header             parts is 0 for a small one, length is of the
 //!                                                                     encoded checkpoint
 //! ```
-//! A header is as in a checkpoint. An entry has the value that a checkpoint stands in, of a large one its last.
+//! A header is as in a checkpoint. An entry has the value that a checkpoint stands in, of a large
+//! one its last.
 
 use bytes::Bytes;
 
-use crate::checkpoint::CheckpointHeader;
+use crate::format::checkpoint::{Checkpoint, CheckpointHeader};
+use crate::id::actor_id::ActorId;
 use crate::limits::CHECKPOINT_BYTES_MAX;
 use crate::wire::{Malformed, Reader, put_varint};
-use crate::{ActorId, Checkpoint};
 
-/// Small checkpoints are gathered in one value as long as it is not over this: who wants one of them reads all of it.
+/// A value takes more small checkpoints until it has this many bytes: a reader of one of them reads
+/// the whole value.
 pub(super) const SMALL_BYTES_MAX: usize = 64 << 10;
 
 /// The most bytes of a part of a large checkpoint.
@@ -27,15 +29,15 @@ pub(super) const PART_BYTES_MAX: usize = 1 << 20;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) header: CheckpointHeader,
-    /// The value in which it is, or the last of several.
+    /// The value that holds it, or the last of several values.
     pub(super) value: u32,
-    /// How many values before that have parts of it.
+    /// How many values before that one hold parts of it.
     pub(super) parts: u32,
     /// Its encoded size.
     pub(super) length: u32,
 }
 
-/// A value, after its kind is known.
+/// A decoded value.
 #[derive(Debug)]
 pub(super) enum Value {
     /// With checkpoints.
@@ -44,7 +46,7 @@ pub(super) enum Value {
     Index(Vec<Entry>),
 }
 
-/// Begins a value of small checkpoints, which are appended to it as they are encoded.
+/// Begins a value of small checkpoints. The caller appends each as it is encoded.
 pub(super) fn small() -> Vec<u8> {
     vec![SMALL]
 }
@@ -57,7 +59,7 @@ pub(super) fn part(bytes: &[u8]) -> Vec<u8> {
     value
 }
 
-/// What follows the parts of a large checkpoint.
+/// The value that follows the parts of a large checkpoint.
 pub(super) fn large(header: &CheckpointHeader, parts: u32, length: u32) -> Vec<u8> {
     let mut value = vec![LARGE];
     put_varint(&mut value, u64::from(parts));
@@ -79,7 +81,7 @@ pub(super) fn put_entry(index: &mut Vec<u8>, entry: &Entry) {
     entry.header.write(index);
 }
 
-/// Decodes an untrusted value that stands at a position, but for the bodies of checkpoints.
+/// Decodes an untrusted value at a position, without the bodies of checkpoints.
 pub(super) fn decode(bytes: &Bytes, value: u32) -> Result<Value, Malformed> {
     let mut reader = Reader::new(bytes);
     match reader.u8()? {
@@ -128,7 +130,7 @@ pub(super) fn find(bytes: &Bytes, actor: &ActorId) -> Result<Option<Bytes>, Malf
     Ok(found)
 }
 
-/// What a value of parts has of a checkpoint.
+/// The bytes of a checkpoint in a value of parts.
 pub(super) fn part_of(bytes: &Bytes) -> Result<Bytes, Malformed> {
     if bytes.first() != Some(&PART) {
         return Err(Malformed("a part of a checkpoint is something else"));
@@ -136,7 +138,7 @@ pub(super) fn part_of(bytes: &Bytes) -> Result<Bytes, Malformed> {
     Ok(bytes.slice(1..))
 }
 
-/// Whether a value is of small checkpoints.
+/// Whether a value holds small checkpoints.
 pub(super) fn is_small(bytes: &Bytes) -> bool {
     bytes.first() == Some(&SMALL)
 }
@@ -178,14 +180,14 @@ const SMALL: u8 = 1;
 const PART: u8 = 2;
 const LARGE: u8 = 3;
 const INDEX: u8 = 4;
-/// What stands before the content of an encoded checkpoint is far shorter.
+/// The bytes before the content of an encoded checkpoint are far fewer.
 const HEAD_BYTES_MAX: usize = 1 << 10;
 const TOO_LONG: Malformed = Malformed("a checkpoint is over its limit");
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conformance::{checkpoint, id};
+    use crate::testing::conformance::{checkpoint, id};
 
     fn entries(value: &Bytes, at: u32) -> Vec<Entry> {
         match decode(value, at).unwrap() {

@@ -1,40 +1,45 @@
-//! Every change of the checkpoints, on a thread of its own: appends them to the open pack, makes them count, closes a pack
-//! that is full, and removes those in which nothing lives. Removes what was cut off the log, too.
+//! Makes every change of the checkpoints, on a thread of its own: appends them to the open pack,
+//! makes them count, closes a full pack, and removes packs in which nothing lives. It also removes
+//! the part of the log that a cut took off.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::gathering::Piece;
+use super::checkpoint_index::Location;
 use super::log_index::LOG;
-use super::opening::Left;
+use super::opening::Leftovers;
 use super::pack::{self, Entry};
-use super::packs::{Pack, PackMark, Packs, chain};
-use super::places::Place;
+use super::packs::{Pack, PackSummary, Packs, chain};
 use super::shared::Shared;
-use crate::position::CheckpointNumber;
-use crate::{ActorId, CheckpointHeader, StoreError, boundary};
+use super::value_builder::PackValue;
+use crate::boundary;
+use crate::contract::error::StoreError;
+use crate::format::checkpoint::CheckpointHeader;
+use crate::id::actor_id::ActorId;
+use crate::id::position::CheckpointNumber;
 
 /// The state of the thread that writes checkpoints.
 pub(super) struct Packer {
     pub(super) shared: Arc<Shared>,
-    /// A pack is full with so many bytes, or with the part of all bytes that keeps their number below [`PACKS`], or so.
+    /// A pack is full with this many bytes, or with the share of all bytes that keeps the number of
+    /// packs near [`PACKS`].
     pub(super) pack_bytes: u64,
     pub(super) packs: Packs,
     /// The index so far of each pack that is not full. The last of them is the open one.
     indexes: BTreeMap<u32, Vec<u8>>,
-    left: Option<Left>,
-    /// What was appended to the open pack and does not count yet.
+    leftovers: Option<Leftovers>,
+    /// The values appended to the open pack that do not count yet.
     written: Vec<(u32, Vec<u8>)>,
     entries: Vec<Entry>,
     pub(super) cleaning: Option<Cleaning>,
 }
 
-/// A pack that is being emptied.
+/// The pack that the cleaning empties now.
 pub(super) struct Cleaning {
     pub(super) stream: u32,
-    /// What is still to be looked at.
+    /// The entries that the cleaning has not reached.
     pub(super) entries: std::vec::IntoIter<Entry>,
 }
 
@@ -44,13 +49,23 @@ impl Packer {
         pack_bytes: u64,
         packs: Packs,
         indexes: BTreeMap<u32, Vec<u8>>,
-        left: Left,
+        leftovers: Leftovers,
     ) -> Self {
         let (written, entries) = Default::default();
-        Self { shared, pack_bytes, packs, indexes, left: Some(left), written, entries, cleaning: None }
+        Self {
+            shared,
+            pack_bytes,
+            packs,
+            indexes,
+            leftovers: Some(leftovers),
+            written,
+            entries,
+            cleaning: None,
+        }
     }
 
-    /// Removes what was cut off the log, here because commits must not wait for it.
+    /// Removes the part of the log that a cut took off. This thread does it, because commits must
+    /// not wait for it.
     pub(super) fn remove_log(&mut self, below: u64) -> Result<(), StoreError> {
         self.shared.poison.check()?;
         self.shared.medium.remove_below(LOG, below)?;
@@ -59,11 +74,11 @@ impl Packer {
     }
 
     /// Appends values to the open pack. They do not count yet.
-    pub(super) fn append(&mut self, pieces: Vec<Piece>) -> Result<(), StoreError> {
+    pub(super) fn append(&mut self, values: Vec<PackValue>) -> Result<(), StoreError> {
         self.shared.poison.check()?;
         self.remove_left()?;
         let stream = self.open_pack()?;
-        for Piece { value, completes } in pieces {
+        for PackValue { value, completes } in values {
             let full =
                 || StoreError::Misuse { what: format!("the pack {stream} has all the values it can have") };
             let pack = self.packs.get(stream).copied().ok_or_else(full)?;
@@ -86,7 +101,8 @@ impl Packer {
         Ok(())
     }
 
-    /// Makes stable what was appended, reads it back, and hands it out to be made to count.
+    /// Syncs the appended values, reads them back and compares. Returns the entries; the caller
+    /// makes them count.
     pub(super) fn verified(&mut self) -> Result<(u32, Vec<Entry>), StoreError> {
         self.shared.poison.check()?;
         let stream = self.open_pack()?;
@@ -107,7 +123,7 @@ impl Packer {
         Ok((stream, entries))
     }
 
-    /// The first checkpoint of those in a value that did not read back.
+    /// The error of a value that did not read back as written: it names the first checkpoint in it.
     fn not_as_written(&self, at: u32) -> StoreError {
         let what = "it did not read back as it was written".to_owned();
         match self.entries.iter().find(|entry| entry.value >= at) {
@@ -123,12 +139,12 @@ impl Packer {
         let (stream, entries) = self.verified()?;
         let mut highest = CheckpointNumber::new(0);
         {
-            let mut places = self.shared.places();
+            let mut checkpoints = self.shared.checkpoints();
             for entry in &entries {
                 highest = highest.max(entry.header.number);
-                let place = place(stream, entry);
-                self.packs.lives(place);
-                if let Some(dropped) = places.put(&entry.header.actor, place) {
+                let location = location(stream, entry);
+                self.packs.lives(location);
+                if let Some(dropped) = checkpoints.put(&entry.header.actor, location) {
                     self.packs.dies(dropped);
                 }
             }
@@ -142,8 +158,8 @@ impl Packer {
         Ok(())
     }
 
-    /// Closes the open pack when it is full, empties mostly dead ones a little, and removes dead ones. `put` is how many bytes
-    /// were put since the last time.
+    /// Closes the open pack when it is full, goes on emptying mostly dead ones, and removes dead
+    /// ones. `put` is the number of bytes put since the last call.
     pub(super) fn tidy(&mut self, put: u64) -> Result<(), StoreError> {
         self.shared.poison.check()?;
         self.close_full()?;
@@ -153,22 +169,21 @@ impl Packer {
         Ok(())
     }
 
-    /// The checkpoints of some pack after `after`, for one who goes through all: those of each actor that are its newest.
+    /// A page of a listing: the checkpoints of the next pack after `after` that are the newest of
+    /// their actors.
     pub(super) fn page(&mut self, after: u32) -> Result<Option<(u32, Vec<CheckpointHeader>)>, StoreError> {
         let Some(mark) = self.packs.iter().map(|pack| pack.mark).find(|mark| mark.stream > after) else {
             return Ok(None);
         };
         let entries = self.entries_of(&mark)?;
-        let places = self.shared.places();
-        let newest = entries.into_iter().filter(|entry| {
-            let place = place(mark.stream, entry);
-            places.generation(&entry.header.actor, place) == Some(crate::Generation::Newest)
-        });
-        Ok(Some((mark.stream, newest.map(|entry| entry.header).collect())))
+        let checkpoints = entries.iter().map(|entry| (&entry.header.actor, location(mark.stream, entry)));
+        let newest = self.shared.checkpoints().are_newest(checkpoints);
+        let newest = entries.into_iter().zip(newest).filter(|(_, newest)| *newest);
+        Ok(Some((mark.stream, newest.map(|(entry, _)| entry.header).collect())))
     }
 
     /// The checkpoints that were put into a pack.
-    pub(super) fn entries_of(&self, mark: &PackMark) -> Result<Vec<Entry>, StoreError> {
+    pub(super) fn entries_of(&self, mark: &PackSummary) -> Result<Vec<Entry>, StoreError> {
         let Some(index) = self.indexes.get(&mark.stream) else {
             return super::opening::entries(&*self.shared.medium, mark);
         };
@@ -178,33 +193,33 @@ impl Packer {
         }
     }
 
-    /// Which number the checkpoint of an actor has that stands at a place, as far as that can be found out.
+    /// The number of the checkpoint of an actor at a location, as far as the pack says it.
     pub(super) fn number_at(
         &self,
         actor: &ActorId,
-        at: Place,
+        at: Location,
     ) -> Result<Option<CheckpointNumber>, StoreError> {
         let Some(mark) = self.packs.get(at.pack).map(|pack| pack.mark) else { return Ok(None) };
         let entries = self.entries_of(&mark)?;
         let found =
-            entries.into_iter().find(|entry| entry.header.actor == *actor && place(at.pack, entry) == at);
+            entries.into_iter().find(|entry| entry.header.actor == *actor && location(at.pack, entry) == at);
         Ok(found.map(|entry| entry.header.number))
     }
 
-    /// Removes what earlier openings left behind, once.
+    /// Removes the remains of earlier openings, once.
     fn remove_left(&mut self) -> Result<(), StoreError> {
-        if let Some(left) = self.left.take() {
-            for id in left.packs {
+        if let Some(leftovers) = self.leftovers.take() {
+            for id in leftovers.packs {
                 self.shared.medium.remove(id)?;
             }
-            for (id, end) in left.ends {
+            for (id, end) in leftovers.ends {
                 self.shared.medium.remove_from(id, end)?;
             }
         }
         Ok(())
     }
 
-    /// The pack to which is appended.
+    /// The open pack, which takes the next values.
     fn open_pack(&mut self) -> Result<u32, StoreError> {
         if let Some((stream, _)) = self.indexes.last_key_value() {
             return Ok(*stream);
@@ -214,7 +229,8 @@ impl Packer {
         let next = next.ok_or_else(|| StoreError::Misuse { what: "there are 2^32 packs".to_owned() })?;
         self.packs.add(Pack::new(stream));
         self.indexes.insert(stream, pack::index());
-        // Both at once: a pack whose number is used and that is not listed counts as removed.
+        // Both change under one lock, because the log's writer may write the superblock at any
+        // time: a pack whose number is taken and that is not listed counts as removed.
         let mut superblock = self.shared.superblock();
         superblock.next_pack = next;
         superblock.packs = self.packs.marks();
@@ -236,6 +252,8 @@ impl Packer {
             let Some(pack) = self.packs.get(stream).copied() else { continue };
             let at = pack.mark.values;
             self.shared.medium.append(pack.id(), u64::from(at), index)?;
+            // The index is synced before the superblock counts it: an opening relies on every value
+            // that the superblock counts.
             self.shared.medium.sync(pack.id())?;
             let check = chain(0, index);
             self.packs.change(stream, |pack| {
@@ -251,7 +269,7 @@ impl Packer {
         Ok(())
     }
 
-    /// Removes full packs in which nothing lives, after the decision is stable.
+    /// Removes full packs in which nothing lives, after it has synced a superblock without them.
     fn remove_dead(&mut self) -> Result<(), StoreError> {
         let dead = self.packs.dead();
         if dead.is_empty() {
@@ -267,11 +285,11 @@ impl Packer {
 }
 
 /// Where an entry of a pack stands.
-pub(super) fn place(stream: u32, entry: &Entry) -> Place {
-    Place { pack: stream, value: entry.value, length: entry.length }
+pub(super) fn location(stream: u32, entry: &Entry) -> Location {
+    Location { pack: stream, value: entry.value, length: entry.length }
 }
 
-/// So many packs there are, about, when each has more than the least bytes.
+/// About how many packs a store has when its packs have more than the least bytes.
 const PACKS: u64 = 64;
-/// A pack is full with an index of so many bytes.
+/// A pack is also full when its index has this many bytes.
 const PACK_INDEX_BYTES: usize = 8 << 20;

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::places::Place;
+use super::checkpoint_index::Location;
 use crate::medium::StreamId;
 
 /// What the superblock says of a pack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct PackMark {
+pub(super) struct PackSummary {
     /// Its stream.
     pub(super) stream: u32,
     /// How many values it has, at least.
@@ -23,21 +23,21 @@ pub(super) struct PackMark {
 /// A pack.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pack {
-    pub(super) mark: PackMark,
-    /// How many bytes of it are of checkpoints that count.
+    pub(super) mark: PackSummary,
+    /// How many of its bytes belong to checkpoints that count.
     pub(super) live: u64,
-    /// It could not be emptied, since something of it is damaged: it stays as it is.
+    /// The cleaning can't empty it, because a part of it is damaged: it stays as it is.
     pub(super) kept: bool,
 }
 
 impl Pack {
     /// One without values.
     pub(super) fn new(stream: u32) -> Self {
-        Self::of(PackMark { stream, values: 0, bytes: 0, index: None, check: 0 })
+        Self::of(PackSummary { stream, values: 0, bytes: 0, index: None, check: 0 })
     }
 
     /// One that was found.
-    pub(super) fn of(mark: PackMark) -> Self {
+    pub(super) fn of(mark: PackSummary) -> Self {
         Self { mark, live: 0, kept: false }
     }
 
@@ -47,14 +47,14 @@ impl Pack {
 
     /// Counts a value that was appended.
     pub(super) fn add(&mut self, value: &[u8]) {
-        // A pack is full long before.
+        // A pack is full long before this limit.
         self.mark.values = self.mark.values.saturating_add(1);
         self.mark.bytes += value.len() as u64;
         self.mark.check = chain(self.mark.check, value);
     }
 }
 
-/// The checksum over one value more.
+/// Extends the checksum by one value.
 pub(super) fn chain(check: u32, value: &[u8]) -> u32 {
     let mut crc = crc32fast::Hasher::new_with_initial(check);
     crc.update(value);
@@ -98,13 +98,13 @@ impl Packs {
     }
 
     /// A checkpoint counts from now on.
-    pub(super) fn lives(&mut self, place: Place) {
-        self.change(place.pack, |pack| pack.live += u64::from(place.length));
+    pub(super) fn lives(&mut self, location: Location) {
+        self.change(location.pack, |pack| pack.live += u64::from(location.length));
     }
 
     /// A checkpoint counts no more.
-    pub(super) fn dies(&mut self, place: Place) {
-        self.change(place.pack, |pack| pack.live = pack.live.saturating_sub(u64::from(place.length)));
+    pub(super) fn dies(&mut self, location: Location) {
+        self.change(location.pack, |pack| pack.live = pack.live.saturating_sub(u64::from(location.length)));
     }
 
     /// How many bytes there are, and how many of them live.
@@ -116,8 +116,8 @@ impl Packs {
         self.packs.values()
     }
 
-    /// What the superblock is to say.
-    pub(super) fn marks(&self) -> Vec<PackMark> {
+    /// The marks for the superblock.
+    pub(super) fn marks(&self) -> Vec<PackSummary> {
         self.packs.values().map(|pack| pack.mark).collect()
     }
 
@@ -127,7 +127,7 @@ impl Packs {
         full.filter(|pack| pack.live == 0).map(|pack| pack.mark.stream).collect()
     }
 
-    /// The full pack of which the smallest part lives.
+    /// The full pack with the smallest live fraction.
     pub(super) fn emptiest(&self) -> Option<u32> {
         let full = self.packs.values().filter(|pack| pack.mark.index.is_some() && !pack.kept);
         // Cross-multiplied: a/b < c/d.

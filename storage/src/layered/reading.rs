@@ -1,20 +1,22 @@
-//! Reads the checkpoint that stands at a place in a pack.
+//! Reads the checkpoint that stands at a location in a pack.
 
 use bytes::{Bytes, BytesMut};
 
+use super::checkpoint_index::Location;
 use super::pack::{self, Entry};
-use super::places::Place;
+use crate::contract::error::StoreError;
+use crate::format::checkpoint::Checkpoint;
+use crate::id::actor_id::ActorId;
 use crate::medium::{Medium, StreamId};
-use crate::{ActorId, Checkpoint, StoreError};
 
 /// Reads an encoded checkpoint. The inner error says what is damaged.
 pub(super) fn read(
     medium: &dyn Medium,
     actor: &ActorId,
-    place: Place,
+    location: Location,
 ) -> Result<Result<Bytes, String>, StoreError> {
-    let id = StreamId(u64::from(place.pack));
-    let last = match read_value(medium, id, u64::from(place.value))? {
+    let id = StreamId(u64::from(location.pack));
+    let last = match read_value(medium, id, u64::from(location.value))? {
         Ok(last) => last,
         Err(what) => return Ok(Err(what)),
     };
@@ -22,13 +24,13 @@ pub(super) fn read(
         let found = pack::find(&last, actor).map_err(|malformed| malformed.to_string());
         return Ok(found.and_then(|found| found.ok_or_else(|| "it is not in its value".to_owned())));
     }
-    let entry = match pack::decode(&last, place.value) {
+    let entry = match pack::decode(&last, location.value) {
         Ok(pack::Value::Entries(mut entries)) => entries.pop(),
         _ => None,
     };
     let Some(entry) = entry else { return Ok(Err("its value is something else".to_owned())) };
     let mut whole = BytesMut::with_capacity(entry.length as usize);
-    for part in place.value - entry.parts..place.value {
+    for part in location.value - entry.parts..location.value {
         let bytes = read_value(medium, id, u64::from(part))?;
         match bytes.and_then(|bytes| pack::part_of(&bytes).map_err(|malformed| malformed.to_string())) {
             Ok(bytes) if whole.len() + bytes.len() <= entry.length as usize => {
@@ -47,8 +49,8 @@ pub(super) fn encoded(
     stream: u32,
     entry: &Entry,
 ) -> Result<Result<Bytes, String>, StoreError> {
-    let place = Place { pack: stream, value: entry.value, length: entry.length };
-    let read = read(medium, &entry.header.actor, place)?;
+    let location = Location { pack: stream, value: entry.value, length: entry.length };
+    let read = read(medium, &entry.header.actor, location)?;
     Ok(read.and_then(|bytes| match Checkpoint::decode(bytes.clone()) {
         Ok(checkpoint) if checkpoint.header == entry.header => Ok(bytes),
         Ok(_) => Err("it is not the one that the index tells of".to_owned()),

@@ -1,24 +1,27 @@
-//! What the threads of an opening share. The superblock has one writer at a time; the maps are locked for a moment each.
+//! The state that the threads of an opening share. The superblock has one writer at a time; a
+//! thread locks a map only for a moment.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::checkpoint_index::CheckpointIndex;
 use super::log_index::LogIndex;
-use super::places::Places;
 use super::superblock::Superblock;
+use crate::contract::durability::Durability;
+use crate::contract::error::StoreError;
 use crate::medium::Medium;
-use crate::poison::Poison;
-use crate::{Durability, StoreError};
+use crate::threads::poison::Poison;
 
 /// One opening of a store.
 pub(super) struct Shared {
     pub(super) medium: Box<dyn Medium>,
     pub(super) poison: Arc<Poison>,
     superblock: Mutex<Superblock>,
-    /// Held by whoever writes it. Apart from the above, which is locked for a moment only: a write that never ends must not
-    /// hold up those who read, who are no threads that can be given up.
+    /// Held while a thread writes the superblock. It is not the lock above, which a thread holds
+    /// only for a moment: callers who read take that one on their own threads, which nothing can
+    /// give up, so a write that never ends must not hold it.
     writing: Mutex<()>,
     index: Mutex<LogIndex>,
-    places: Mutex<Places>,
+    checkpoints: Mutex<CheckpointIndex>,
 }
 
 impl Shared {
@@ -26,7 +29,7 @@ impl Shared {
         medium: Box<dyn Medium>,
         poison: Arc<Poison>,
         superblock: Superblock,
-        places: Places,
+        checkpoints: CheckpointIndex,
     ) -> Self {
         let index = LogIndex::new(superblock.start, superblock.first);
         Self {
@@ -35,34 +38,40 @@ impl Shared {
             superblock: Mutex::new(superblock),
             writing: Mutex::default(),
             index: Mutex::new(index),
-            places: Mutex::new(places),
+            checkpoints: Mutex::new(checkpoints),
         }
     }
 
-    /// What the superblock says now, or will when it is written next.
+    /// What the superblock says now, or will say after its next write.
     pub(super) fn superblock(&self) -> MutexGuard<'_, Superblock> {
-        // Each change is of a few numbers, after all checks, so a panic elsewhere leaves no half of one.
+        // Each change sets a few numbers after all checks, so a panic elsewhere leaves no half
+        // change.
         self.superblock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the superblock and writes it, stable when the tier asks for that at all. What it says counts from then on.
-    /// `change` is made twice, to what is written and to what is in memory then.
-    pub(super) fn write(&self, stable: bool, change: impl Fn(&mut Superblock)) -> Result<(), StoreError> {
+    /// Changes the superblock and writes it; syncs it when `sync` is set and the tier is
+    /// `PowerLoss`. It counts from then on. `change` runs twice: on the copy that is written, and
+    /// then on the one in memory, so that no reader sees what a failed write did not store.
+    pub(super) fn write(&self, sync: bool, change: impl Fn(&mut Superblock)) -> Result<(), StoreError> {
         let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut changed = self.superblock().clone();
         change(&mut changed);
-        let stable = stable && self.medium.durability() == Durability::PowerLoss;
-        self.medium.write_superblock(&changed.encode(), stable)?;
+        let sync = sync && self.medium.durability() == Durability::PowerLoss;
+        let encoded = changed.encode();
+        // The next opening decodes these bytes, and refuses a superblock that contradicts itself.
+        debug_assert!(Superblock::decode(&encoded.clone().into()).is_ok(), "{changed:?}");
+        self.medium.write_superblock(&encoded, sync)?;
         change(&mut self.superblock());
         Ok(())
     }
 
     pub(super) fn index(&self) -> MutexGuard<'_, LogIndex> {
-        // What was half learnt is learnt again: a block is remembered in one step.
+        // A panic leaves no half entry: the index takes a block in one step, and reads a missing
+        // one again.
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn places(&self) -> MutexGuard<'_, Places> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn checkpoints(&self) -> MutexGuard<'_, CheckpointIndex> {
+        self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

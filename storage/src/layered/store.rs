@@ -1,27 +1,32 @@
-//! The handle of a store over a medium: starts its threads, hands work to them, and is the log's half of the seam.
+//! The handle of a store over a medium: starts its threads, hands work to them, and is the log's
+//! half of the backend.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::ahead::Ahead;
 use super::log_index::read_at;
 use super::log_writer::LogWriter;
 use super::packer::Packer;
+use super::read_ahead::ReadAhead;
 use super::shared::Shared;
-use crate::admission::Tail;
-use crate::log::{Extent, Log, StoredBlock};
+use crate::boundary;
+use crate::contract::append_rules::Tail;
+use crate::contract::durability::Durability;
+use crate::contract::error::StoreError;
+use crate::contract::log::{Extent, Log, StoredBlock};
+use crate::format::block::Block;
+use crate::id::position::{Lsn, StoreId};
 use crate::medium::Medium;
-use crate::poison::Poison;
-use crate::position::{Lsn, StoreId};
-use crate::worker::{Judges, Worker, reads, writes};
-use crate::{Block, Durability, StoreError, boundary};
+use crate::threads::poison::Poison;
+use crate::threads::worker::{ErrorRules, Worker, reads, writes};
 
 /// A store over a medium.
 ///
-/// Its calls run on three threads of its own, so that one that never returns is left behind as [`StoreError::Hung`]: one
-/// changes the log, one the checkpoints, one reads.
+/// Its calls run on three threads of its own: one changes the log, one changes the checkpoints, one
+/// reads. When a call never returns, the store leaves its thread behind, and the caller gets
+/// [`StoreError::Hung`].
 ///
 /// # Examples
 /// ```
@@ -33,12 +38,12 @@ use crate::{Block, Durability, StoreError, boundary};
 /// # Ok::<(), relive_storage::StoreError>(())
 /// ```
 pub struct LayeredStore {
-    // Stopped before the rest is dropped.
+    // These stop before the rest is dropped.
     pub(super) reader: Worker<Arc<Shared>>,
     pub(super) packer: Worker<Packer>,
     writer: Worker<LogWriter>,
     pub(super) shared: Arc<Shared>,
-    ahead: Ahead,
+    ahead: ReadAhead,
     tail: Mutex<Tail>,
     /// Held by a put and by a listing, which wait for each other.
     pub(super) checkpoints: Mutex<()>,
@@ -51,13 +56,14 @@ pub struct LayeredStore {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct LayeredOptions {
-    /// How long one call may take, waiting for those before it included, until the store is given up as hung:
-    /// 30 seconds by default. Time in which the process is stopped, or the machine sleeps, does not count.
+    /// How long one call may take, the wait for earlier calls included, before the store gives it
+    /// up as hung: 30 seconds by default. Time in which the process is stopped, or the machine
+    /// sleeps, does not count.
     pub call_timeout: Duration,
     /// How long opening may take: 5 minutes by default.
     pub open_timeout: Duration,
-    /// How many bytes a pack of checkpoints has until it is closed, or more in a large store: 8 MiB by default. Twice as many
-    /// may be dead before anything is copied.
+    /// The store closes a pack of checkpoints when it has this many bytes, or more in a large
+    /// store: 8 MiB by default. Twice as many may be dead before the store copies anything.
     pub pack_bytes: u64,
 }
 
@@ -86,7 +92,7 @@ impl LayeredOptions {
         self
     }
 
-    /// Chooses how many bytes a pack of checkpoints has until it is closed.
+    /// Chooses at how many bytes the store closes a pack of checkpoints.
     #[must_use]
     pub fn pack_bytes(mut self, bytes: u64) -> Self {
         self.pack_bytes = bytes;
@@ -94,33 +100,34 @@ impl LayeredOptions {
     }
 }
 
-/// A medium says itself what its errors mean; a panic says nothing but its text.
-const JUDGES: Judges = Judges {
+/// The errors of a medium carry their meaning; a panic carries only its text.
+const ERROR_RULES: ErrorRules = ErrorRules {
     panicked: |action, text| StoreError::Backend { action, reason: text.to_owned() },
     in_reading: |error| error,
 };
 
 impl LayeredStore {
-    /// Opens a medium, and the store on it; one that is empty becomes a new store.
+    /// Opens a medium, and the store on it. An empty medium becomes a new store.
     ///
     /// # Errors
-    /// Those of `medium`. [`StoreError::CorruptStore`] when the superblock can't be read, or a pack of checkpoints is missing,
-    /// shorter than it was, or damaged where nothing else tells what was there. None of its records was changed then.
+    /// Those of `medium`. [`StoreError::CorruptStore`] when the superblock can't be read, or a pack
+    /// of checkpoints is missing, shorter than it was, or damaged where no other value says what
+    /// was there. The opening changed no record then; restore the files.
     pub fn open(
         medium: impl FnOnce() -> Result<Box<dyn Medium>, StoreError> + Send + 'static,
         options: &LayeredOptions,
     ) -> Result<Self, StoreError> {
         let poison = Arc::new(Poison::default());
         let timeouts = (options.open_timeout, options.call_timeout);
-        let judged = || (Arc::clone(&poison), JUDGES);
+        let rules = || (Arc::clone(&poison), ERROR_RULES);
         let noted = Arc::clone(&poison);
         let pack_bytes = options.pack_bytes;
         let make = move || LogWriter::open(medium()?, pack_bytes, noted);
-        let writer = Worker::start("relive-writer", reads("open"), timeouts, judged(), make)?;
+        let writer = Worker::start("relive-writer", reads("open"), timeouts, rules(), make)?;
         let (shared, packer) = writer.call(reads("open"), LogWriter::hand_over)?;
-        let packer = Worker::start("relive-packer", reads("open"), timeouts, judged(), || Ok(packer))?;
+        let packer = Worker::start("relive-packer", reads("open"), timeouts, rules(), || Ok(packer))?;
         let reading = Arc::clone(&shared);
-        let reader = Worker::start("relive-reader", reads("open"), timeouts, judged(), || Ok(reading))?;
+        let reader = Worker::start("relive-reader", reads("open"), timeouts, rules(), || Ok(reading))?;
         let (store, durability) = (shared.medium.store(), shared.medium.durability());
         let acknowledged = shared.superblock().acknowledged;
         tracing::info!(tier = %durability, %store, %acknowledged, "opened the store");
@@ -129,7 +136,7 @@ impl LayeredStore {
             packer,
             writer,
             shared,
-            ahead: Ahead::default(),
+            ahead: ReadAhead::default(),
             tail: Mutex::default(),
             checkpoints: Mutex::default(),
             store,
@@ -138,30 +145,34 @@ impl LayeredStore {
         })
     }
 
-    /// Makes everything stable, and closes the medium. Blocks that were appended and not synced are not acknowledged by it.
+    /// Syncs everything, and closes the medium. It does not acknowledge blocks that were appended
+    /// and not synced.
     ///
     /// # Errors
-    /// [`StoreError::Poisoned`], or the damage that was met, when something failed before: then nothing was written.
-    /// [`StoreError::Hung`] when the medium did not end in time: its threads are left behind, and hold the lock as long as
-    /// they run.
+    /// [`StoreError::Poisoned`], or the damage itself, when an earlier call failed: then the close
+    /// wrote nothing. [`StoreError::Hung`] when the medium did not end in time: its threads stay
+    /// behind, and hold the lock as long as they run.
     pub fn close(mut self) -> Result<(), StoreError> {
         self.shut()
     }
 
     fn shut(&mut self) -> Result<(), StoreError> {
         let finished = self.finish();
-        // All are stopped in any case, so that the lock is free after this, as far as that can be had.
+        // All threads stop even when the last job failed, so that the lock is free after this
+        // unless one of them hangs.
         let stopped = [self.reader.stop(), self.packer.stop(), self.writer.stop()];
         stopped.into_iter().fold(finished, Result::and)
     }
 
-    /// Does the last job, once.
+    /// Does the last job of this opening, once.
     fn finish(&self) -> Result<(), StoreError> {
+        // A swap, because a close and the drop both come here, and only the first does the job.
         if self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
         self.shared.poison.check()?;
-        // After the last put, so that what is made stable counts it.
+        // The packer finishes before the log's writer closes, so that the last superblock counts
+        // the last put.
         self.packer.call(writes("close"), |_| Ok(()))?;
         self.writer.call(writes("close"), LogWriter::close)
     }
@@ -198,13 +209,14 @@ impl Log for LayeredStore {
 
     fn append(&self, block: &Block) -> Result<(), StoreError> {
         self.shared.poison.check()?;
-        // Held until the block is in the queue, so that blocks stand there in the order in which they were admitted.
+        // The lock is held until the block is in the queue, so that the queue has the order in
+        // which blocks were admitted.
         let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
         let acknowledged = self.shared.superblock().acknowledged;
         let next = tail.admit(&block.header(), acknowledged, |first| {
             self.writer.call(reads("append"), move |writer| writer.stored_end(first))
         })?;
-        // The sync that follows waits for it, and tells when it failed.
+        // No call waits for the append: the sync after it does, and fails when the append failed.
         let block = block.clone();
         self.writer.post(writes("append"), move |writer| writer.append(&block));
         tail.advance(next);
@@ -253,11 +265,11 @@ impl Log for LayeredStore {
 
 /// The first block that begins at or after a position.
 fn read_block(shared: &Shared, from: Lsn) -> Result<Option<StoredBlock>, StoreError> {
-    // Known blocks are read without holding up those who append.
+    // Reading a known block does not delay an append.
     let mut known = shared.index().find(from);
     while let Some((first, position)) = known {
         let stored = read_at(&*shared.medium, first, position)?;
-        // One that was cut away meanwhile is not damaged.
+        // A block that a cut removed meanwhile is not damaged.
         known = shared.index().find(from);
         if known == Some((first, position)) {
             return Ok(Some(stored));
@@ -266,8 +278,8 @@ fn read_block(shared: &Shared, from: Lsn) -> Result<Option<StoredBlock>, StoreEr
     shared.index().learn_to(&*shared.medium, from)
 }
 
-/// The blocks that follow each other from a position on without a gap, whole and acknowledged, as many as are read at once.
-/// What is there behind them, or instead of them, is left to [`read_block`].
+/// The whole, acknowledged blocks that follow each other without a gap from a position on, as many
+/// as one read takes. [`read_block`] judges whatever stands behind them, or in their place.
 fn read_on(shared: &Shared, from: Lsn, acknowledged: Lsn) -> Result<VecDeque<Block>, StoreError> {
     let mut blocks = VecDeque::new();
     let (mut next, mut bytes) = (from, 0);
@@ -284,7 +296,7 @@ fn read_on(shared: &Shared, from: Lsn, acknowledged: Lsn) -> Result<VecDeque<Blo
     Ok(blocks)
 }
 
-/// How much is read ahead at once, at least one block.
+/// How many bytes one read ahead takes; at least one block.
 const AHEAD_BYTES: usize = 1 << 20;
 const AHEAD_BLOCKS: usize = 1024;
 
@@ -293,20 +305,20 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::conformance::block_of;
     use crate::medium::memory::MemoryMedium;
+    use crate::testing::conformance::block_of;
 
     #[derive(Clone, Debug)]
     enum Step {
-        /// So many blocks of that many bytes, with a sync after them or without.
+        /// A number of blocks of a number of bytes, with a sync after them or without.
         Append(usize, usize, bool),
-        /// Removes about that part of the log.
+        /// Removes about this part of the log.
         Cut(u64),
-        /// One of the readers goes on by so many blocks.
+        /// One of the readers goes on by a number of blocks.
         GoOn(usize, usize),
-        /// One of the readers goes to about that part of the log.
+        /// One of the readers goes to about this part of the log.
         Go(usize, u64),
-        /// What was appended and not synced is replaced.
+        /// A new block replaces one that was appended and not synced.
         Replace,
     }
 
@@ -325,8 +337,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
 
-        /// Invariant: prefix. What is read ahead is what is stored when it is asked for, whatever was appended, replaced
-        /// and cut in between.
+        /// Invariant: prefix. A block read ahead is the stored block when the caller asks for it,
+        /// whatever appends, replacements and cuts came in between.
         #[test]
         fn what_is_read_ahead_is_what_is_stored(steps in steps()) {
             let medium = MemoryMedium::new();
@@ -351,7 +363,7 @@ mod tests {
                     Step::Cut(part) => drop(store.cut(Lsn::new(next * part / 64)).unwrap()),
                     Step::Go(reader, part) => at[reader] = Lsn::new(next * part / 64),
                     Step::GoOn(reader, blocks) => {
-                        // What was appended is not to come in between.
+                        // No appended block may come in between.
                         store.writer.call(writes("append"), |_| Ok(())).unwrap();
                         for _ in 0..blocks {
                             let from = at[reader].max(store.extent().unwrap().start);

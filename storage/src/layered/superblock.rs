@@ -1,4 +1,4 @@
-//! What a store remembers of itself beside its streams, as bytes.
+//! The superblock: what a store remembers beside its streams, as bytes.
 //!
 //! ```text
 //! superblock := "RLVU" version:u32 start:u64 first:u64 acknowledged:u64 epoch:u64 highest:u64 next_pack:u32
@@ -6,12 +6,13 @@
 //! pack       := stream:varint values:varint bytes:varint index:varint check:u32      index is 0 while the pack is open,
 //!                                                                           else the position of the index plus one
 //! ```
-//! It is replaced with each commit and each checkpoint, and made stable before anything is removed in trust of it.
+//! Each commit and each put replaces it. The store syncs it before it removes anything that it no
+//! longer counts.
 
 use bytes::Bytes;
 
-use super::packs::PackMark;
-use crate::position::{CheckpointNumber, Epoch, Lsn};
+use super::packs::PackSummary;
+use crate::id::position::{CheckpointNumber, Epoch, Lsn};
 use crate::wire::{Malformed, Reader, put_varint};
 
 /// What the superblock says.
@@ -27,13 +28,13 @@ pub(super) struct Superblock {
     pub(super) epoch: Epoch,
     /// The highest number of a checkpoint.
     pub(super) highest: CheckpointNumber,
-    /// The stream of the next pack. Those of earlier ones that are not among `packs` are gone.
+    /// The stream of the next pack. Earlier streams that `packs` does not list are gone.
     pub(super) next_pack: u32,
-    pub(super) packs: Vec<PackMark>,
+    pub(super) packs: Vec<PackSummary>,
 }
 
 impl Superblock {
-    /// That of a new store.
+    /// The superblock of a new store.
     pub(super) fn new() -> Self {
         Self {
             start: Lsn::FIRST,
@@ -94,12 +95,12 @@ impl Superblock {
             let bytes = reader.counter()?;
             let index = number(&mut reader)?.checked_sub(1);
             let check = reader.u32()?;
-            let follows = superblock.packs.last().is_none_or(|before: &PackMark| before.stream < stream);
+            let follows = superblock.packs.last().is_none_or(|before: &PackSummary| before.stream < stream);
             let index_is_last = index.is_none_or(|index| index.checked_add(1) == Some(values));
             if stream == 0 || stream >= superblock.next_pack || !follows || !index_is_last {
                 return Err(Malformed("a pack in the superblock is impossible"));
             }
-            superblock.packs.push(PackMark { stream, values, bytes, index, check });
+            superblock.packs.push(PackSummary { stream, values, bytes, index, check });
         }
         let whole = bytes.get(..reader.position()).unwrap_or_default();
         if reader.u32()? != crc32fast::hash(whole) {
@@ -124,8 +125,8 @@ mod tests {
     use super::*;
 
     fn sample() -> Superblock {
-        let open = PackMark { stream: 9, values: 3, bytes: 70_000, index: None, check: 5 };
-        let full = PackMark { stream: 4, values: 300, bytes: 9 << 20, index: Some(299), check: 7 };
+        let open = PackSummary { stream: 9, values: 3, bytes: 70_000, index: None, check: 5 };
+        let full = PackSummary { stream: 4, values: 300, bytes: 9 << 20, index: Some(299), check: 7 };
         Superblock {
             start: Lsn::new(5),
             first: 2,

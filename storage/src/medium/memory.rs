@@ -1,4 +1,5 @@
-//! A medium in memory: what it holds ends with the last of its handles. For tests, and for actors that may start over.
+//! A medium in memory: its content ends with the last of its handles. For tests, and for actors
+//! that may start over.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
@@ -7,11 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use super::{Medium, SUPERBLOCK_BYTES_MAX, StreamId, VALUE_BYTES_MAX};
-use crate::position::StoreId;
-use crate::random::random_u128;
-use crate::{Durability, StoreError};
+use crate::contract::durability::Durability;
+use crate::contract::error::StoreError;
+use crate::id::position::StoreId;
 
-/// A medium in memory. Clones are handles of the same one, as if it were opened again.
+/// A medium in memory. A clone is another handle of the same medium, as after another opening.
 #[derive(Clone)]
 pub struct MemoryMedium {
     store: StoreId,
@@ -42,14 +43,14 @@ impl Stream {
 }
 
 impl MemoryMedium {
-    /// An empty one.
+    /// An empty medium.
     #[must_use]
     pub fn new() -> Self {
-        Self { store: StoreId::new(random_u128()), kept: Arc::default() }
+        Self { store: StoreId::random(), kept: Arc::default() }
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        // Each change is of one thing, so a panic elsewhere leaves no half of one.
+        // Each change is one step, so a panic elsewhere leaves no half change.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

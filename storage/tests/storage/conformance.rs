@@ -1,7 +1,8 @@
 //! Both backends keep the contract.
 
 use relive_storage::conformance::{Medium, check};
-use relive_storage::{Durability, MemoryStore, Store, StoreOptions, open_store};
+use relive_storage::{Durability, MemoryStore, Store, StoreOptions};
+use relive_storage_sled::open_store;
 use tempfile::TempDir;
 
 struct Memory(MemoryStore);

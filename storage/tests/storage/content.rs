@@ -1,18 +1,21 @@
-//! A small real store, and all that can be read from one. Used by the tests of opening, of killing and of the tiers.
+//! A small real store, and everything that a reader finds in one. For the tests of opening, of
+//! killing and of the tiers.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use relive_storage::conformance::{Content, block, block_of, checkpoint, id};
-use relive_storage::{Block, Lsn, Store, StoreError, StoreOptions, open_store, scan};
+use relive_storage::{Block, Lsn, Store, StoreError, StoreOptions, scan};
+use relive_storage_sled::open_store;
 
 pub(crate) fn options() -> StoreOptions {
     let timeout = Duration::from_secs(5);
     StoreOptions::default().call_timeout(timeout).open_timeout(timeout)
 }
 
-/// The sled of a closed store, behind the back of the store. A child that another test has just forked holds its lock until
-/// it runs its program.
+/// sled's database of a closed store, opened without the store. A child that another test has just
+/// forked holds its lock until it runs its program, so it tries again.
 pub(crate) fn sled_of(path: &Path) -> sled::Db {
     let since = Instant::now();
     loop {
@@ -27,15 +30,11 @@ pub(crate) fn sled_of(path: &Path) -> sled::Db {
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Appends and syncs `count` blocks after the last, checkpoints some actors, and cuts the log a little.
+/// Appends and syncs `count` blocks after the last, checkpoints some actors, and cuts the log a
+/// little.
 pub(crate) fn fill(store: &dyn Store, count: u64) {
     let mut next = scan(store, &mut |_, _| Ok(())).unwrap().next.get();
-    let mut number = 0;
-    let listed = store.list(&mut |header| {
-        number = number.max(header.number.get());
-        Ok(())
-    });
-    listed.unwrap();
+    let mut number = last_number(store);
     for step in 0..count {
         let block = next_block(next, step);
         store.append(&block).unwrap();
@@ -52,6 +51,17 @@ pub(crate) fn fill(store: &dyn Store, count: u64) {
     }
 }
 
+/// The highest number among the newest checkpoints.
+pub(crate) fn last_number(store: &dyn Store) -> u64 {
+    let mut number = 0;
+    let listed = store.list(&mut |header| {
+        number = number.max(header.number.get());
+        ControlFlow::Continue(())
+    });
+    listed.unwrap();
+    number
+}
+
 pub(crate) fn next_block(next: u64, step: u64) -> Block {
     if step % 5 == 4 { block_of(next, next, 80_000) } else { block(next, 3, next, 1) }
 }
@@ -64,7 +74,8 @@ pub(crate) fn read_all(path: &Path) -> Result<Content, StoreError> {
     Ok(content)
 }
 
-/// Copies the files of a directory; `blobs` and the like come along, deeper directories don't occur.
+/// Copies the files of a directory; `blobs` and the like come along, deeper directories don't
+/// occur.
 pub(crate) fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {

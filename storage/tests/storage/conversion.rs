@@ -1,5 +1,5 @@
-//! A store that is converted is the same store on another medium, and one that can't be is left as it is. What a crash in the
-//! middle leaves is in `conversion_kills`.
+//! A converted store is the same store on another medium, and a store that can't be converted stays
+//! as it is. `conversion_kills` tests crashes in the middle.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use relive_storage::conformance::{Content, block, block_of, checkpoint, id};
 use relive_storage::{
-    Block, CheckpointStore, Extent, Log, Lsn, MediumKind, StoreError, StoreOptions, convert_store, open_store,
+    Block, CheckpointStore, Extent, Log, Lsn, MediumKind, StoreError, StoreOptions, medium_of,
 };
+use relive_storage_sled::{convert_store, open_store};
 use tempfile::TempDir;
 
 use crate::content::{fill, sled_of};
 
-/// From which medium to which other.
+/// The old medium and the new one.
 pub(crate) const DIRECTIONS: &[(MediumKind, MediumKind)] =
     &[(MediumKind::Sled, MediumKind::SegmentFiles), (MediumKind::SegmentFiles, MediumKind::Sled)];
 
@@ -21,7 +22,7 @@ pub(crate) fn options() -> StoreOptions {
     StoreOptions::default().log_bytes(1 << 20)
 }
 
-/// All that is to be the same before and after.
+/// Everything that must be the same before and after.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Kept {
     extent: Extent,
@@ -42,7 +43,8 @@ pub(crate) fn kept(path: &Path) -> Result<Kept, StoreError> {
     Ok(kept)
 }
 
-/// A closed store whose log was cut, with both checkpoints of some actors, a large one among them, and several incarnations.
+/// A closed store whose log was cut, with both checkpoints of some actors, a large one among them,
+/// and several incarnations.
 pub(crate) fn filled(path: &Path, medium: MediumKind) {
     let store = open_store(path, &options().medium(Some(medium))).unwrap();
     fill(&store, 40);
@@ -71,7 +73,7 @@ fn convert(path: &Path, to: MediumKind) -> Result<(), StoreError> {
     convert_store(path, to, &options())
 }
 
-/// Turns a bit of every stored value that has these bytes in it, behind the back of the closed store.
+/// Flips a bit of every stored value that contains these bytes, in the files of a closed store.
 fn damage(path: &Path, medium: MediumKind, needle: &[u8]) {
     let turned = |bytes: &[u8]| {
         let at = bytes.windows(needle.len()).position(|window| window == needle)?;
@@ -116,17 +118,17 @@ fn a_converted_store_is_the_same_and_goes_on() {
         let both = before.content.checkpoints.values().filter(|(_, previous)| previous.is_some());
         assert!(both.count() >= 4);
         convert(&path, to).unwrap();
-        assert_eq!(MediumKind::of(&path).unwrap(), Some(to));
+        assert_eq!(medium_of(&path).unwrap(), Some(to));
         assert!(!beside(&path).exists());
         assert!(kept(&path).unwrap() == before);
-        // Once more it changes nothing.
+        // A second conversion changes nothing.
         convert(&path, to).unwrap();
         assert!(kept(&path).unwrap() == before);
         goes_on(&path, before.extent.acknowledged.get());
     }
 }
 
-/// Appends, puts and cuts, and finds all of it in the next opening.
+/// Appends, puts and cuts, and checks that the next opening finds all of it.
 pub(crate) fn goes_on(path: &Path, next: u64) {
     let store = open_store(path, &options()).unwrap();
     let highest = 12;
@@ -160,7 +162,7 @@ fn an_empty_store_is_converted() {
     }
 }
 
-/// There are more of them than are put at once, and many that are small.
+/// More checkpoints than one put takes, and many small ones.
 #[test]
 fn many_checkpoints_are_converted_in_the_order_of_their_numbers() {
     for &(from, to) in DIRECTIONS {
@@ -168,7 +170,8 @@ fn many_checkpoints_are_converted_in_the_order_of_their_numbers() {
         let path = root.path().join("store");
         let store = open_store(&path, &options().medium(Some(from))).unwrap();
         for round in 0..2 {
-            // In the second round from the other end, so that no actor's two are as far apart as those of the others.
+            // In the second round from the other end, so that no actor's two are as far apart as
+            // those of the others.
             let actors = 0..1_500_u64;
             let all = actors.clone().map(|at| if round == 0 { at } else { actors.end - 1 - at });
             let numbered = all.zip(round * 1_500 + 1..);
@@ -183,7 +186,8 @@ fn many_checkpoints_are_converted_in_the_order_of_their_numbers() {
     }
 }
 
-/// What was appended and never acknowledged counts as far as it is whole, as in any opening, and is acknowledged then.
+/// A block that was appended and never acknowledged counts when it is whole, as in any opening, and
+/// is acknowledged then.
 #[test]
 fn a_log_with_a_torn_tail_is_converted_up_to_it() {
     for &(from, to) in DIRECTIONS {
@@ -229,9 +233,9 @@ fn a_damaged_store_is_left_as_it_is() {
                 _ => matches!(error, StoreError::CorruptCheckpoint { .. } | StoreError::CorruptStore { .. }),
             };
             assert!(expected, "{what}: {error}");
-            assert_eq!(MediumKind::of(&path).unwrap(), Some(from));
+            assert_eq!(medium_of(&path).unwrap(), Some(from));
             assert!(!beside(&path).exists());
-            // The same bit again makes it whole.
+            // Flipping the same bit again makes it whole.
             let mut turned = needle;
             *turned.last_mut().unwrap() ^= 1;
             damage(&path, from, &turned);
@@ -264,7 +268,8 @@ fn a_store_that_is_open_is_refused() {
     }
 }
 
-/// Whoever looks at the directory finds a store in it, on one medium or the other, and can't open it until all is over.
+/// At every moment a process finds a store in the directory, on one medium or the other, and can't
+/// open it until the conversion is over.
 #[test]
 fn there_is_a_store_at_every_moment() {
     for &(from, to) in DIRECTIONS {
@@ -274,7 +279,7 @@ fn there_is_a_store_at_every_moment() {
             let looking = scope.spawn(|| {
                 let (mut looks, mut seen) = (0_u64, from);
                 while !over.load(Ordering::Acquire) {
-                    let found = MediumKind::of(&path).unwrap().expect("there is a store");
+                    let found = medium_of(&path).unwrap().expect("there is a store");
                     assert!(found == seen || seen == from, "it goes from one to the other once");
                     (looks, seen) = (looks + 1, found);
                 }
@@ -316,7 +321,7 @@ fn where_there_is_no_store_none_is_made() {
         assert_eq!(path.exists(), files.is_some());
         assert!(!path.join("relive.lock").exists());
     }
-    // One of which it is known that it was there is missed.
+    // A conversion notices a missing store that the lock file remembers.
     let (_root, path) = new(MediumKind::Sled);
     fs::remove_file(path.join("relive.store")).unwrap();
     let error = convert(&path, MediumKind::SegmentFiles).unwrap_err();
@@ -352,7 +357,7 @@ fn only_what_a_conversion_left_is_removed() {
         fs::write(&left, "no directory").unwrap();
         assert!(matches!(convert(&path, to), Err(StoreError::NotAStore { .. })));
         fs::remove_file(&left).unwrap();
-        // Somebody has opened what was left, under its own name.
+        // Another handle has opened the remains, under their own name.
         filled(&left, to);
         let open = open_store(&left, &options()).unwrap();
         assert!(matches!(convert(&path, to), Err(StoreError::Locked { .. })));
@@ -360,14 +365,15 @@ fn only_what_a_conversion_left_is_removed() {
         let before = kept(&path).unwrap();
         convert(&path, to).unwrap();
         assert!(kept(&path).unwrap() == before && !left.exists());
-        // Of one that was through only the old directory is left: the next one that asks for it removes it.
+        // A complete conversion leaves only the old directory, and the next conversion to the same
+        // medium removes it.
         filled(&left, from);
         convert(&path, to).unwrap();
         assert!(kept(&path).unwrap() == before && !left.exists());
     }
 }
 
-/// The directory is exchanged, not the link that leads to it.
+/// The conversion exchanges the directory, not the link that leads to it.
 #[test]
 fn a_link_to_a_store_goes_on_leading_to_it() {
     for &(from, to) in DIRECTIONS {
@@ -376,7 +382,7 @@ fn a_link_to_a_store_goes_on_leading_to_it() {
         let link = root.path().join("link");
         std::os::unix::fs::symlink(&path, &link).unwrap();
         convert(&link, to).unwrap();
-        assert!(link.is_symlink() && MediumKind::of(&path).unwrap() == Some(to));
+        assert!(link.is_symlink() && medium_of(&path).unwrap() == Some(to));
         assert!(kept(&link).unwrap() == before);
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 2);
     }

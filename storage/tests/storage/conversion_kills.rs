@@ -1,21 +1,18 @@
-//! Invariant: prefix. A process that is killed at any boundary of a conversion leaves the store whole, on one medium or the
-//! other, and the next conversion goes on from there.
+//! Invariant: prefix. A process killed at any boundary of a conversion leaves the store whole, on
+//! one medium or the other, and the next conversion goes on from there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::process::Command;
-use std::sync::{Arc, Mutex};
 
-use relive_storage::{MediumKind, convert_store};
-use rustix::process::{Signal, getpid, kill_process};
+use relive_storage::{MediumKind, medium_of};
+use relive_storage_sled::convert_store;
 
-use crate::boundaries::OnBoundary;
+use crate::boundaries::{die_as_told, run_and_die_at, told};
 use crate::content::copy;
 use crate::conversion::{DIRECTIONS, beside, filled, goes_on, kept, options};
 
 const DIRECTORY: &str = "RELIVE_CONVERTED";
 const TO: &str = "RELIVE_CONVERTED_TO";
-const KILL_AT: &str = "RELIVE_CONVERTED_KILL_AT";
 
 #[test]
 fn a_process_that_is_killed_while_it_converts_leaves_the_store_whole() {
@@ -31,7 +28,8 @@ fn a_process_that_is_killed_while_it_converts_leaves_the_store_whole() {
         let (own, others): (Vec<_>, Vec<_>) =
             counts.iter().partition(|(name, _)| name.starts_with("convert."));
         assert_eq!(own.len(), 12, "{counts:?}");
-        // Those of the media have tests of their own, so some of them, in the middle of what is done.
+        // The boundaries of the media have their own tests, so this takes only some of them, in the
+        // middle of their steps.
         let others = others.into_iter().step_by(4).map(|(name, count)| (name, count.div_ceil(2)));
         let own = own.into_iter().flat_map(|(name, count)| [(name, 1), (name, *count)]);
         let all: BTreeSet<_> = own.chain(others).collect();
@@ -40,13 +38,13 @@ fn a_process_that_is_killed_while_it_converts_leaves_the_store_whole() {
             let path = root.path().join(format!("{at}/store"));
             copy(&store, &path);
             let reached = convert(&path, to, &at);
-            // What threads prepare ahead comes as often as there is time for it.
+            // A thread that works ahead reaches its boundaries as often as it has time.
             assert!(reached.is_empty() || !name.starts_with("convert."), "it was to be killed at {at}");
-            let found = MediumKind::of(&path).unwrap().expect("there is a store");
+            let found = medium_of(&path).unwrap().expect("there is a store");
             *media.entry(found.to_string()).or_insert(0) += 1;
             assert!(kept(&path).unwrap_or_else(|error| panic!("{at}: {error}")) == whole, "{at}");
             convert_store(&path, to, &options()).unwrap_or_else(|error| panic!("{at}: {error}"));
-            assert_eq!(MediumKind::of(&path).unwrap(), Some(to), "{at}");
+            assert_eq!(medium_of(&path).unwrap(), Some(to), "{at}");
             assert!(kept(&path).unwrap() == whole, "{at}");
             assert!(!beside(&path).exists(), "{at}");
             goes_on(&path, whole.end());
@@ -56,7 +54,7 @@ fn a_process_that_is_killed_while_it_converts_leaves_the_store_whole() {
     }
 }
 
-/// One that is killed while it removes what another one has left, too.
+/// Also a conversion that is killed while it removes what another one has left.
 #[test]
 fn a_conversion_after_one_that_was_killed_may_be_killed() {
     for &(from, to) in DIRECTIONS {
@@ -74,26 +72,18 @@ fn a_conversion_after_one_that_was_killed_may_be_killed() {
                 assert!(kept(&path).unwrap() == whole, "{before}, {at}");
                 convert(&path, to, "");
                 assert!(kept(&path).unwrap() == whole && !beside(&path).exists(), "{before}, {at}");
-                assert_eq!(MediumKind::of(&path).unwrap(), Some(to));
+                assert_eq!(medium_of(&path).unwrap(), Some(to));
             }
         }
     }
 }
 
-/// Converts in a process of its own that dies at a boundary, and returns which boundaries were reached when it does not.
+/// Converts in a process of its own that dies at a boundary, and returns which boundaries were
+/// reached when it does not.
 pub(crate) fn convert(path: &Path, to: MediumKind, kill_at: &str) -> BTreeMap<String, u64> {
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["conversion_kills::child", "--exact", "--ignored", "--nocapture"])
-        .env(DIRECTORY, path)
-        .env(TO, to.to_string())
-        .env(KILL_AT, kill_at)
-        .output()
-        .unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    let killed = std::os::unix::process::ExitStatusExt::signal(&output.status) == Some(9);
-    assert!(killed || output.status.success(), "{kill_at}: {text}");
-    let reached = text.lines().filter_map(|line| line.strip_prefix("reached ")?.rsplit_once(' '));
-    reached.map(|(name, count)| (name.to_owned(), count.parse().unwrap())).collect()
+    let to = to.to_string();
+    let variables = [(DIRECTORY, path), (TO, Path::new(&to))];
+    told(&run_and_die_at("conversion_kills::child", kill_at, &variables))
 }
 
 #[test]
@@ -102,31 +92,7 @@ fn child() {
     let (Some(path), Ok(to)) = (std::env::var_os(DIRECTORY), std::env::var(TO)) else { return };
     let media = [MediumKind::Sled, MediumKind::SegmentFiles];
     let to = media.into_iter().find(|medium| medium.to_string() == to).unwrap();
-    let kill_at = std::env::var(KILL_AT).unwrap();
-    let kill_at = kill_at.split_once(':').map(|(name, count)| (name.to_owned(), count.parse().unwrap()));
-    let counts = Arc::new(Mutex::new(BTreeMap::new()));
-    let reached = Arc::clone(&counts);
-    let reached = move |name| count_or_die(&mut reached.lock().unwrap(), name, kill_at.as_ref());
-    tracing::subscriber::set_global_default(OnBoundary(reached)).unwrap();
+    let reached = die_as_told();
     convert_store(path, to, &options()).unwrap();
-    println!();
-    for (name, count) in counts.lock().unwrap().iter() {
-        println!("reached {name} {count}");
-    }
-}
-
-/// Counts a boundary, or dies at it.
-fn count_or_die(
-    counts: &mut BTreeMap<&'static str, u64>,
-    name: &'static str,
-    kill_at: Option<&(String, u64)>,
-) {
-    let count = counts.entry(name).or_default();
-    *count += 1;
-    if kill_at.is_some_and(|(at, occurrence)| at == name && occurrence == count) {
-        kill_process(getpid(), Signal::KILL).unwrap();
-        loop {
-            std::thread::park();
-        }
-    }
+    reached.tell();
 }

@@ -1,26 +1,28 @@
-//! One bit of sled's files turned, in a store that was closed: what comes of it is the content, or an error that says
-//! that the store is damaged. Never one that asks for a reopening, which would end the same way.
+//! One bit of sled's files flipped in a closed store: the outcome is the content, or an error that
+//! says that the store is damaged. It is never an error that asks for a reopening, which would end
+//! the same way.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use relive_storage::conformance::{Content, block, checkpoint, id};
-use relive_storage::{
-    CheckpointStore, Durability, ErrorKind, Log, Lsn, StoreError, StoreOptions, open_store, scan,
-};
+use relive_storage::{CheckpointStore, Durability, ErrorKind, Log, Lsn, StoreError, StoreOptions, scan};
+use relive_storage_sled::open_store;
 
 use crate::content::{self, copy, fill};
 
 const FLIPS: usize = 176;
 
-/// The symptom: sled panicked over a turned bit, or answered with an I/O error of its own making, and whoever opened the
-/// store was told to open it once more.
+/// The symptom: sled panicked over a flipped bit, or returned an I/O error that no system call
+/// gave, and the error told the caller to open the store once more.
 #[test]
 fn class_06_a_turned_bit_is_told_as_damage() {
     let root = tempfile::tempdir().unwrap();
     let whole = root.path().join("whole");
-    // Several openings, so that sled has a snapshot, segments before and behind it, and some that it uses again.
+    // Several openings, so that sled has a snapshot, segments before and after it, and some in
+    // their second use.
     for count in [64, 32, 16] {
         let store = open_store(&whole, &options()).unwrap();
         fill(&store, count);
@@ -33,7 +35,8 @@ fn class_06_a_turned_bit_is_told_as_damage() {
         let used = content.iter().rposition(|byte| *byte != 0).unwrap() + 1;
         let flips = if name == "db" { FLIPS } else { FLIPS / 8 };
         for nth in 0..flips {
-            // Spread over all of it, somewhere within its share, and the first share often: headers stand there.
+            // The flips are spread over the whole file, each somewhere within its share, and many
+            // in the first share, because headers stand there.
             let share = if nth % 8 == 0 { 4096.min(used) } else { used };
             let at = nth * share / flips + draw(nth) % (share / flips).max(1);
             let path = root.path().join("flipped");
@@ -64,7 +67,7 @@ fn use_all(path: &Path) -> Result<(), StoreError> {
     let mut highest = 0;
     store.list(&mut |header| {
         highest = highest.max(header.number.get());
-        Ok(())
+        ControlFlow::Continue(())
     })?;
     store.append(&block(next.get(), 2, next.get(), 9))?;
     store.sync()?;

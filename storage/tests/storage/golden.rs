@@ -1,12 +1,14 @@
-//! Class 24: a store of each format version that there ever was stands in the tree, and is opened by today's code. Nothing
-//! is ever written to it: the tests open copies.
+//! Class 24: the tree has a store of each format version that ever existed, and today's code opens
+//! it. The tests open copies, and never write to the originals.
 //!
-//! `cargo test -p relive-storage --test storage golden::write -- --ignored` writes that of the current version anew. What
-//! must be in it is written beside it as text, by the memory backend; a text that changes is a change of the format.
+//! `cargo test -p relive-storage --test storage golden::write -- --ignored` writes the store of the
+//! current version anew. The memory backend writes its expected content beside it as text; a change
+//! of that text is a change of the format.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -15,8 +17,9 @@ use relive_storage::record::{CheckpointMark, EffectDigest, Event, Quarantine, Re
 use relive_storage::{
     ActorId, Block, BlockHeader, CheckpointNumber, CheckpointStore, Epoch, Frame, FrameWriter, Generation,
     LayeredStore, Lsn, MediumKind, MemoryStore, Name, Rsn, Ssn, Store, StoreError, StoreOptions, Timestamp,
-    open_store, scan,
+    scan,
 };
+use relive_storage_sled::open_store;
 
 use crate::content::{copy, options, read_all, sled_of};
 use crate::conversion_kills::convert;
@@ -85,7 +88,8 @@ fn class_24_a_store_on_segment_files_of_format_1_opens_with_all_that_is_in_it() 
     assert_eq!(describe(&store).unwrap(), written);
 }
 
-/// A process that is killed at any boundary of an upgrade leaves a store that the next opening finds whole, and upgrades.
+/// A process killed at any boundary of an upgrade leaves a whole store, and the next opening
+/// upgrades it.
 #[test]
 fn class_24_an_upgrade_that_was_cut_off_is_done_by_the_next_opening() {
     for format in 1..FORMAT {
@@ -116,7 +120,8 @@ fn class_24_an_upgrade_that_was_cut_off_is_done_by_the_next_opening() {
     }
 }
 
-/// A store that can't be opened is not upgraded: the version that wrote it may be the one that it is restored for.
+/// An opening does not upgrade a store that it can't read: the user may restore it for the version
+/// that wrote it.
 #[test]
 fn class_24_a_damaged_store_of_format_1_keeps_its_format() {
     let root = tempfile::tempdir().unwrap();
@@ -134,12 +139,12 @@ fn class_24_a_damaged_store_of_format_1_keeps_its_format() {
     }
 }
 
-/// What the file says that makes the directory a store.
+/// The content of the identity file.
 fn format_of(path: &Path) -> u32 {
     format_in(&fs::read(path.join(STORE)).unwrap())
 }
 
-/// What sled says.
+/// The format version in sled.
 fn format_inside(path: &Path) -> u32 {
     format_in(&sled_of(path).get(STORE).unwrap().unwrap())
 }
@@ -193,7 +198,7 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())
 }
 
-/// All files but the lock, which says who tried last.
+/// All files but the lock, which names the last process that tried.
 fn files(path: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let entries = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
     let files = entries.filter(|path| path.is_file() && !path.ends_with("relive.lock"));
@@ -219,7 +224,7 @@ fn write() {
             let _ = fs::remove_dir_all(&golden);
             copy(&path, &golden.join("store"));
             fs::remove_dir(golden.join("store/blobs")).unwrap();
-            // sled reads what is not there yet as zeros, so the tree need not hold them.
+            // sled reads missing bytes at the end as zeros, so the tree need not hold them.
             let db = golden.join("store/db");
             let mut data = fs::read(&db).unwrap();
             data.truncate(data.iter().rposition(|byte| *byte != 0).unwrap() + 1);
@@ -262,7 +267,7 @@ fn golden(format: u32) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/format-{format}"))
 }
 
-/// What a store of the current format must have, for each thing that the format can say.
+/// The content of a store of the current format: one of everything that the format can express.
 const KINDS: &[&str] = &[
     "delivery",
     "asked",
@@ -335,7 +340,7 @@ fn history(first: u64, nth: u64, epoch: u64) -> Block {
             writer.finish(None, Rsn::NONE, Rsn::NONE, &[]).append_to(&mut buffer);
         }
     } else {
-        writer.put_settled(Epoch::new(epoch));
+        writer.put_recovery_complete(Epoch::new(epoch));
         writer.finish(None, Rsn::NONE, Rsn::NONE, &[]).append_to(&mut buffer);
         for nth in 1..=3 {
             writer.put_delivery(rsn(nth), &Sender::Outside, false, &name, b"\xc0");
@@ -363,8 +368,8 @@ fn actor(key: &str) -> ActorId {
     ActorId::new("account", key).unwrap()
 }
 
-/// All that a store holds, as text, one thing a line. Every field is named here, so that a change of the types alone is
-/// no change of the text.
+/// The whole content of a store as text, one thing a line. The code names every field, so that a
+/// change of the types alone does not change the text.
 fn describe(store: &dyn Store) -> Result<String, StoreError> {
     let mut text = String::new();
     let mut last = None;
@@ -391,14 +396,14 @@ fn describe(store: &dyn Store) -> Result<String, StoreError> {
     let mut actors = Vec::new();
     store.list(&mut |header| {
         actors.push(header.actor);
-        Ok(())
+        ControlFlow::Continue(())
     })?;
     actors.sort();
     for actor in actors {
         for (which, generation) in [("newest", Generation::Newest), ("previous", Generation::Previous)] {
             let Some(found) = store.get(&actor, generation)? else { continue };
             let header = &found.header;
-            let owes = if header.owes { ", owes" } else { "" };
+            let owes = if header.restore_at_open { ", owes" } else { "" };
             line(
                 &mut text,
                 format_args!(
@@ -418,7 +423,7 @@ fn describe(store: &dyn Store) -> Result<String, StoreError> {
 
 fn describe_frame(text: &mut String, frame: &Frame) {
     let actor = frame.actor.as_ref().map_or("no actor", ActorId::as_str);
-    // Of the first format all have them with replies.
+    // In the first format all digests cover the replies.
     let digests = if frame.digests_with_replies { "" } else { ", digests without replies" };
     line(text, format_args!(" frame of {actor}, since {}, handled {}{digests}", frame.since, frame.handled));
     for EffectDigest { rsn, digest } in &frame.digests {
@@ -451,7 +456,7 @@ fn describe_frame(text: &mut String, frame: &Frame) {
             }
             Record::CheckpointMark(mark) => format!("checkpoint mark, {}, {}", mark.number, mark.rsn),
             Record::Incarnation(epoch) => format!("incarnation, {epoch}"),
-            Record::Settled(epoch) => format!("settled, {epoch}"),
+            Record::RecoveryComplete(epoch) => format!("settled, {epoch}"),
             Record::Attempt(rsn) => format!("attempt, {rsn}"),
             Record::Quarantine(Quarantine { rsn, tries, reason }) => {
                 format!("quarantine, {rsn}, {tries} tries, {reason:?}")

@@ -1,4 +1,5 @@
-//! Invariant: prefix. A process that is killed at any moment leaves a store with all that it was told is stable.
+//! Invariant: prefix. A process killed at any moment leaves a store with everything that was
+//! acknowledged to it.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -6,9 +7,10 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use relive_storage::conformance::{checkpoint, id};
-use relive_storage::{CheckpointStore, Durability, Log, Lsn, open_store, scan};
+use relive_storage::{CheckpointStore, Durability, Log, Lsn, scan};
+use relive_storage_sled::open_store;
 
-use crate::content::{next_block, options, read_all};
+use crate::content::{last_number, next_block, options, read_all};
 
 const DIRECTORY: &str = "RELIVE_KILLED";
 const ROUNDS: u64 = 16;
@@ -39,7 +41,8 @@ fn what_a_killed_process_was_told_is_there() {
     assert!(told.0 > 0 && told.1 > 0, "no process came to write: {told:?}");
 }
 
-/// Starts a process that writes, kills it, and returns the last position and the last checkpoint that it was told of.
+/// Starts a process that writes, kills it, and returns the last position and the last checkpoint
+/// that were acknowledged to it.
 fn kill_after(path: &Path, after: Duration) -> (u64, u64) {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["killing::child", "--exact", "--ignored", "--nocapture"])
@@ -76,12 +79,7 @@ fn child() {
     };
     let store = open_store(path, &options().durability(Durability::ProcessCrash)).unwrap();
     let mut next = scan(&store, &mut |_, _| Ok(())).unwrap().next.get();
-    let mut number = 0;
-    let listed = store.list(&mut |header| {
-        number = number.max(header.number.get());
-        Ok(())
-    });
-    listed.unwrap();
+    let mut number = last_number(&store);
     println!();
     for step in 0.. {
         let block = next_block(next, step);

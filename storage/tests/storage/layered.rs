@@ -1,7 +1,8 @@
-//! The store over a medium: the contract of a backend, and what is its own: packs that are closed, emptied and removed, what
-//! is missing of them, and how much they take.
+//! The store over a medium: the contract of a backend, and its packs: closing, emptying and
+//! removing them, missing parts of them, and the space that they take.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::ControlFlow;
 use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -34,7 +35,7 @@ fn a_store_over_a_medium_in_memory_keeps_the_contract() {
     conformance::check(&mut || Box::new(Memory(MemoryMedium::new())));
 }
 
-/// A directory of plain files, with segments of so many bytes.
+/// A directory of plain files, with a tier and the bytes of a segment.
 struct Files(tempfile::TempDir, Durability, u64);
 
 impl Kept for Files {
@@ -65,8 +66,8 @@ fn bytes(medium: &MemoryMedium) -> u64 {
     values.map(|(id, position)| medium.read(id, position).unwrap().unwrap().unwrap().len() as u64).sum()
 }
 
-/// Invariant: bounded. Many actors, touched now and then, in any order: what the packs take stays near what lives, and
-/// nothing is lost by all the copying, over openings too.
+/// Invariant: bounded. Many actors write checkpoints now and then, in any order: the size of the
+/// packs stays near the live bytes, and no copying loses a checkpoint, over openings too.
 #[test]
 fn packs_take_about_twice_what_lives() {
     const ACTORS: u64 = 2_000;
@@ -82,7 +83,7 @@ fn packs_take_about_twice_what_lives() {
             seed ^= seed << 13;
             seed ^= seed >> 7;
             seed ^= seed << 17;
-            // Some are touched far more often than others.
+            // Some actors write far more often than others.
             let actor = if seed % 3 == 0 { seed / 3 % ACTORS } else { seed / 3 % (ACTORS / 20) };
             group.insert(actor, SIZES[usize::try_from(seed / 7_777 % 100).unwrap() / 24]);
         }
@@ -113,7 +114,8 @@ fn packs_take_about_twice_what_lives() {
     }
 }
 
-/// Invariant: prefix. A pack that is missing, shorter, or another is an error, whichever it is.
+/// Invariant: prefix. A missing pack, a shorter one, or another one in its place is an error, for
+/// every pack.
 #[test]
 fn what_is_missing_of_the_packs_is_noticed() {
     let medium = MemoryMedium::new();
@@ -140,11 +142,11 @@ fn what_is_missing_of_the_packs_is_noticed() {
             assert!(matches!(opened, Err(StoreError::CorruptStore { .. })), "{id:?} to {upto}: {opened:?}");
         }
         restore(range.end);
-        open(&medium).unwrap().list(&mut |_| Ok(())).unwrap();
+        open(&medium).unwrap().list(&mut |_| ControlFlow::Continue(())).unwrap();
     }
 }
 
-/// A medium whose stable superblocks never come to an end, until they are released.
+/// A medium whose synced write of the superblock never ends until the test releases it.
 struct Hanging(MemoryMedium, Arc<(Mutex<bool>, Condvar)>);
 
 impl Medium for Hanging {
@@ -178,17 +180,17 @@ impl Medium for Hanging {
     fn superblock(&self) -> Result<Bytes, StoreError> {
         self.0.superblock()
     }
-    fn write_superblock(&self, bytes: &[u8], stable: bool) -> Result<(), StoreError> {
+    fn write_superblock(&self, bytes: &[u8], sync: bool) -> Result<(), StoreError> {
         let (hangs, released) = &*self.1;
-        if stable {
+        if sync {
             drop(released.wait_while(hangs.lock().unwrap(), |hangs| *hangs).unwrap());
         }
-        self.0.write_superblock(bytes, stable)
+        self.0.write_superblock(bytes, sync)
     }
 }
 
-/// Class 20: a write of the superblock that never ends is told by the call that makes it, and by whoever comes after it;
-/// nobody waits for ever.
+/// Class 20: when a write of the superblock never ends, the call that makes it and every later call
+/// return an error. No call waits for ever.
 #[test]
 fn class_20_a_superblock_that_hangs_is_told() {
     let hangs = Arc::new((Mutex::new(false), Condvar::new()));
@@ -198,7 +200,7 @@ fn class_20_a_superblock_that_hangs_is_told() {
     store.append(&block_of(0, 0, 300)).unwrap();
     store.sync().unwrap();
     *hangs.0.lock().unwrap() = true;
-    // A pack that is full makes the superblock stable.
+    // A full pack makes the store sync the superblock.
     let put = store.put(&[checkpoint(&id("alice"), 1, 900)]);
     assert!(matches!(put, Err(StoreError::Hung { .. })), "{put:?}");
     assert_eq!(store.extent().unwrap().acknowledged, Lsn::new(1));
@@ -231,7 +233,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
-    /// It does what the store in memory does.
+    /// It does the same as the store in memory.
     #[test]
     fn a_store_over_a_medium_is_like_the_store_in_memory(steps in steps()) {
         let medium = MemoryMedium::new();
@@ -270,7 +272,7 @@ proptest! {
             let (found, expected) = (store.extent().unwrap(), model.extent().unwrap());
             prop_assert_eq!((found.start, found.acknowledged), (expected.start, expected.acknowledged));
         }
-        // What was appended and not synced may not be there to be read.
+        // A read may miss a block that was appended and not synced.
         store.sync().unwrap();
         model.sync().unwrap();
         prop_assert_eq!(conformance::Content::read(&store).unwrap(), conformance::Content::read(&model).unwrap());

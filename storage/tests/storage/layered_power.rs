@@ -1,6 +1,6 @@
-//! The store over a medium loses its power in the middle of random calls of the medium, again and again: what was synced is
-//! there, in order and unchanged, and everything else is missing from the end only. Packs are small, so that they are closed,
-//! emptied and removed in these runs too.
+//! The store over a medium loses its power in the middle of random calls of the medium, again and
+//! again: everything synced is there, in order and unchanged, and everything else is missing only
+//! from the end. Packs are small, so that these runs close, empty and remove them too.
 //!
 //! ```sh
 //! RELIVE_POWER_RUNS=20000 RELIVE_POWER_SEED=1 cargo test -p relive-storage --test storage layered_power
@@ -24,7 +24,8 @@ impl Device for SimulatedMedium {
     }
 }
 
-/// Lives on a device that loses its power in each; says what was broken, if anything was.
+/// Runs lives on a device that loses its power in each. Returns the broken promise, if there is
+/// one.
 fn run(seed: u64, lies: bool) -> Result<(u64, u64), String> {
     let device = SimulatedMedium::new(seed);
     if lies {
@@ -64,7 +65,7 @@ fn what_was_synced_survives_every_loss_of_power() {
     println!("{runs} runs of {LIVES} lives each, {calls} writing calls, {removed} packs removed");
 }
 
-/// A medium that reports syncs which it does not do is found out. So this can fail.
+/// The test notices a medium that reports syncs and does not make them. So the test can fail.
 #[test]
 fn a_sync_that_lies_is_noticed() {
     let noticed = (1..100).filter(|seed| run(*seed, true).is_err()).count();

@@ -28,4 +28,5 @@ mod segment_kills;
 mod segments;
 mod simulated;
 mod space;
+mod store_kills;
 mod tiers;

@@ -3,7 +3,8 @@
 use relive_storage::conformance::{MediumUnderTest, check_medium};
 use relive_storage::medium::Medium;
 use relive_storage::medium::memory::MemoryMedium;
-use relive_storage::{Durability, SegmentFiles, SegmentOptions, SledMedium};
+use relive_storage::{Durability, SegmentFiles, SegmentOptions};
+use relive_storage_sled::SledMedium;
 use tempfile::TempDir;
 
 struct Memory(MemoryMedium);
@@ -60,7 +61,7 @@ fn files_keep_the_contract_of_process_crash() {
     check_files(Durability::ProcessCrash, 1 << 20);
 }
 
-/// Where most steps go into the next segment.
+/// Segments so small that most steps go into the next one.
 #[test]
 fn files_of_small_segments_keep_the_contract() {
     check_files(Durability::ProcessCrash, 4 << 10);

@@ -1,4 +1,4 @@
-//! What a directory must be to be opened, and that nothing is changed in one that is refused.
+//! Which directories an opening accepts, and that it changes nothing in one that it refuses.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,12 +7,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use relive_storage::conformance::{block, checkpoint, id};
-use relive_storage::{CheckpointStore, Durability, LayeredStore, Log, Lsn, StoreError, open_store};
+use relive_storage::{
+    CheckpointStore, Durability, LayeredStore, Log, Lsn, MediumKind, StoreError, StoreOptions,
+};
+use relive_storage_sled::open_store;
 use tempfile::TempDir;
 
 use crate::content::{copy, fill, options, read_all, sled_of};
 
-/// A closed store with a little in it.
+/// A closed store with a few records in it.
 fn small() -> (TempDir, PathBuf) {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("store");
@@ -40,7 +43,7 @@ fn files(path: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     found
 }
 
-/// Opening fails, and no file has changed.
+/// Asserts that opening fails, and that no file has changed.
 fn refused(path: &Path) -> StoreError {
     let mut before = files(path);
     let error = open(path).unwrap_err();
@@ -69,10 +72,11 @@ fn a_second_handle_is_told_who_has_the_store() {
 #[test]
 fn another_process_is_told_who_has_the_store() {
     let (_root, path) = small();
-    // The lock of a process is its open file, so a lock taken here with the number of another looks like that one's.
+    // The lock belongs to an open file, so a lock taken here with the number of another process
+    // looks like that one's.
     let lock = fs::OpenOptions::new().read(true).write(true).open(path.join("relive.lock")).unwrap();
     lock.try_lock().unwrap();
-    // The first process is there on every system.
+    // Process 1 exists on every system.
     fs::write(path.join("relive.lock"), "process 1\n").unwrap();
     match open(&path).unwrap_err() {
         StoreError::Locked { holder, .. } => assert_eq!(holder, "process 1"),
@@ -80,8 +84,8 @@ fn another_process_is_told_who_has_the_store() {
     }
 }
 
-/// The symptom: a child that had inherited the lock was told of as "this process, under another handle", of which there
-/// was none.
+/// The symptom: a child had inherited the lock, and the error named "this process, under another
+/// handle", although there was none.
 #[test]
 fn a_lock_that_was_handed_on_is_told_from_one_that_is_held_here() {
     let (_root, path) = small();
@@ -92,7 +96,7 @@ fn a_lock_that_was_handed_on_is_told_from_one_that_is_held_here() {
         let lock = fs::OpenOptions::new().read(true).write(true).open(&file).unwrap();
         lock.try_lock().unwrap();
         fs::write(&file, format!("process {noted:10}\n")).unwrap();
-        // The lock goes with the open file, which is the child's alone from here on.
+        // The lock belongs to the open file, which only the child has from here on.
         let mut child = Command::new("sleep").arg("60").stdin(lock).spawn().unwrap();
         let error = open(&path).unwrap_err();
         child.kill().unwrap();
@@ -108,7 +112,7 @@ fn a_lock_that_was_handed_on_is_told_from_one_that_is_held_here() {
     }
 }
 
-/// The number of a process that is over.
+/// The number of a process that has ended.
 fn ended_process() -> u32 {
     let mut child = Command::new("true").spawn().unwrap();
     child.wait().unwrap();
@@ -175,7 +179,7 @@ fn a_store_without_one_of_its_files_is_never_made_anew() {
             other => panic!("{name}: {other}"),
         }
     }
-    // Not even when the lock is all that is left.
+    // Not even when only the lock file is left.
     let (_root, path) = small();
     for entry in fs::read_dir(&path).unwrap() {
         let entry = entry.unwrap();
@@ -211,8 +215,8 @@ fn files_of_two_stores_are_told_apart() {
     assert!(matches!(error, StoreError::Mixed { .. }), "{error}");
 }
 
-/// A creation that dies at any point leaves a directory that opens as a new store. It writes the files in the order
-/// given here, each of them whole or in part.
+/// A creation that dies at any point leaves a directory that opens as a new store. It writes the
+/// files in the order given here, each of them whole or in part.
 #[test]
 fn an_unfinished_creation_is_made_anew() {
     let root = tempfile::tempdir().unwrap();
@@ -231,7 +235,7 @@ fn an_unfinished_creation_is_made_anew() {
                 let content = fs::read(whole.join(from)).unwrap_or_default();
                 fs::write(path.join(name), &content[..content.len() / part]).unwrap();
             }
-            // The lock remembers the store only after it was finished.
+            // The lock remembers the store only after its creation has finished.
             if count > 0 {
                 fs::write(path.join("relive.lock"), "process 1\n").unwrap();
             }
@@ -244,7 +248,7 @@ fn an_unfinished_creation_is_made_anew() {
             assert_eq!(read_all(&path).unwrap().blocks.len(), 1);
         }
     }
-    // It died after the store was finished, and before it said so.
+    // It died after the store was complete, and before it removed the marker.
     let store = open(&whole).unwrap().extent().unwrap().store;
     fs::write(whole.join("relive.creating"), "").unwrap();
     assert_eq!(open(&whole).unwrap().extent().unwrap().store, store);
@@ -264,7 +268,7 @@ fn half_written_snapshots_are_removed() {
     }
 }
 
-/// Earlier versions moved them there, and nobody ever removed one.
+/// Earlier versions moved them there, and never removed one.
 #[test]
 fn what_earlier_versions_moved_aside_is_removed() {
     let (_root, path) = small();
@@ -332,7 +336,7 @@ fn a_checkpoint_that_went_missing_inside_of_sled_is_missed() {
     }
 }
 
-/// The tree of all values, and the keys in it that are no fences.
+/// The tree of all values, and the keys in it that are not fences.
 fn parts(db: &sled::Db) -> (sled::Tree, Vec<sled::IVec>) {
     let tree = db.open_tree("relive.values").unwrap();
     let keys = tree.iter().keys().map(Result::unwrap).filter(|key| key.last() == Some(&u8::MAX)).collect();
@@ -343,8 +347,9 @@ fn stream(key: &[u8]) -> u64 {
     u64::from_be_bytes(key[..8].try_into().unwrap())
 }
 
-/// The symptom: of a store that was not closed, the newest copy of what says how far it was acknowledged was damaged and the last block lost, and the
-/// block was taken for one that nobody had been told about. Found by the sweep of damages, two injuries at once.
+/// The symptom: a store was not closed; the newest copy of the acknowledged position was damaged,
+/// and the last block was lost. The opening took the block for one that was never acknowledged. The
+/// sweep of damages found it, with two injuries at once.
 #[test]
 fn the_last_block_is_missed_whichever_copy_of_the_superblock_is_damaged() {
     let root = tempfile::tempdir().unwrap();
@@ -372,5 +377,60 @@ fn the_last_block_is_missed_whichever_copy_of_the_superblock_is_damaged() {
                 "block {first}, slot {slot}: {error}"
             );
         }
+    }
+}
+
+/// Invariant: single writer. When many callers find no directory, one of them creates the store,
+/// whatever medium each asks for. The others find a store that another handle has open, or one on
+/// another medium.
+#[test]
+fn class_17_of_many_that_create_a_store_on_several_media_one_has_it() {
+    for round in 0..3 {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("parent/store");
+        let together = std::sync::Barrier::new(4);
+        let opened: Vec<_> = std::thread::scope(|scope| {
+            let openers = (0..4).map(|opener| {
+                let medium = [MediumKind::Sled, MediumKind::SegmentFiles][opener % 2];
+                let (path, together) = (&path, &together);
+                scope.spawn(move || {
+                    together.wait();
+                    open_store(path, &StoreOptions::default().medium(Some(medium)))
+                })
+            });
+            let openers: Vec<_> = openers.collect();
+            openers.into_iter().map(|opener| opener.join().unwrap()).collect()
+        });
+        let (stores, errors): (Vec<_>, Vec<_>) = opened.into_iter().partition(Result::is_ok);
+        assert_eq!(stores.len(), 1, "round {round}: {errors:?}");
+        for error in errors.into_iter().filter_map(Result::err) {
+            let is_told = matches!(error, StoreError::Locked { .. } | StoreError::OtherMedium { .. });
+            assert!(is_told, "round {round}: {error}");
+        }
+    }
+}
+
+/// While another process creates a store, an opening does not judge its files. When no process
+/// does, the opening judges them, and leaves them as they are.
+#[test]
+fn class_17_a_store_in_the_making_is_somebody_elses() {
+    for (begun, asked) in [
+        ("relive.creating", MediumKind::SegmentFiles),
+        ("relive.super", MediumKind::SegmentFiles),
+        ("relive.super", MediumKind::Sled),
+    ] {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join(begun), "").unwrap();
+        let lock = fs::File::create(root.path().join("relive.lock")).unwrap();
+        let before = files(root.path());
+        let refused = || open_store(root.path(), &StoreOptions::default().medium(Some(asked))).unwrap_err();
+        lock.try_lock().unwrap();
+        let error = refused();
+        assert!(matches!(error, StoreError::Locked { .. }), "{begun}, {asked}: {error}");
+        lock.unlock().unwrap();
+        let error = refused();
+        let is_judged = matches!(error, StoreError::NotAStore { .. } | StoreError::Missing { .. });
+        assert!(is_judged, "{begun}, {asked}: {error}");
+        assert_eq!(files(root.path()), before);
     }
 }

@@ -1,11 +1,13 @@
-//! Stores that lose their power in the middle of random calls, or whose process dies between two, again and again: what
-//! was synced is there, in order and unchanged, and everything else is missing from the end only.
+//! Stores that lose their power in the middle of random calls, or whose process dies between two,
+//! again and again: everything synced is there, in order and unchanged, and everything else is
+//! missing only from the end.
 //!
 //! ```sh
 //! RELIVE_POWER_RUNS=100000 RELIVE_POWER_SEED=1 cargo test -p relive-storage --test storage power
 //! ```
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use relive_storage::conformance::{block, checkpoint, id};
 use relive_storage::simulated_store::{Call, Crash, Fault, Lie, Moment, SimulatedDisk, Step, Unsynced};
@@ -14,14 +16,14 @@ use relive_storage::{Block, CheckpointStore, Generation, Log, Lsn, Store, StoreE
 const ACTORS: u64 = 3;
 pub(crate) const LIVES: u64 = 4;
 
-/// What has to be there, kept outside of the store.
+/// The content that must be there, kept outside of the store.
 #[derive(Default)]
 pub(crate) struct Expected {
-    /// Every block as it was appended last, whether it was synced or not.
+    /// Every block as it was appended last, synced or not.
     issued: BTreeMap<Lsn, Block>,
     /// Everything below was synced.
     synced: Lsn,
-    /// The log may begin here at the latest.
+    /// The log begins here at the latest.
     cut: Lsn,
     /// The numbers of the newest checkpoints, and of those that may be newer.
     newest: BTreeMap<u64, u64>,
@@ -30,7 +32,7 @@ pub(crate) struct Expected {
     epoch: u64,
 }
 
-/// Numbers out of a seed, other ones than those of the device.
+/// Numbers from a seed, different from those of the device.
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
@@ -44,7 +46,7 @@ impl Random {
 pub(crate) trait Device {
     /// Opens it, or says what is wrong.
     fn store(&self) -> Result<Box<dyn Store>, String>;
-    /// Whether it has not lost its power since.
+    /// Whether it has kept its power since it was opened.
     fn is_powered(&self) -> bool;
 }
 
@@ -58,7 +60,8 @@ impl Device for SimulatedDisk {
     }
 }
 
-/// Lives on a device that loses its power in each; says what was broken, if anything was.
+/// Runs lives on a device that loses its power in each. Returns the broken promise, if there is
+/// one.
 fn run(seed: u64, lie: Option<Lie>) -> (Result<(), String>, Vec<Step>) {
     let disk = SimulatedDisk::new(seed);
     disk.set_lie(lie);
@@ -89,7 +92,7 @@ pub(crate) fn live(disk: &dyn Device, random: &mut Random, expected: &mut Expect
     let Ok(scanned) = scan(&*store, &mut |_, _| Ok(())) else { return };
     expected.epoch += 1;
     let mut next = scanned.next;
-    // What lies at and after it is replaced by the first block of this life, and gone as soon as that is there.
+    // The first block of this life replaces everything at and after its position.
     let mut replaced = false;
     while disk.is_powered() && random.below(32) > 0 {
         match random.below(8) {
@@ -136,7 +139,7 @@ fn put(store: &dyn Store, random: &mut Random, expected: &mut Expected) -> Resul
     Ok(())
 }
 
-/// Holds what is there after a crash against what has to be, and goes on from there.
+/// Compares the content after a crash with the content that must be there, and goes on from there.
 pub(crate) fn check(disk: &dyn Device, expected: &mut Expected) -> Result<(), String> {
     let said = |error: StoreError| error.to_string();
     let store = disk.store()?;
@@ -164,7 +167,7 @@ pub(crate) fn check(disk: &dyn Device, expected: &mut Expected) -> Result<(), St
     store
         .list(&mut |_| {
             listed += 1;
-            Ok(())
+            ControlFlow::Continue(())
         })
         .map_err(said)?;
     for actor in 0..ACTORS {
@@ -181,7 +184,7 @@ pub(crate) fn check(disk: &dyn Device, expected: &mut Expected) -> Result<(), St
         return Err("the list is another than what is there".to_owned());
     }
     expected.maybe.clear();
-    // The opening has made stable what it found.
+    // The opening has synced everything that it found.
     expected.synced = scanned.next;
     Ok(())
 }
@@ -218,21 +221,22 @@ fn the_same_seed_gives_the_same_trace() {
     assert_ne!(run(1, None).1, run(2, None).1);
 }
 
-/// A device that reports syncs which it does not do is found out. So this can fail.
+/// The test notices a device that reports syncs and does not make them. So the test can fail.
 #[test]
 fn a_sync_that_lies_is_noticed() {
     let noticed = (1..100).filter(|seed| run(*seed, Some(Lie::SyncsNothing)).0.is_err()).count();
     assert!(noticed > 50, "{noticed} of 99");
 }
 
-/// The same of checkpoints that were read back out of the cache.
+/// The same for checkpoints that a read found in the cache.
 #[test]
 fn a_put_that_lies_is_noticed() {
     let noticed = (1..100).filter(|seed| run(*seed, Some(Lie::PutsIntoTheCache)).0.is_err()).count();
     assert!(noticed > 30, "{noticed} of 99");
 }
 
-/// Gap check: a block that went missing from the middle is damage, reported with its position, never the end.
+/// Gap check: a block missing from the middle is damage, and the error has its position. It never
+/// counts as the end.
 #[test]
 fn a_block_lost_from_the_middle_is_reported_where_it_was() {
     for lost in 0..9 {
@@ -248,7 +252,8 @@ fn a_block_lost_from_the_middle_is_reported_where_it_was() {
             matches!(&found, Err(StoreError::CorruptLog { at, .. }) if *at == Lsn::new(lost * 2)),
             "{found:?}"
         );
-        // The mark says how far the log was acknowledged; without it, the blocks that follow still do.
+        // The mark says how far the log was acknowledged. Without it the later blocks still say
+        // that.
         disk.lose_power(Unsynced::Dropped);
         let found = scan(&disk.open(), &mut |_, _| Ok(()));
         assert!(
@@ -258,7 +263,8 @@ fn a_block_lost_from_the_middle_is_reported_where_it_was() {
     }
 }
 
-/// A checkpoint that a put reported and that was not stable is missed from the next cut on.
+/// From the next cut on, the store notices that a reported checkpoint is gone, because it was never
+/// synced.
 #[test]
 fn a_checkpoint_lost_in_silence_is_missed() {
     let disk = SimulatedDisk::new(1);
@@ -272,6 +278,6 @@ fn a_checkpoint_lost_in_silence_is_missed() {
     assert!(store.get(&id("a"), Generation::Newest).unwrap().is_some(), "reading it back finds it");
     store.cut(Lsn::new(2)).unwrap();
     disk.lose_power(Unsynced::Dropped);
-    let missed = disk.open().list(&mut |_| Ok(())).unwrap_err();
+    let missed = disk.open().list(&mut |_| ControlFlow::Continue(())).unwrap_err();
     assert!(matches!(missed, StoreError::CorruptStore { .. }), "{missed}");
 }

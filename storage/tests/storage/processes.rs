@@ -1,5 +1,5 @@
-//! What happens to the process of a store: it goes to another directory, it is stopped for a while. Each in a process of
-//! its own.
+//! The process of a store changes its directory, or is stopped for a while. Each test runs in a
+//! process of its own.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -7,7 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use relive_storage::conformance::{checkpoint, id};
-use relive_storage::{CheckpointStore, Durability, Log, StoreError, open_store, scan};
+use relive_storage::{CheckpointStore, Durability, Log, StoreError, scan};
+use relive_storage_sled::open_store;
 
 use crate::content::{fill, next_block, options, read_all};
 
@@ -24,7 +25,8 @@ fn start(test: &str, directory: &Path) -> Child {
         .unwrap()
 }
 
-/// The symptom: opened by a relative path, a store lost its files when its process went to another directory.
+/// The symptom: opened by a relative path, a store lost its files when its process went to another
+/// directory.
 #[test]
 fn a_store_opened_by_a_relative_path_stays_where_it_is() {
     let root = tempfile::tempdir().unwrap();
@@ -56,7 +58,7 @@ fn goes_elsewhere() {
         store.put(&[checkpoint(&id("large"), number, 3_000_000)]).unwrap();
         store.close().unwrap();
     }
-    // What is told names the place that was meant.
+    // The error names the absolute path.
     std::env::set_current_dir(root.join("here")).unwrap();
     let open = open_store("store", &options()).unwrap();
     match open_store("store", &options()).unwrap_err() {
@@ -66,7 +68,8 @@ fn goes_elsewhere() {
     open.close().unwrap();
 }
 
-/// The symptom: a process that was stopped for longer than the timeout took the healthy disk for a dead one.
+/// The symptom: a process that was stopped for longer than the timeout took the healthy disk for a
+/// dead one.
 #[test]
 fn a_store_goes_on_after_its_process_was_stopped() {
     let root = tempfile::tempdir().unwrap();

@@ -1,4 +1,5 @@
-//! Invariant: prefix. What a scan takes for the end of a log and what for damage, on a medium that answers as it is told.
+//! Invariant: prefix. What a scan takes for the end of a log, and what for damage. The test decides
+//! what the medium answers.
 
 use relive_storage::conformance::{block, id};
 use relive_storage::{
@@ -6,7 +7,7 @@ use relive_storage::{
     StoredBlock, Timestamp, record::Sender, scan,
 };
 
-/// Gives back what it has, whatever it is.
+/// Gives back its blocks, whatever they are.
 struct Told {
     acknowledged: Lsn,
     blocks: Vec<StoredBlock>,
@@ -76,7 +77,8 @@ fn a_block_that_is_missing_in_the_middle_is_damage() {
     let mut blocks = four();
     blocks.remove(1);
     assert_eq!(Told::new(8, &blocks).corrupt_at(), Lsn::new(2));
-    // Also when nobody was told so far: the blocks after it say that it was stable.
+    // Also when the acknowledged position does not cover it: the blocks after it say that it was
+    // durable.
     assert_eq!(Told::new(2, &blocks).corrupt_at(), Lsn::new(2));
 }
 
@@ -103,7 +105,7 @@ fn a_damaged_block_is_the_end_only_when_nobody_was_told_of_it() {
     }
     let torn = Told::new(6, &four()).damaged(3).scan().unwrap();
     assert_eq!((torn.next, torn.torn.as_deref()), (Lsn::new(6), Some("told to be")));
-    // What was appended in one go with it, and not called durable by anything, is torn with it.
+    // A block of the same sync, which no other block calls durable, is torn as well.
     let mut blocks = four();
     blocks[3] = block(6, 2, 4, 1);
     let torn = Told::new(4, &blocks).damaged(2).scan().unwrap();

@@ -10,8 +10,8 @@ use relive_storage::{Durability, SegmentFiles, SegmentOptions};
 const LOG: StreamId = StreamId(0);
 const DIRECTORY: &str = "RELIVE_SEGMENTS_TO_OPEN";
 
-/// Invariant: acknowledge after sync. What an opening finds may be in memory only, after a process that ended without a
-/// sync, and what comes next is built on it.
+/// Invariant: acknowledge after sync. After a process that ended without a sync, the values that an
+/// opening finds may be only in memory, and the next commit builds on them.
 #[test]
 fn an_opening_syncs_all_that_it_found() {
     if Command::new("strace").arg("-V").output().is_err() {

@@ -1,5 +1,6 @@
-//! Media of plain files that end in the middle of whatever they do: by the death of the process, or by a loss of power that
-//! keeps any of the sectors that were not synced. What was synced is there, and nothing that was never appended is.
+//! Media of plain files that end in the middle of any step: by the death of the process, or by a
+//! loss of power that keeps any of the unsynced sectors. Every synced value is there, and no value
+//! that was never appended.
 //!
 //! ```sh
 //! RELIVE_SEGMENT_RUNS=1000 RELIVE_SEGMENT_SEED=1 cargo test -p relive-storage --test storage segment_crashes
@@ -11,16 +12,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use relive_storage::boundary::OnBoundary;
 use relive_storage::frame::split_mix;
 use relive_storage::medium::{Medium, StreamId};
 use relive_storage::{Durability, SegmentFiles, SegmentOptions};
 
-use crate::boundaries::OnBoundary;
-
 const LOG: StreamId = StreamId(0);
 const SECTOR: usize = 512;
 
-/// Numbers out of a seed.
+/// Numbers from a seed.
 struct Random(u64, u64);
 
 impl Random {
@@ -30,14 +30,15 @@ impl Random {
     }
 }
 
-/// What has to be there, and what may be.
+/// The content that must be there, and the content that may be.
 #[derive(Default)]
 struct Model {
     streams: BTreeMap<StreamId, Expected>,
-    /// The superblocks that may be there after a loss of power, the newest last; and the one being written.
+    /// The superblocks that a loss of power may leave, the newest last; and the one that is being
+    /// written.
     superblocks: Vec<Vec<u8>>,
     next_stream: u64,
-    /// What was synced last, by file, where something was written since.
+    /// The last synced content of each file that was written since.
     stable: BTreeMap<PathBuf, Vec<u8>>,
     version: u64,
     /// The list of segments that is being replaced.
@@ -46,24 +47,25 @@ struct Model {
 
 #[derive(Clone, Default)]
 struct Expected {
-    /// All values that may be at a position, the newest last. Others stand there only while they are being removed.
+    /// All values that may be at a position, the newest last. Other values stand there only during
+    /// their removal.
     values: BTreeMap<u64, Vec<Vec<u8>>>,
     synced: u64,
-    /// May begin here at the latest.
+    /// The stream begins here at the latest.
     below: u64,
-    /// A removal is under way: from here on, what was synced may be gone.
+    /// A removal is under way: synced values from here on may be gone.
     removing_from: Option<u64>,
     removing: bool,
 }
 
-/// Copies the directory at boundaries that are drawn.
+/// Copies the directory at boundaries that the seed chooses.
 struct Crashes {
     live: PathBuf,
     root: PathBuf,
     model: Rc<RefCell<Model>>,
     random: Random,
     count: u64,
-    /// One in so many boundaries.
+    /// The copies are made at one in this many boundaries.
     one_in: u64,
     power: bool,
     failures: Vec<String>,
@@ -87,7 +89,7 @@ impl Crashes {
         }
     }
 
-    /// A list of segments that was replaced comes back as long as the new name is not stable.
+    /// The old list of segments may come back until the new name is synced.
     fn manifest(&mut self, name: &str) {
         let mut model = self.model.borrow_mut();
         match name {
@@ -110,7 +112,7 @@ impl Crashes {
             // It may be renamed or removed meanwhile.
             let Ok(now) = fs::read(self.live.join(&name)) else { continue };
             let model = self.model.borrow();
-            // Another use of a segment begins stable.
+            // A segment is synced when its next use begins.
             let is_same_use = |stable: &&Vec<u8>| stable.get(..64) == now.get(..64) || name == "relive.super";
             let stable = model.stable.get(Path::new(&name)).filter(|_| self.power).filter(is_same_use);
             let content = stable.map_or_else(|| now.clone(), |stable| tear(&mut self.random, stable, &now));
@@ -149,7 +151,7 @@ fn tear(random: &mut Random, stable: &[u8], now: &[u8]) -> Vec<u8> {
     torn
 }
 
-/// Holds what an opening finds against the model.
+/// Compares what an opening finds with the model.
 fn check(path: &Path, model: &Model, power: bool) -> Result<(), String> {
     let options = SegmentOptions::default().durability(Durability::ProcessCrash).segment_bytes(8 << 10);
     let mut ends = BTreeMap::new();
@@ -197,7 +199,7 @@ fn check(path: &Path, model: &Model, power: bool) -> Result<(), String> {
         }
         ends = found;
     }
-    // It goes on from what is there.
+    // It goes on from the values that are there.
     let medium = SegmentFiles::open(path, &options).map_err(|error| error.to_string())?;
     for (stream, range) in &mut ends {
         for _ in 0..3 {
@@ -219,7 +221,7 @@ thread_local! {
     static CRASHES: RefCell<Option<Crashes>> = const { RefCell::new(None) };
 }
 
-/// A boundary was reached on this thread. What is opened to check a crash reaches boundaries too.
+/// This thread has reached a boundary. The opening that checks a crash reaches boundaries too.
 fn reached(name: &'static str) {
     CRASHES.with(|crashes| {
         if let Ok(mut crashes) = crashes.try_borrow_mut()
@@ -296,7 +298,7 @@ impl Life {
         }
     }
 
-    /// What was written to a stream counts from here on.
+    /// The written values of a stream count from here on.
     fn synced(&self, stream: StreamId) {
         let mut model = self.model.borrow_mut();
         if let Some(expected) = model.streams.get_mut(&stream) {

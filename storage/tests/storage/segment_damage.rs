@@ -1,4 +1,5 @@
-//! Damage to the files of a medium: no value comes back changed, and each whose own bytes are whole comes back.
+//! Damage to the files of a medium: no value comes back changed, and every value with whole bytes
+//! comes back.
 
 use std::fs;
 use std::ops::Range;
@@ -46,7 +47,7 @@ struct Stored {
     bytes: Range<usize>,
 }
 
-/// A closed medium, of which the log has lost its front and goes on in segments that were used before.
+/// A closed medium. Its log has lost its front, and goes on in segments that were used before.
 fn sample() -> (TempDir, PathBuf, Vec<Stored>) {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("medium");
@@ -64,7 +65,7 @@ fn sample() -> (TempDir, PathBuf, Vec<Stored>) {
     (root, path, stored)
 }
 
-/// Where all values stand, found by what the files are said to look like.
+/// Where all values stand, found by the documented layout of the files.
 fn layout(path: &Path) -> Vec<Stored> {
     let number = |bytes: &[u8], at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
     let mut stored = Vec::new();
@@ -91,7 +92,8 @@ fn layout(path: &Path) -> Vec<Stored> {
     stored
 }
 
-/// Each value that is in no damaged range is there; a damaged one is reported, or gone from the end.
+/// Asserts that each value outside of the damaged ranges is there, and that a damaged one is
+/// reported, or gone from the end.
 fn check(path: &Path, stored: &[Stored], damaged: &[(PathBuf, Range<usize>)], context: &str) {
     let medium = open(path).unwrap_or_else(|error| panic!("{context}: {error}"));
     let found = medium.streams().unwrap();
@@ -123,7 +125,7 @@ fn check(path: &Path, stored: &[Stored], damaged: &[(PathBuf, Range<usize>)], co
             );
         }
     }
-    // It goes on behind what is there, and that stays.
+    // It goes on after the values that are there, and these stay.
     for (stream, range) in &found {
         medium.append(*stream, range.end, b"more").unwrap();
         medium.sync(*stream).unwrap();
@@ -151,7 +153,7 @@ fn seeds() -> Range<u64> {
     first..first + count
 }
 
-/// Damages files that hold values, in one of several ways, and says which bytes.
+/// Damages files with values in one of several ways, and returns the damaged bytes.
 fn damage(path: &Path, stored: &[Stored], seed: u64) -> Vec<(PathBuf, Range<usize>)> {
     let mut damaged = Vec::new();
     for round in 0..=seed % 3 {
@@ -180,13 +182,14 @@ fn damage(path: &Path, stored: &[Stored], seed: u64) -> Vec<(PathBuf, Range<usiz
                 }
                 begin..end
             }
-            // A write that went astray: whole values where others stood.
+            // A misdirected write: whole values in the place of others.
             3 => {
                 let from = at(2, length) / 8 * 8;
                 let to = at(3, length) / 8 * 8;
                 let count = at(4, 1_500).min(length - from).min(length - to);
                 bytes.copy_within(from..from + count, to);
-                // A later value that stands too early hides those between: they are missed, like all that is damaged.
+                // A later value that stands too early hides the values between: the test counts
+                // them as damaged.
                 0..usize::MAX
             }
             _ => {
@@ -246,7 +249,7 @@ fn the_last_file_is_cut_at_every_byte() {
     }
 }
 
-/// The head of the torn value is whole, and a place further on in the log is used for the position again.
+/// The head of the torn value is whole, and a later place in the log takes the position again.
 #[test]
 fn what_is_left_of_a_torn_value_is_replaced_by_one_in_the_next_segment() {
     let root = tempfile::tempdir().unwrap();
@@ -275,7 +278,8 @@ fn what_is_left_of_a_torn_value_is_replaced_by_one_in_the_next_segment() {
     }
 }
 
-/// A stray write puts the head of a longer value into the place of one: those that stand behind it are as whole as before.
+/// A misdirected write puts the head of a longer value into the place of a value: the values behind
+/// it are as whole as before.
 #[test]
 fn the_head_of_a_longer_value_hides_none_behind_it() {
     let root = tempfile::tempdir().unwrap();
@@ -304,7 +308,7 @@ fn the_head_of_a_longer_value_hides_none_behind_it() {
     }
 }
 
-/// A segment that was used again holds whole values of before, behind the ones of today.
+/// A segment in its second use holds whole values of the first one, behind the values of today.
 #[test]
 fn what_a_segment_held_before_stays_away() {
     let (_root, path, stored) = sample();

@@ -1,5 +1,5 @@
-//! Invariant: prefix. A process that is killed at any moment, with whatever its threads are doing, leaves a medium of plain
-//! files with all that it was told is stable.
+//! Invariant: prefix. A process killed at any moment, whatever its threads are doing, leaves a
+//! medium of plain files with everything that was acknowledged to it.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -13,7 +13,7 @@ use relive_storage::{Durability, SegmentFiles, SegmentOptions};
 const DIRECTORY: &str = "RELIVE_SEGMENT_KILLED";
 const ROUNDS: u64 = 24;
 const LOG: StreamId = StreamId(0);
-/// Whoever writes keeps so much of the log.
+/// The writer keeps this many values of the log.
 const KEPT: u64 = 300;
 
 fn open(path: &Path) -> SegmentFiles {
@@ -26,10 +26,10 @@ fn value(position: u64) -> Vec<u8> {
     (0..length).map(|at| split_mix(position, at + 1).to_le_bytes()[0]).collect()
 }
 
-/// What is about to be removed may be there, once.
+/// A value whose removal is under way may be there, once.
 const TO_BE_REMOVED: &[u8] = b"to be removed";
 
-/// Where the log ends without what was about to be removed, which is gone then.
+/// The end of the log without the values whose removal was under way, which are gone then.
 fn without_removed(medium: &SegmentFiles, end: u64) -> u64 {
     let last = end.saturating_sub(1);
     if medium.read(LOG, last).unwrap() != Some(Ok(TO_BE_REMOVED.into())) {
@@ -75,7 +75,8 @@ fn what_a_killed_process_was_told_is_there() {
     println!("{ROUNDS} processes were killed, the last after {most} values");
 }
 
-/// Starts a process that writes, kills it, and returns the end of the log that it was told is stable.
+/// Starts a process that writes, kills it, and returns the end of the log that was acknowledged to
+/// it.
 fn kill_after(path: &Path, after: Duration) -> u64 {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["segment_kills::child", "--exact", "--ignored", "--nocapture"])
@@ -110,7 +111,7 @@ fn child() {
         println!("stable {next}");
         medium.write_superblock(&next.to_le_bytes(), step % 16 == 0).unwrap();
         if step % 8 == 7 {
-            // What nobody was told of.
+            // A value that was not acknowledged.
             medium.append(LOG, next, TO_BE_REMOVED).unwrap();
             medium.remove_from(LOG, next).unwrap();
             medium.remove_below(LOG, next.saturating_sub(KEPT)).unwrap();

@@ -1,20 +1,23 @@
-//! What a directory of plain files must be to be opened as a medium, that nothing is changed in one that is refused, and
-//! what a commit costs.
+//! Which directories of plain files open as a medium, that an opening changes nothing in one that
+//! it refuses, and what a commit costs.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use relive_storage::medium::{Medium, StreamId};
-use relive_storage::{Durability, MediumKind, SegmentFiles, SegmentOptions, SledMedium, StoreError};
+use relive_storage::{Durability, MediumKind, SegmentFiles, SegmentOptions, StoreError, medium_of};
+use relive_storage_sled::SledMedium;
 use tempfile::TempDir;
 
 use crate::content::copy;
 
 const LOG: StreamId = StreamId(0);
 const SEGMENT_BYTES: u64 = 4 << 10;
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn options() -> SegmentOptions {
     SegmentOptions::default().durability(Durability::ProcessCrash).segment_bytes(SEGMENT_BYTES)
@@ -32,7 +35,9 @@ fn fill(medium: &SegmentFiles, count: u64) {
     medium.sync(LOG).unwrap();
 }
 
-/// A closed medium with several segments and another stream.
+/// A closed medium with several segments and another stream. Closing ends the thread that prepares
+/// segments in the middle of its work: a file that the list does not name yet may be there or not,
+/// and is removed here, so that the medium has the same files each time.
 fn small() -> (TempDir, PathBuf) {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("medium");
@@ -41,7 +46,18 @@ fn small() -> (TempDir, PathBuf) {
     medium.append(StreamId(5), 0, b"value").unwrap();
     medium.write_superblock(b"super", true).unwrap();
     medium.close().unwrap();
+    let listed = listed(&path);
+    for name in files(&path).keys().filter(|name| name.starts_with("segment.") && !listed.contains(name)) {
+        fs::remove_file(path.join(name)).unwrap();
+    }
     (root, path)
+}
+
+/// The segments that the list names, found by its documented layout.
+fn listed(path: &Path) -> Vec<String> {
+    let list = fs::read(path.join("relive.segments")).unwrap();
+    let entries = list[48..list.len() - 4].chunks_exact(24);
+    entries.map(|entry| format!("segment.{}", u64::from_le_bytes(entry[..8].try_into().unwrap()))).collect()
 }
 
 fn files(path: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -49,7 +65,8 @@ fn files(path: &Path) -> BTreeMap<String, Vec<u8>> {
     entries.map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())).collect()
 }
 
-/// Opening fails, and no file has changed but the lock, which says who tried last.
+/// Asserts that opening fails, and that no file has changed but the lock, which names the last
+/// process that tried.
 fn refused(path: &Path) -> StoreError {
     let mut before = files(path);
     let error = open(path).unwrap_err();
@@ -111,7 +128,7 @@ fn a_store_on_sled_and_a_medium_of_files_refuse_each_other() {
         matches!(&error, StoreError::OtherMedium { found, asked, .. } if (*found, *asked) == on),
         "{error}"
     );
-    assert_eq!(MediumKind::of(&on_sled).unwrap(), Some(on.0));
+    assert_eq!(medium_of(&on_sled).unwrap(), Some(on.0));
 
     let (_root, path) = small();
     let before = files(&path);
@@ -120,11 +137,11 @@ fn a_store_on_sled_and_a_medium_of_files_refuse_each_other() {
         matches!(&error, StoreError::OtherMedium { found, asked, .. } if (*asked, *found) == on),
         "{error}"
     );
-    assert_eq!(MediumKind::of(&path).unwrap(), Some(on.1));
+    assert_eq!(medium_of(&path).unwrap(), Some(on.1));
     assert_eq!(before.keys().collect::<Vec<_>>(), files(&path).keys().collect::<Vec<_>>());
     open(&path).unwrap().close().unwrap();
 
-    // An unfinished creation of the one is nothing that the other makes its own.
+    // One medium does not take an unfinished creation of the other for its own.
     fs::remove_file(path.join("relive.store")).unwrap();
     fs::remove_file(path.join("relive.lock")).unwrap();
     fs::write(path.join("relive.segments.creating"), "").unwrap();
@@ -164,9 +181,8 @@ fn files_of_another_store_or_another_time_are_told() {
     for name in
         files(&path).into_keys().filter(|name| !["relive.lock", "relive.store"].contains(&name.as_str()))
     {
-        // The close may have come while a segment was being made: it holds nothing yet, not even whose it is.
-        let foreign = fs::read(other.join(&name)).unwrap_or_default();
-        if name.starts_with("segment.") && !foreign.starts_with(b"RLSH") {
+        // The thread decides how many segments it prepares ahead.
+        if !other.join(&name).exists() {
             continue;
         }
         let mixed = root.path().join(format!("mixed {name}"));
@@ -175,7 +191,8 @@ fn files_of_another_store_or_another_time_are_told() {
         let error = refused(&mixed);
         assert!(matches!(error, StoreError::Mixed { .. }), "{name}: {error}");
     }
-    // An old list of segments would have the newer ones written over, whether segments of it were used again or not.
+    // With an old list of segments the medium would write over the newer ones, whether it had used
+    // the listed ones again or not.
     let old = fs::read(path.join("relive.segments")).unwrap();
     for below in [0, 25] {
         let newer = root.path().join(format!("cut below {below}"));
@@ -212,7 +229,7 @@ fn a_newer_format_is_told_from_damage() {
 #[test]
 fn an_unfinished_creation_is_begun_anew() {
     let (root, path) = small();
-    // What a creation has made, step by step, with something that it never makes.
+    // The files of a creation, step by step, and one file that a creation never makes.
     let steps = ["relive.super", "relive.segments.new", "relive.segments", "relive.store.new"];
     for count in 0..=steps.len() {
         let half = root.path().join(format!("half {count}"));
@@ -234,7 +251,7 @@ fn an_unfinished_creation_is_begun_anew() {
     }
 }
 
-/// The process may end when a segment is made for its next use, and the list does not name it yet.
+/// The process may end after it has made a segment for its next use and before the list names it.
 #[test]
 fn a_segment_that_was_not_listed_any_more_is_used_all_the_same() {
     for reused in [false, true] {
@@ -245,18 +262,16 @@ fn a_segment_that_was_not_listed_any_more_is_used_all_the_same() {
             medium.remove_below(LOG, 40).unwrap();
         }
         let list = || fs::read(root.path().join("relive.segments")).unwrap();
-        let (mut old, mut end) = (Vec::new(), 0);
-        for _ in 0..20 {
-            old = list();
-            fill(&medium, 1);
-            end = medium.streams().unwrap()[&LOG].end;
-            // The thread that prepares has its own pace.
-            std::thread::sleep(std::time::Duration::from_millis(30));
-            if list() != old && end % 40 > 1 {
-                break;
-            }
+        // A segment holds five values, and the third one makes the thread prepare the next segment.
+        fill(&medium, 2);
+        let old = list();
+        fill(&medium, 1);
+        let end = medium.streams().unwrap()[&LOG].end;
+        let since = Instant::now();
+        while list() == old {
+            assert!(since.elapsed() < PATIENCE, "no segment was prepared");
+            std::thread::yield_now();
         }
-        assert!(list() != old, "no segment was prepared");
         medium.close().unwrap();
         fs::write(root.path().join("relive.segments"), &old).unwrap();
         let medium = open(root.path()).unwrap();
@@ -271,7 +286,7 @@ fn a_segment_that_was_not_listed_any_more_is_used_all_the_same() {
     }
 }
 
-/// Segments that hold nothing any more are used again, and no more of them are kept than that needs.
+/// The log uses empty segments again, and keeps no more of them than it needs for that.
 #[test]
 fn the_space_of_what_is_removed_comes_back() {
     let root = tempfile::tempdir().unwrap();
@@ -289,7 +304,7 @@ fn the_space_of_what_is_removed_comes_back() {
     assert!(left <= 5, "{left} segments are kept of nothing");
 }
 
-/// How many segments there are, while others may be made and removed.
+/// How many segments exist, while other threads may make and remove some.
 fn segments(path: &Path) -> usize {
     let names = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name());
     names.filter(|name| name.to_string_lossy().starts_with("segment.")).count()
@@ -325,7 +340,7 @@ fn after_a_failed_write_every_call_fails() {
     assert_eq!(open(&path).unwrap().streams().unwrap()[&LOG], 0..2);
 }
 
-/// A thread that can't make the next segment ends the opening, and nobody waits for it for ever.
+/// When the thread can't make the next segment, the opening ends, and no caller waits for ever.
 #[test]
 fn a_segment_that_cannot_be_made_ends_the_opening() {
     let root = tempfile::tempdir().unwrap();
@@ -342,7 +357,7 @@ fn a_segment_that_cannot_be_made_ends_the_opening() {
 const COMMITS: usize = 20;
 const DIRECTORY: &str = "RELIVE_SEGMENTS";
 
-/// What the tier `PowerLoss` promises is one write and one sync, seen from outside.
+/// A commit in the tier `PowerLoss` is one write and one sync, seen from outside.
 #[test]
 fn a_commit_is_one_write_and_one_sync() {
     if Command::new("strace").arg("-V").output().is_err() {
@@ -364,12 +379,19 @@ fn a_commit_is_one_write_and_one_sync() {
     let calls: Vec<_> =
         text.lines().filter(|line| line.contains("commits are") || line.contains("medium/")).collect();
     let at = |what: &str| calls.iter().position(|line| line.contains(what)).expect("the child said so");
-    let calls = &calls[at("commits are next") + 1..at("commits are over")];
-    assert_eq!(calls.len(), 2 * COMMITS, "{calls:#?}");
-    for commit in calls.chunks(2) {
+    let commits = &calls[at("commits are next") + 1..at("commits are over")];
+    assert_eq!(commits.len(), 2 * COMMITS, "{commits:#?}");
+    for commit in commits.chunks(2) {
         assert!(commit[0].contains("pwrite64(") && commit[0].contains("/segment."), "{commit:?}");
         assert!(commit[1].contains("fdatasync(") && commit[1].contains("/segment."), "{commit:?}");
     }
+    // A superblock goes to two slots; the file syncs it when the caller asks for that.
+    let superblocks = &calls[at("commits are over") + 1..at("all commits are over")];
+    let [stable @ .., one, two] = superblocks else { panic!("{superblocks:#?}") };
+    assert!(superblocks.iter().all(|call| call.contains("/relive.super")), "{superblocks:#?}");
+    assert!([one, two].iter().all(|call| call.contains("pwrite64(")), "{superblocks:#?}");
+    assert_eq!(stable.len(), 3, "{superblocks:#?}");
+    assert!(stable[2].contains("fdatasync("), "{superblocks:#?}");
 }
 
 #[test]
@@ -386,5 +408,8 @@ fn commits() {
         medium.sync(LOG).unwrap();
     }
     println!("commits are over");
+    medium.write_superblock(b"stable", true).unwrap();
+    medium.write_superblock(b"not", false).unwrap();
+    println!("all commits are over");
     medium.close().unwrap();
 }

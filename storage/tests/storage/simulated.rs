@@ -1,4 +1,4 @@
-//! The simulated store does what it says, and without a fault it is a store like any other.
+//! The simulated store keeps its documentation, and without a fault it is a store like any other.
 
 use std::collections::BTreeSet;
 
@@ -77,7 +77,7 @@ fn a_call_hangs_until_it_is_released() {
     });
 }
 
-/// Invariant: prefix. What was synced is there, what was not is gone.
+/// Invariant: prefix. Every synced block is there, and every other one is gone.
 #[test]
 fn the_loss_of_power_takes_what_was_not_synced() {
     let disk = SimulatedDisk::new(1);
@@ -95,7 +95,7 @@ fn the_loss_of_power_takes_what_was_not_synced() {
     assert_eq!(store.extent().unwrap().acknowledged, Lsn::FIRST, "the mark is written beside the blocks");
 }
 
-/// The same of the memory backend.
+/// The same for the memory backend.
 #[test]
 fn a_crash_of_the_memory_takes_what_was_not_synced() {
     let store = MemoryStore::new();
@@ -112,7 +112,8 @@ fn a_crash_of_the_memory_takes_what_was_not_synced() {
     store.append(&block(2, 1, 2, 2)).unwrap();
 }
 
-/// Each block that was not synced is there, gone or torn, whatever becomes of its neighbours: all 27 cases of three.
+/// Each unsynced block is there, gone or torn, whatever happens to its neighbours: all 27 cases of
+/// three blocks.
 #[test]
 fn unsynced_blocks_survive_independently() {
     let mut seen = BTreeSet::new();
@@ -157,7 +158,8 @@ fn a_torn_append_leaves_half_a_block() {
     }
 }
 
-/// A put that is cut off lists any of its checkpoints, each whole, and the others are those from before.
+/// An interrupted put lists any of its checkpoints, each whole; every other actor has the
+/// checkpoint from before.
 #[test]
 fn a_torn_put_leaves_any_of_its_checkpoints() {
     let (a, b) = (id("a"), id("b"));
@@ -202,7 +204,8 @@ fn a_torn_cut_begins_anywhere_between() {
     assert_eq!(seen, BTreeSet::from([0, 1, 2]));
 }
 
-/// What a failed sync was to write is read while the power is on, and never stable, however many syncs follow.
+/// Reads find the writes of a failed sync while the power is on, but no later sync ever covers
+/// them.
 #[test]
 fn the_writes_of_a_failed_sync_are_lost_for_good() {
     let disk = SimulatedDisk::new(1);

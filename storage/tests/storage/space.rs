@@ -1,28 +1,29 @@
-//! How much space a store takes, and where.
+//! How much disk space a store takes, and where.
 
 use std::collections::VecDeque;
 use std::fs;
 use std::path::Path;
 
 use relive_storage::conformance::{block_of, checkpoint, id};
-use relive_storage::{Block, BlockHeader, CheckpointStore, Durability, Log, Lsn, open_store, scan};
+use relive_storage::{Block, BlockHeader, CheckpointStore, Durability, Log, Lsn, scan};
+use relive_storage_sled::open_store;
 
 use crate::content::options;
 
 const LOGGED: u64 = 48 << 20;
-/// What the log may keep: this much below its end, and what it removes in one step.
+/// The most that the log keeps: this much below its end, and one step of a removal.
 const WINDOW: u64 = 8 << 20;
 const STEP: u64 = 4 << 20;
-/// Cuts, and writes a checkpoint, each time so much was logged.
+/// The test cuts the log and writes a checkpoint each time it has logged this many bytes.
 const EACH: u64 = 3 << 20;
 const CHECKPOINT_BYTES: usize = 500_000;
 
-/// sled syncs no blob, and one of a leaf would be written again and again.
+/// sled syncs no blob, and would write a blob of a leaf again and again.
 #[test]
 fn no_blob_is_made_and_what_is_cut_is_used_again() {
     let sizes: [&[usize]; 4] = [
         &[1 << 20],
-        // The most bytes that one value takes, and the least that takes two.
+        // The most bytes that fit into one part, and the fewest that need two.
         &[61_424, 61_425, 16_000, 16_400],
         &[900, 40_000, 130, 300_000, 5_000, 1 << 20],
         &[12_000],
@@ -42,7 +43,7 @@ fn no_blob_is_made_and_what_is_cut_is_used_again() {
             logged += block.bytes().len() as u64;
             kept.push_back((next, logged));
             next = block.header().next();
-            // Mixed into it: reopenings, and checkpoints of other ages.
+            // In between come reopenings, and checkpoints of other ages.
             if logged >= due {
                 due += EACH;
                 number += 1;

@@ -1,11 +1,12 @@
-//! Each tier earns its name: what it syncs is seen from outside, with `strace`.
+//! Each tier earns its name: `strace` shows its syncs from outside.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
 
+use relive_storage::CheckpointStore;
 use relive_storage::conformance::{checkpoint, id};
-use relive_storage::{CheckpointStore, open_store};
+use relive_storage_sled::open_store;
 
 use crate::content::{copy, fill, options, read_all};
 
@@ -27,13 +28,13 @@ fn process_crash_syncs_no_commit() {
     let Some(calls) = syncs("process-crash") else {
         return;
     };
-    // Creating and closing the store sync, whatever the tier.
+    // Creating and closing the store sync in every tier.
     let all: usize = calls.values().sum();
     assert!(all < COMMITS, "{calls:?}");
 }
 
-/// A commit does not sync the superblock, so the loss of power leaves any that was written since the last cut. None of them
-/// may make whole data look damaged.
+/// A commit does not sync the superblock, so a loss of power leaves any superblock written since
+/// the last cut. None of them may make whole data look damaged.
 #[test]
 fn an_older_superblock_than_the_data_is_no_damage() {
     let root = tempfile::tempdir().unwrap();
@@ -61,7 +62,7 @@ fn an_older_superblock_than_the_data_is_no_damage() {
     }
 }
 
-/// How often each file is synced by the example `commits`; `None` when it can't be seen.
+/// How often the example `commits` syncs each file; `None` when `strace` can't show it.
 fn syncs(tier: &str) -> Option<BTreeMap<String, usize>> {
     let example = example();
     if !example.exists() || Command::new("strace").arg("-V").output().is_err() {

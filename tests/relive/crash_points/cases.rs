@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use relive::storage::simulated_store::{Lie, Step, Unsynced};
+use relive_storage::simulated_store::{Lie, Step, Unsynced};
 
 use super::run::{End, Run};
 use super::words::{At, Case, Point, Word, points, words};
@@ -13,11 +13,11 @@ use super::words::{At, Case, Point, Word, points, words};
 /// Turns a hang into a failure.
 pub(crate) const CASE_MAX: Duration = Duration::from_secs(30);
 const THREADS: usize = 2;
-/// What comes back from longer runs, or for the second time, is compared, and not used any further: that is most of the
-/// cases.
+/// The tests compare what comes back from longer runs, or for the second time, and do not go on
+/// with it: these are most of the cases.
 const GOES_ON_MAX: usize = 2;
 
-/// What was gone through.
+/// Counts of the cases.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counted {
     pub(crate) words: usize,
@@ -26,7 +26,8 @@ pub(crate) struct Counted {
     pub(crate) cases: usize,
 }
 
-/// A word, the calls that it makes when nothing goes wrong, and how many of them come ahead of its last operation.
+/// A word, the calls of its run without faults, and how many of them come before its last
+/// operation.
 #[derive(Clone)]
 pub(crate) struct Dry {
     word: Word,
@@ -38,7 +39,8 @@ pub(crate) struct Dry {
 pub(crate) struct Done {
     /// All calls.
     pub(crate) trace: Vec<Step>,
-    /// How many of them were made by the first loss of power, and how many when the recovery had come back.
+    /// How many calls the run had made at the first loss of power, and how many at the end of the
+    /// recovery.
     pub(crate) crashed: usize,
     pub(crate) back: usize,
 }
@@ -48,7 +50,8 @@ pub(crate) fn one_thread() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// Does something with each item, on threads of their own, and gives what came out in the order of the items.
+/// Applies a function to each item, on threads of its own, and returns the results in the order of
+/// the items.
 pub(crate) fn for_all<T: Sync, R: Send>(
     items: &[T],
     each: impl Fn(&tokio::runtime::Runtime, &T) -> R + Sync,
@@ -72,7 +75,7 @@ pub(crate) fn for_all<T: Sync, R: Send>(
     done.into_iter().map(|(_, outcome)| outcome).collect()
 }
 
-/// The calls that a word makes when nothing goes wrong.
+/// The calls of a word's run without faults.
 pub(crate) fn dry_run(tokio: &tokio::runtime::Runtime, word: &Word) -> Vec<Step> {
     let case = Case { word: word.clone(), points: Vec::new() };
     let mut run = Run::new(&case);
@@ -124,14 +127,15 @@ pub(crate) fn cases_of(dry: &[Dry]) -> (Vec<Case>, Counted) {
     (cases, counted)
 }
 
-/// Every case that begins as one of these, and loses the power again at a call of the recovery. Unless told so without
-/// those at a call that only reads and follows on another one: they find the device as at the one before.
+/// Every case that begins as one of these, and loses power again at a call of the recovery. Without
+/// `at_all_reads` leaves out losses at a call that only reads and follows another such call: they
+/// find the device as at the call before.
 pub(crate) fn cases_of_recoveries(cases: &[Case], at_all_reads: bool) -> (Vec<Case>, Counted) {
     let done = for_all(cases, run_case);
     let mut counted = Counted { words: cases.len(), ..Counted::default() };
     let mut longer = Vec::new();
     for (case, Done { trace, crashed, back }) in cases.iter().zip(done) {
-        // Nothing is left unsynced by the loss of power itself.
+        // The loss of power itself leaves nothing unsynced.
         let mut trace = trace;
         if let Some(last) = crashed.checked_sub(1) {
             (trace[last].unsynced, trace[last].marks) = (0, 0);
@@ -154,12 +158,12 @@ pub(crate) fn cases_of_recoveries(cases: &[Case], at_all_reads: bool) -> (Vec<Ca
 /// Runs all cases.
 ///
 /// # Panics
-/// At the first that breaks a promise, with the line that repeats it.
+/// At the first case that breaks a promise, with the line that repeats it.
 pub(crate) fn run_all(cases: &[Case]) {
     for_all(cases, |tokio, case| drop(run_case(tokio, case)));
 }
 
-/// Runs all cases, with openings in between by code that can do nothing.
+/// Runs all cases, with openings in between by code that can handle nothing.
 pub(crate) fn run_all_with_relapses(cases: &[Case]) {
     for_all(cases, |tokio, case| {
         let mut run = Run::new(case);
@@ -179,7 +183,7 @@ pub(crate) fn run_case(tokio: &tokio::runtime::Runtime, case: &Case) -> Done {
     }
 }
 
-/// Runs a case, on a device that may lie; says which promise was broken, if one was.
+/// Runs a case on a device that may lie, and names the broken promise, if any.
 pub(crate) fn judge(tokio: &tokio::runtime::Runtime, case: &Case, lie: Option<Lie>) -> Result<Done, String> {
     let mut run = Run::new(case);
     run.lie = lie;
@@ -199,7 +203,8 @@ pub(crate) fn judge_run(tokio: &tokio::runtime::Runtime, case: &Case, mut run: R
     }
 }
 
-/// Does the operations, loses the power at the first point, recovers, and so on. Gives the calls by the first loss.
+/// Runs the operations, loses power at the first point, recovers, and so on. Returns the number of
+/// calls before the first loss.
 async fn go_through(run: &mut Run, case: &Case) -> Result<usize, String> {
     let mut points = case.points.iter();
     let first = points.next();
@@ -222,7 +227,7 @@ async fn go_through(run: &mut Run, case: &Case) -> Result<usize, String> {
     Ok(crashed)
 }
 
-/// The power goes where it was planned to go, and nowhere else.
+/// Checks that the power goes at the planned point, and nowhere else.
 fn expect(ended: Result<(), End>, point: Option<&Point>) -> Result<(), String> {
     match (ended, point) {
         (Err(End::Broken(what)), _) => Err(what),

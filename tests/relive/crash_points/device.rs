@@ -1,11 +1,12 @@
-//! What a run stands on: a simulated store, whose calls are those of the seam of a store, or the store over a simulated medium,
-//! whose calls are those that write to the medium. Either loses its power at the call that is planned.
+//! The device under a run: a simulated store, whose calls are those of the `Store` interface, or
+//! the store over a simulated medium, whose calls are those that write to the medium. Either loses
+//! power at the planned call.
 
 use std::sync::Arc;
 
-use relive::storage::simulated_medium::{Left, SimulatedMedium};
-use relive::storage::simulated_store::{Call, Fault, Lie, Moment, SimulatedDisk, Step, Unsynced};
-use relive::storage::{LayeredOptions, LayeredStore, Lsn, Store, StoreError};
+use relive_storage::simulated_medium::{Left, SimulatedMedium};
+use relive_storage::simulated_store::{Call, Fault, Lie, Moment, SimulatedDisk, Step, Unsynced};
+use relive_storage::{LayeredOptions, LayeredStore, Lsn, Store, StoreError};
 
 use super::words::{At, Point};
 
@@ -15,20 +16,20 @@ pub(crate) enum Device {
 }
 
 impl Device {
-    /// Opens it, with all that was written. Every earlier opening fails from now on.
+    /// Opens the device with everything written. Every earlier opening fails from now on.
     pub(crate) fn open(&self) -> Result<Arc<dyn Store>, StoreError> {
         match self {
             Self::Store(disk) => Ok(Arc::new(disk.open())),
             Self::Medium(medium) => {
                 let medium = medium.clone();
-                // Each pack is full at once, so that packs are closed and removed in these runs too.
+                // Each pack is full at once, so that these runs close and remove packs too.
                 let options = LayeredOptions::default().pack_bytes(1);
                 Ok(Arc::new(LayeredStore::open(move || Ok(Box::new(medium.open())), &options)?))
             }
         }
     }
 
-    /// Lets the power go at a point that lies ahead. On a medium there is one such at a time.
+    /// Plans a loss of power at a later point. A medium has one such plan at a time.
     pub(crate) fn plan(&self, point: &Point) {
         let At::Call(nth) = point.at else { return };
         match self {
@@ -54,7 +55,8 @@ impl Device {
         }
     }
 
-    /// Lets it lie, or be honest again. A medium that began to lie goes on: what it lost first is lost by then.
+    /// Makes the device lie, or be honest again. A medium that began to lie goes on lying: it has
+    /// lost its first write by then.
     pub(crate) fn set_lie(&self, lie: Option<Lie>) {
         match (self, lie) {
             (Self::Store(disk), lie) => disk.set_lie(lie),
@@ -63,7 +65,7 @@ impl Device {
         }
     }
 
-    /// How many calls there were so far.
+    /// The number of calls so far.
     pub(crate) fn calls(&self) -> usize {
         match self {
             Self::Store(disk) => disk.trace().len(),
@@ -71,7 +73,7 @@ impl Device {
         }
     }
 
-    /// The calls so far; a medium tells none of them.
+    /// The calls so far; none for a medium, which keeps no trace.
     pub(crate) fn trace(&self) -> Vec<Step> {
         match self {
             Self::Store(disk) => disk.trace(),
@@ -79,7 +81,7 @@ impl Device {
         }
     }
 
-    /// Loses a block that is stable, without a word. Says whether there was one.
+    /// Silently loses a block that is on stable storage. Returns whether there was one.
     pub(crate) fn lose_block(&self, at: Lsn) -> bool {
         match self {
             Self::Store(disk) => disk.lose_block(at),

@@ -1,25 +1,25 @@
-//! What has to be there after a crash, by arithmetic over what was told to the caller; and the comparison. Knows no
-//! runtime.
+//! What must be there after a crash, by arithmetic over the answers to the caller; and the
+//! comparison with what is there. Knows no runtime.
 
 use std::collections::BTreeMap;
 
 use super::outside::{Entry, Outside};
 use super::words::{Op, Who};
 
-/// What the caller was told of an operation.
+/// What the caller knows of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Told {
-    /// It is there whatever crashes; a charge with what it replied.
+    /// It is there whatever crashes; for a charge, with its reply.
     Acknowledged(Option<(u64, u64)>),
     /// It may be there.
     Unknown,
     /// It must not be there.
     Refused,
-    /// Nor this, which is in quarantine.
+    /// It must not be there either: it is in quarantine.
     LeftOut,
 }
 
-/// What was asked for, and what was told.
+/// The operations, and what the caller knows of them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Expected {
     issued: Vec<(Op, u32, Told)>,
@@ -27,14 +27,15 @@ pub(crate) struct Expected {
     pub(crate) crashes: usize,
     /// The newest incarnation that served.
     pub(crate) epoch: u64,
-    /// The last delivery in the newest checkpoint of each actor that was reported stable.
+    /// The last delivery in the newest checkpoint of each actor that the runtime reported as
+    /// stable.
     pub(crate) checkpointed: BTreeMap<Who, u64>,
-    /// Where the log was reported to begin.
+    /// Where the log begins, as the runtime reported.
     pub(crate) cut: u64,
 }
 
 impl Expected {
-    /// A new operation; nothing is known of it yet. Gives its number.
+    /// Adds a new operation, of which nothing is known yet. Returns its number.
     pub(crate) fn issue(&mut self, op: Op) -> u32 {
         let id = u32::try_from(self.issued.len()).unwrap() + 1;
         self.issued.push((op, id, Told::Unknown));
@@ -46,15 +47,16 @@ impl Expected {
         self.tell(Told::Acknowledged(reply));
     }
 
-    /// Whether an actor may go on by itself when it comes back: with a message that it owes, a side effect that is not on
-    /// record, or a delivery that failed at first. Only the last operation can have been under way.
+    /// Whether an actor may go on by itself when it comes back: with a message that it owes, a side
+    /// effect that is not on record, or a delivery that failed at first. Only the last operation
+    /// can have been under way.
     pub(crate) fn may_have_more_to_do(&self) -> bool {
         let more = |op: &Op| matches!(op, Op::Pass(_) | Op::Charge(_) | Op::Stumble(_) | Op::GiveUp(_));
         self.issued.last().is_some_and(|(op, ..)| more(op))
     }
 
-    /// The actors, one that was checkpointed before the other: it may be passive, and sent again what it has received
-    /// already, for which it comes into memory by itself.
+    /// The actors, one with a checkpoint before the other: it may be passive, and then a repeated
+    /// message, which it has received already, brings it into memory.
     pub(crate) fn passive_first(&self) -> [Who; 2] {
         let checkpoint = |(op, ..): &&(Op, u32, Told)| matches!(op, Op::Checkpoint(_));
         match self.issued.iter().rev().find(checkpoint) {
@@ -63,7 +65,7 @@ impl Expected {
         }
     }
 
-    /// The senders whose channel was used, or may have been: `a` when none was.
+    /// The senders that used their channel or may have used it; `a` if none did.
     pub(crate) fn channels(&self) -> Vec<Who> {
         let passed = |who: &Who| self.issued.iter().any(|(op, ..)| *op == Op::Pass(*who));
         let used: Vec<_> = Who::BOTH.into_iter().filter(passed).collect();
@@ -84,8 +86,8 @@ impl Expected {
         self.issued.last_mut().expect("an operation was issued").2 = told;
     }
 
-    /// Compares the actors with what they must have done, in order and once, with and without what is unknown; what was
-    /// found of that is known from then on.
+    /// Compares the actors with what they must have done, in order and once, with and without the
+    /// unknown operation. Whether it happened is known from then on.
     pub(crate) fn compare(&mut self, found: &BTreeMap<Who, Vec<Entry>>) -> Result<(), String> {
         let unknown = self.issued.iter().position(|(_, _, told)| *told == Told::Unknown);
         if matches(&self.entries(false), found) {
@@ -105,13 +107,14 @@ impl Expected {
         }
     }
 
-    /// How many deliveries may be in quarantine: those that were told to be, and one that may be.
+    /// How many deliveries may be in quarantine: those that the runtime reported there, and one
+    /// that may be there.
     pub(crate) fn left_out(&self) -> std::ops::RangeInclusive<usize> {
         let (mut told, mut unknown) = (0, 0);
         for (op, _, is) in &self.issued {
             match (op, is) {
                 (Op::GiveUp(_), Told::LeftOut) => told += 1,
-                // It came, and was found to be left out, or it never came.
+                // It came and the actor left it out, or it never came.
                 (Op::GiveUp(_), Told::Refused) => unknown += 1,
                 _ => {}
             }
@@ -119,8 +122,8 @@ impl Expected {
         told..=told + unknown
     }
 
-    /// Compares the ledger with the operations: what was charged has its delivery on record, under each key there is one
-    /// operation, and nothing that was acknowledged was done again.
+    /// Compares the ledger with the operations: each charge has its delivery on record, each key
+    /// has one operation, and no acknowledged charge happened again.
     pub(crate) fn compare_outside(&self, outside: &Outside) -> Result<(), String> {
         let mut by_key: BTreeMap<&str, Vec<(u32, u64)>> = BTreeMap::new();
         for (key, id, outcome) in &outside.charges {
@@ -143,7 +146,8 @@ impl Expected {
             let runs = done.remove(id).unwrap_or_default();
             let fits = match (op, told) {
                 (Op::Charge(_), Told::Acknowledged(Some((outcome, _)))) => {
-                    // The one that counts is the last: those before it were not on record when they were done again.
+                    // The last one counts: the earlier ones were not on record when they happened
+                    // again.
                     runs.last().is_some_and(|(_, last)| last == outcome)
                 }
                 (Op::Charge(_), Told::Unknown) => true,
@@ -156,7 +160,7 @@ impl Expected {
         Ok(())
     }
 
-    /// What each actor must have done; `with` what is unknown, or without.
+    /// What each actor must have done, `with` the unknown operation or without it.
     fn entries(&self, with: bool) -> BTreeMap<Who, Vec<Wanted>> {
         let mut entries: BTreeMap<Who, Vec<Wanted>> =
             Who::BOTH.iter().map(|who| (*who, Vec::new())).collect();
@@ -194,7 +198,7 @@ impl Expected {
 #[derive(Debug)]
 enum Wanted {
     Exactly(Entry),
-    /// A charge whose outcome nobody was told.
+    /// A charge whose outcome no caller knows.
     AnyCharge(u32),
 }
 
@@ -209,7 +213,7 @@ fn matches(wanted: &BTreeMap<Who, Vec<Wanted>>, found: &BTreeMap<Who, Vec<Entry>
     })
 }
 
-/// What a charge that was found had for its outcome and draw.
+/// The outcome and the draw of a charge that came back.
 fn reply(found: &BTreeMap<Who, Vec<Entry>>, id: u32) -> Option<(u64, u64)> {
     found.values().flatten().find_map(|entry| match entry {
         Entry::Charged(other, outcome, draw) if *other == id => Some((*outcome, *draw)),

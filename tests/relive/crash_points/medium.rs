@@ -1,6 +1,6 @@
-//! The same runs on the store over a medium, which loses its power at every call that writes to the medium: the calls of a
-//! commit, a checkpoint, a cut or an opening are several each here. Before the call and after it, with all, none and some of
-//! what was not synced.
+//! The same runs on the store over a medium, which loses power at every call that writes to the
+//! medium. A commit, a checkpoint, a cut or an opening makes several such calls. The power goes
+//! before the call and after it, with all, none and some of the unsynced writes.
 //!
 //! ```sh
 //! cargo test --test relive crash_points::medium -- --nocapture
@@ -12,7 +12,7 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use relive::storage::simulated_store::{Crash, Lie, Moment, Unsynced};
+use relive_storage::simulated_store::{Crash, Lie, Moment, Unsynced};
 
 use super::cases::{CASE_MAX, Counted, Done, for_all, judge_run, one_thread};
 use super::run::Run;
@@ -24,20 +24,21 @@ fn every_call_of_every_run_of_two() {
     every_call(2, Counted { words: 109, calls: 715, cases: 3963 });
 }
 
-/// The same of runs of up to three operations, which takes minutes.
+/// The same for runs of up to three operations, which takes minutes.
 #[test]
 #[ignore = "takes minutes"]
 fn every_call_of_every_run_of_three() {
     every_call(3, Counted { words: 1485, calls: 10052, cases: 55857 });
 }
 
-/// The recovery from crashes of the runs of up to one operation loses the power too, at each of its calls.
+/// The recovery from crashes of the runs of up to one operation loses power too, at each of its
+/// calls.
 #[test]
 fn recoveries_of_one() {
     recoveries(1, |point| point.crash.unsynced == Unsynced::Drawn, 3694);
 }
 
-/// The same of all crashes, which takes minutes.
+/// The same for all crashes, which takes minutes.
 #[test]
 #[ignore = "takes minutes"]
 fn all_recoveries_of_one() {
@@ -61,7 +62,7 @@ fn recoveries(length_max: usize, which: impl Fn(&Point) -> bool, expected: usize
     assert_eq!(longer.len(), expected);
 }
 
-/// The oracle can fail: a medium that reports syncs which it does not do is found out.
+/// The oracle can fail: it finds a medium that reports syncs which it does not do.
 #[test]
 fn syncing_nothing_is_found_out() {
     let tokio = one_thread();
@@ -100,7 +101,8 @@ fn run_case(tokio: &tokio::runtime::Runtime, case: &Case) -> Done {
     })
 }
 
-/// Every case of all words up to a length: at each call that its last operation makes, and at its end.
+/// Every case of all words up to a length: at each call that its last operation makes, and at its
+/// end.
 fn cases(length_max: usize) -> (Vec<Case>, Counted) {
     let mut calls: HashMap<Word, usize> = HashMap::new();
     let (mut cases, mut counted) = (Vec::new(), Counted::default());
@@ -123,7 +125,7 @@ fn cases(length_max: usize) -> (Vec<Case>, Counted) {
     (cases, counted)
 }
 
-/// How many calls a word makes when nothing goes wrong.
+/// The number of calls of a word's run without faults.
 fn dry_run(tokio: &tokio::runtime::Runtime, word: &Word) -> usize {
     let case = Case { word: word.clone(), points: Vec::new() };
     let mut run = Run::on_medium(&case);
@@ -136,7 +138,7 @@ fn dry_run(tokio: &tokio::runtime::Runtime, word: &Word) -> usize {
     })
 }
 
-/// The ways in which the power can go at the call with this index, of so many, or at the end.
+/// The ways in which the power can go at the call with index `at` of `calls`, or at the end.
 fn points(at: usize, calls: usize) -> Vec<Point> {
     let (at, moments) = match at {
         at if at < calls => (At::Call(at as u64 + 1), &[Moment::Before, Moment::After][..]),

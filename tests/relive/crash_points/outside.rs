@@ -1,5 +1,5 @@
-//! What lies outside of the process that crashes: the ledger of side effects, and what handlers were seen to do. And the
-//! actor whose handlers write there.
+//! What survives the crash of a simulated process: the ledger of side effects, and a record of what
+//! handlers did. And the actor whose handlers write there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,11 +22,11 @@ pub(crate) struct Outside {
     pub(crate) charges: Vec<(String, u32, u64)>,
     /// How often an operation that fails at first was tried.
     tries: BTreeMap<u32, u32>,
-    /// Which operation was handled by which actor, live or in a replay.
+    /// Which actor handled which operation, live or in a replay.
     handled: BTreeSet<(String, u32)>,
 }
 
-/// The number of a run, whose outside goes when this does.
+/// The number of a run. Dropping it removes the outside of the run.
 pub(crate) struct RunNumber(pub(crate) u64);
 
 impl RunNumber {
@@ -68,7 +68,7 @@ pub(crate) enum Entry {
     /// With the outcome, and with a draw.
     Charged(u32, u64, u64),
     Stumbled(u32),
-    /// In a try that gave nothing up: one that does must change nothing.
+    /// In a try that gave nothing up: a try that gives something up must change nothing.
     HeldOn(u32),
 }
 
@@ -116,7 +116,7 @@ impl Handle<Tell> for Node {
 impl Handle<Pass> for Node {
     async fn handle(&mut self, message: Pass, cx: &mut Context<'_>) {
         let Pass { run, id, to } = message;
-        cx.send::<Self, _>(&to, Take { run, id }).unwrap();
+        cx.to::<Self>(&to).send(Take { run, id }).unwrap();
         self.did(Entry::Passed(id), run, id, cx);
     }
 }
@@ -130,15 +130,14 @@ impl Handle<Take> for Node {
 impl Handle<Charge> for Node {
     async fn handle(&mut self, message: Charge, cx: &mut Context<'_>) -> (u64, u64) {
         let Charge { run, id } = message;
-        let key = cx.idempotency_key();
-        let charge = || async move {
+        let charge = |key| async move {
             outside(run, |outside| {
                 let outcome = outside.charges.len() as u64 + 1;
                 outside.charges.push((key, id, outcome));
                 outcome
             })
         };
-        let outcome = cx.side_effect("charge", charge).await;
+        let outcome = cx.keyed_side_effect("charge", charge).await;
         let draw = cx.random();
         self.did(Entry::Charged(id, outcome, draw), run, id, cx);
         (outcome, draw)
@@ -150,7 +149,7 @@ impl Handle<Stumble> for Node {
         let Stumble { run, id } = message;
         self.did(Entry::Stumbled(id), run, id, cx);
         if tried(run, id) == 1 {
-            // Past the hook that prints, since it happens thousands of times.
+            // Bypasses the hook that prints, since this happens thousands of times.
             std::panic::resume_unwind(Box::new(Bomb));
         }
     }
@@ -179,7 +178,7 @@ fn tried(run: u64, id: u32) -> u32 {
     })
 }
 
-/// What a panic carries here, which panics itself when it is dropped.
+/// The payload of the panics here, which itself panics in `drop`.
 struct Bomb;
 
 impl Drop for Bomb {
@@ -208,7 +207,7 @@ pub(crate) fn builder() -> Builder {
     kinds.restarts(RestartPolicy::default().backoff(std::time::Duration::ZERO))
 }
 
-/// The actor under code that can do nothing.
+/// The actor under code that can handle nothing.
 #[derive(Serialize, Deserialize)]
 #[serde(transparent)]
 struct Unable(Node);

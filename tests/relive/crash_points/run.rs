@@ -1,15 +1,16 @@
-//! One run on a simulated device: its operations one after the other, each waited for until the runtime rests, so that
-//! the calls into the store are a function of the operations; and the recovery after a loss of power, with what must
-//! hold then.
+//! One run on a simulated device: its operations one after the other, and the recovery after a loss
+//! of power, with what must hold then. The run waits after each operation until the runtime rests,
+//! so that the calls into the store are a function of the operations.
 //!
-//! Nothing else calls the store: policies that go by time or size are far from due, and the runtime has one thread.
+//! Nothing else calls the store: policies that go by time or size are far from due, and the runtime
+//! has one thread.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use relive::storage::Generation;
-use relive::storage::simulated_medium::SimulatedMedium;
-use relive::storage::simulated_store::{Lie, SimulatedDisk, Unsynced};
-use relive::{ActorId, ActorRef, Refused, Runtime};
+use relive::{ActorId, ActorRef, AskError, Runtime};
+use relive_storage::Generation;
+use relive_storage::simulated_medium::SimulatedMedium;
+use relive_storage::simulated_store::{Lie, SimulatedDisk, Unsynced};
 
 use super::device::Device;
 use super::expected::Expected;
@@ -21,17 +22,17 @@ use super::words::{Case, Op, Point, Who};
 pub(crate) enum End {
     /// The power went.
     PowerLost,
-    /// Something is not as it must be.
+    /// A promise is broken.
     Broken(String),
 }
 
 pub(crate) struct Run {
     pub(crate) disk: Device,
-    /// How many calls were made when the last recovery had come back and was compared, ahead of its going on.
+    /// The number of calls when the last recovery had been compared, before the run went on.
     pub(crate) back: usize,
-    /// What the device does wrong while the operations are done.
+    /// What the device does wrong during the operations.
     pub(crate) lie: Option<Lie>,
-    /// After each loss of power code that can do nothing opens the store first.
+    /// After each loss of power, code that can handle nothing opens the store first.
     pub(crate) relapses: bool,
     /// Where the power goes after the next time.
     points: VecDeque<Point>,
@@ -81,7 +82,7 @@ impl Run {
         Ok(())
     }
 
-    /// Opens the runtime on what is there.
+    /// Opens the runtime on the device.
     async fn open(&mut self) -> Result<(), End> {
         let store = self.disk.open().map_err(|error| self.ended(&error))?;
         let opened = builder().open_on(store).await;
@@ -106,7 +107,7 @@ impl Run {
         }
     }
 
-    /// An error is that of the power, or it must not be.
+    /// Only a loss of power explains an error; any other error breaks a promise.
     fn ended(&self, error: &dyn std::error::Error) -> End {
         if self.disk.has_power() { End::Broken(format!("unexpected: {error}")) } else { End::PowerLost }
     }
@@ -146,7 +147,7 @@ impl Run {
             }
             Op::GiveUp(who) => match self.node(who).ask(GiveUp { run, id }).await {
                 Ok(()) => Err(End::Broken("a side effect was given up, and all went well".to_owned())),
-                Err(error) if matches!(error.reason(), Some(Refused::Quarantined(_))) => {
+                Err(AskError::Quarantined(_)) => {
                     self.expected.went_into_quarantine();
                     Ok(())
                 }
@@ -157,7 +158,7 @@ impl Run {
                 let rsn = self.node(who).checkpoint().await.map_err(|error| self.ended(&error))?;
                 self.expected.checkpointed.insert(who, rsn.get());
                 self.expected.acknowledged(None);
-                // Its mark follows it into the log, and nobody waits for that.
+                // The checkpoint's mark follows it into the log, and no caller waits for that.
                 self.until(|run| run.runtime().stats().commits > commits).await
             }
             Op::Cut => {
@@ -174,13 +175,13 @@ impl Run {
         }
     }
 
-    /// Waits, without any time passing, until something that goes on by itself has come to its end.
+    /// Waits, without any simulated time passing, until something that runs by itself has ended.
     async fn until(&self, done: impl Fn(&Self) -> bool) -> Result<(), End> {
         while !done(self) {
             if !self.disk.has_power() {
                 return Err(End::PowerLost);
             }
-            // The thread that is waited for may have none of the processors.
+            // The thread that this waits for may have no processor.
             std::thread::yield_now();
             tokio::task::yield_now().await;
         }
@@ -199,7 +200,7 @@ impl Run {
         self.runtime().actor(who.key()).unwrap()
     }
 
-    /// The power goes, unless it went already, and the process ends.
+    /// The power goes, unless it is gone already, and the process ends.
     pub(crate) async fn crash(&mut self, unsynced: Unsynced) {
         if self.disk.has_power() {
             self.disk.lose_power(unsynced);
@@ -212,14 +213,14 @@ impl Run {
         self.plan_the_next();
     }
 
-    /// Opens the store with code that can handle nothing, and ends that by a crash. Whatever it makes of what is there, it
-    /// leaves nothing out.
+    /// Opens the store with code that can handle nothing, and crashes. Whatever that code does, no
+    /// actor leaves anything out.
     pub(crate) async fn relapse(&mut self) -> Result<(), End> {
         let store = self.disk.open().map_err(|error| self.ended(&error))?;
         let opened = unable_builder().open_on(store).await;
         let runtime = opened.map_err(|error| self.ended(&error))?;
         self.expected.epoch = runtime.recovery().epoch.get();
-        // What it found is tried now.
+        // The runtime tries now what it found.
         for _ in 0..50 {
             std::thread::yield_now();
             tokio::task::yield_now().await;
@@ -232,12 +233,13 @@ impl Run {
         }
     }
 
-    /// Comes back after a loss of power, and holds what is there against what must be.
+    /// Comes back after a loss of power, and compares what is there with what must be there.
     pub(crate) async fn recover(&mut self) -> Result<(), End> {
         self.look_at_the_device()?;
         self.open().await?;
-        if self.expected.may_have_more_to_do() || self.runtime().recovery().with_care {
-            // Lets it be done before anything else happens, so that the calls do not depend on who is faster.
+        if self.expected.may_have_more_to_do() || self.runtime().recovery().in_probation {
+            // Waits for the end of it before anything else happens, so that the calls do not depend
+            // on the speed of threads.
             self.shut_down().await?;
             self.open().await?;
         }
@@ -246,7 +248,8 @@ impl Run {
         Ok(())
     }
 
-    /// Goes on where it came back, loses the power once more, between two calls, and comes back again.
+    /// Goes on where it came back, loses the power once more, between two calls, and comes back
+    /// again.
     pub(crate) async fn go_on(&mut self) -> Result<(), End> {
         for channel in self.expected.channels() {
             self.op(Op::Pass(channel)).await?;
@@ -256,7 +259,7 @@ impl Run {
         self.compare().await
     }
 
-    /// What was reported stable beside the log.
+    /// Checks what the runtime reported as stable beside the log.
     fn look_at_the_device(&self) -> Result<(), End> {
         let ended = |error| self.ended(&error);
         let store = self.disk.open().map_err(ended)?;
@@ -275,7 +278,7 @@ impl Run {
                 return Err(End::Broken(what));
             }
         }
-        // The end of an opening writes on a medium, and nobody is told how that went.
+        // On a medium the end of an opening writes, and no caller learns the outcome.
         drop(store);
         if self.disk.has_power() { Ok(()) } else { Err(End::PowerLost) }
     }
@@ -290,7 +293,7 @@ impl Run {
         self.compare_quarantine()?;
         self.number.with(|outside| self.expected.compare_outside(outside)).map_err(End::Broken)
     }
-    /// What was given up is left out, and nothing else is.
+    /// Checks that the actors left out the given-up deliveries, and nothing else.
     fn compare_quarantine(&self) -> Result<(), End> {
         let quarantined = self.runtime().quarantined();
         let is_right = quarantined.iter().all(|entry| entry.reason.contains(GAVE_UP));
@@ -301,5 +304,5 @@ impl Run {
     }
 }
 
-/// What is said of a delivery that gave up what it had begun.
+/// The reason for leaving out a delivery that gave up what it had begun.
 const GAVE_UP: &str = "gave it up before it was done";

@@ -1,14 +1,14 @@
-//! The oracles can fail: devices that do wrong without a word are found out.
+//! The oracles can fail: they find devices that silently do wrong.
 
 use relive::OpenError;
-use relive::storage::simulated_store::{Lie, Unsynced};
-use relive::storage::{Lsn, StoreError};
+use relive_storage::simulated_store::{Lie, Unsynced};
+use relive_storage::{Lsn, StoreError};
 
 use super::cases::{all_words, cases_of, judge, one_thread};
 use super::run::Run;
 use super::words::Case;
 
-/// How many cases find a lie out, and how many there are.
+/// How many cases find a lie, and how many there are.
 fn found_out(lie: Lie, length_max: usize, which: impl Fn(&Case) -> bool) -> (usize, usize, Vec<String>) {
     let tokio = one_thread();
     let (mut cases, _) = cases_of(&all_words(length_max));
@@ -19,8 +19,9 @@ fn found_out(lie: Lie, length_max: usize, which: impl Fn(&Case) -> bool) -> (usi
     (found.len(), cases.len(), found)
 }
 
-/// Acknowledge-after-sync: a device that reports syncs which it does not do loses what was acknowledged, and each of the
-/// oracles sees it somewhere: the scan when the mark survived, the comparison with what was acknowledged when it did not.
+/// Acknowledge-after-sync: a device that reports syncs which it does not do loses what was
+/// acknowledged, and each of the oracles sees it somewhere: the scan when the mark survived, the
+/// comparison with what was acknowledged when it did not.
 #[test]
 fn acknowledging_without_syncing_is_found_out() {
     let (found, of, what) = found_out(Lie::SyncsNothing, 2, |_| true);
@@ -30,7 +31,7 @@ fn acknowledging_without_syncing_is_found_out() {
     }
 }
 
-/// A checkpoint that was read back out of a cache and is gone after a loss of power.
+/// A checkpoint that the store read back from a cache, and that is gone after a loss of power.
 #[test]
 fn a_put_that_stays_in_the_cache_is_found_out() {
     let (found, of, what) =
@@ -40,7 +41,8 @@ fn a_put_that_stays_in_the_cache_is_found_out() {
     assert!(what.iter().any(|line| line.contains("was checkpointed at")), "{what:#?}");
 }
 
-/// Does the operations of a text on a device that lies, if told so, and lets all be lost that may be.
+/// Runs the operations of a text on a device that lies, if `lie` says so, and drops everything
+/// unsynced.
 fn after(text: &str, lie: Option<Lie>, then: impl FnOnce(&Run)) -> Result<relive::Runtime, OpenError> {
     let case: Case = text.parse().unwrap();
     let mut run = Run::new(&case);
@@ -53,7 +55,7 @@ fn after(text: &str, lie: Option<Lie>, then: impl FnOnce(&Run)) -> Result<relive
     })
 }
 
-/// The runtime itself notices it too, as soon as the log was cut, instead of letting the actor start over.
+/// The runtime itself notices it too once the log is cut, and does not let the actor start over.
 #[test]
 fn a_checkpoint_lost_without_a_word_is_an_error_at_open() {
     let lost = after("tell:a,checkpoint:a,checkpoint:a,cut", Some(Lie::PutsIntoTheCache), |_| {});

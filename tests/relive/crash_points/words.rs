@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use relive::storage::simulated_store::{Call, Crash, Moment, Step, Unsynced};
+use relive_storage::simulated_store::{Call, Crash, Moment, Step, Unsynced};
 
 /// One of the two actors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,7 +30,7 @@ impl Who {
     }
 }
 
-/// What is done to the runtime.
+/// An operation on the runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Op {
     /// A message from outside, with a receipt.
@@ -39,13 +39,14 @@ pub(crate) enum Op {
     Pass(Who),
     /// A message with a side effect and a draw.
     Charge(Who),
-    /// A message that panics the first time that it is tried: the actor is restored.
+    /// A message that panics on its first try: the runtime restores the actor.
     Stumble(Who),
-    /// A message that begins a side effect and gives it up, the first time that it is tried: it is left out.
+    /// A message that begins a side effect and gives it up on its first try: the actor leaves it
+    /// out.
     GiveUp(Who),
     Checkpoint(Who),
     Cut,
-    /// The runtime is shut down and opened.
+    /// Shuts the runtime down, and opens it.
     Reopen,
 }
 
@@ -88,8 +89,8 @@ impl Op {
 /// A run: operations one after the other.
 pub(crate) type Word = Vec<Op>;
 
-/// All words of exactly `length` operations, but for those that only differ from another by the names of the two
-/// actors: the first actor that a word names is `a`.
+/// All words of exactly `length` operations, except those that differ from another only by the
+/// names of the two actors: the first actor that a word names is `a`.
 pub(crate) fn words(length: usize) -> Vec<Word> {
     let mut words = vec![Word::new()];
     for _ in 0..length {
@@ -114,11 +115,11 @@ pub(crate) struct Point {
 pub(crate) enum At {
     /// At this call since the device was made, counted from 1.
     Call(u64),
-    /// When the operations are done, while no call is under way.
+    /// After the operations, while no call is under way.
     End,
 }
 
-/// A run, and the points at which it, and then its recovery, loses the power.
+/// A run, and the points at which it, and then its recovery, loses power.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Case {
     pub(crate) word: Word,
@@ -135,14 +136,16 @@ impl Case {
     }
 }
 
-/// The ways in which the power can go at a call, given the calls so far: `at` is the index of the call in the trace, or its
-/// length for the end of a run, when no call is under way.
+/// The ways in which the power can go at a call, given the calls so far: `at` is the index of the
+/// call in the trace, or its length for the end of a run, when no call is under way.
 ///
-/// Those are left out that are others by construction of the device: a call that only reads has no middle and no end of
-/// its own; what becomes of unsynced writes makes no difference when there are none, and when there are but marks, which
-/// note up to where the log is acknowledged, one between the oldest and the newest says something between; a sync that is cut off leaves what
-/// the power leaves ahead of it; the end of an append is the beginning of the sync that follows it on the same thread;
-/// of half a block, a put or a cut nothing is there when all is dropped, and of the latter two everything when all is kept.
+/// Leaves out the ways that equal another by construction of the device. A call that only reads has
+/// no middle and no end of its own. The fate of unsynced writes makes no difference when there are
+/// none; when there are only marks, which note up to where the log is acknowledged, a mark between
+/// the oldest and the newest says something between them. An interrupted sync leaves what a loss of
+/// power before it leaves. The end of an append is the beginning of the sync that follows on the
+/// same thread. Of half a block, a put or a cut, nothing is there when the device drops everything;
+/// of a put or a cut, everything is there when it keeps everything.
 pub(crate) fn points(trace: &[Step], at: usize) -> Vec<Point> {
     const ALL: [Unsynced; 3] = [Unsynced::Dropped, Unsynced::Kept, Unsynced::Drawn];
     let any = |step: &Step| match (step.unsynced, step.marks) {

@@ -1,5 +1,5 @@
-//! What a row of the matrix of shapes is, and how it is found out: a value to bytes and back, in relive's codec and in
-//! others. Knows no shape.
+//! What a row of the matrix of shapes is, and how it is found out: a value to bytes and back, in
+//! relive's codec and in others. Knows no shape.
 
 use std::fmt::Debug;
 

@@ -1,5 +1,5 @@
-//! The shapes that `serde` knows, each to bytes and back: a value is kept exactly, or it is refused before its bytes are
-//! the only copy of it. `docs/codec.md` holds what is found.
+//! The shapes that `serde` knows, each to bytes and back: a value is kept exactly, or it is refused
+//! before its bytes are the only copy of it. `docs/codec.md` holds what is found.
 
 mod containers;
 mod enums;

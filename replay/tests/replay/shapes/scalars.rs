@@ -1,4 +1,5 @@
-//! Numbers, texts, bytes, options of everything, and the types of the standard library that are like them.
+//! Numbers, texts, bytes, options of everything, and the types of the standard library that are
+//! like them.
 
 use std::borrow::Cow;
 use std::marker::PhantomData;

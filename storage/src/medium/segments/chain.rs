@@ -1,5 +1,5 @@
-//! The segments of the log: which there are, which wait to be used again, and what makes another one. Keeps the manifest;
-//! knows no value.
+//! The segments of the log: the list of them, the ones that wait for another use, and the making of
+//! a new one. Keeps the manifest; knows no value.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,11 +9,12 @@ use super::file::Source;
 use super::manifest::{Listed, Manifest};
 use super::names::{SEGMENT, number};
 use super::stream::lock;
-use super::value::{FileHead, NOWHERE, VALUES_AT};
-use crate::directory::{io_error, mixed, names, sync_directory};
+use super::value::{FileHead, NO_POSITION, VALUES_AT};
+use crate::boundary;
+use crate::contract::error::StoreError;
+use crate::directory::{file_names, io_error, mixed, sync_directory};
+use crate::id::position::StoreId;
 use crate::medium::StreamId;
-use crate::position::StoreId;
-use crate::{StoreError, boundary};
 
 /// The stream that is in segments: the log.
 pub(super) const LOG: StreamId = StreamId(0);
@@ -30,16 +31,16 @@ pub(super) struct Chain {
 #[derive(Debug)]
 struct State {
     manifest: Manifest,
-    /// The generation of the next use, which counts on before the manifest does.
+    /// The generation of the next use, which grows before the manifest does.
     generation: u64,
-    /// The numbers of segments that wait to be used again.
+    /// The numbers of the segments that wait for another use.
     spares: Vec<u64>,
     /// The number of the next new segment.
     number: u64,
 }
 
 impl Chain {
-    /// Reads what there is; changes nothing. Gives the listed segments too, open.
+    /// Reads the directory; changes nothing. Returns the listed segments, open.
     pub(super) fn open(
         directory: &Path,
         store: StoreId,
@@ -55,7 +56,7 @@ impl Chain {
             sources.push(Arc::new(Source::open_segment(path, &head, listed.bytes)?));
         }
         let mut state = State { manifest, generation, spares: Vec::new(), number: generation };
-        for number in names(directory)?.iter().filter_map(|name| number(name, SEGMENT)) {
+        for number in file_names(directory)?.iter().filter_map(|name| number(name, SEGMENT)) {
             state.number = state.number.max(number.saturating_add(1));
             if !state.manifest.segments.iter().any(|listed| listed.number == number) {
                 judge_unlisted(directory, store, number, generation)?;
@@ -72,7 +73,7 @@ impl Chain {
         lock(&self.state).manifest.first
     }
 
-    /// Removes the segments that are not of the log and won't be used again.
+    /// Removes the segments that the log does not use and will not use again.
     pub(super) fn tidy(&self) -> Result<(), StoreError> {
         let spares = std::mem::take(&mut lock(&self.state).spares);
         for number in spares {
@@ -88,8 +89,8 @@ impl Chain {
         self.change(|manifest| manifest.first = Some(first))
     }
 
-    /// Makes a segment, and lists it before the last `after`, of which each is prepared and empty. `None` when it was told
-    /// to give up.
+    /// Makes a segment, and lists it before the last `after`, of which each is prepared and empty.
+    /// `None` when `give_up` said so.
     pub(super) fn make(
         &self,
         bytes: u64,
@@ -99,7 +100,7 @@ impl Chain {
         let Some(source) = self.make_file(bytes, give_up)? else { return Ok(None) };
         if self.durable {
             source.sync()?;
-            // The name of a file that the manifest lists is stable before the manifest.
+            // The name of a file that the manifest lists is synced before the manifest.
             sync_directory(&self.directory)?;
         }
         boundary!("medium.segment.made");
@@ -135,7 +136,8 @@ impl Chain {
         Source::create_segment(self.path(fresh), &head, bytes, give_up)
     }
 
-    /// Takes the segments off the front of the log that stand before one, whose first value has this position.
+    /// Takes the segments before this one off the front of the log. Its first value has this
+    /// position.
     pub(super) fn drop_before(&self, kept: &Source, first: u64) -> Result<(), StoreError> {
         let mut dropped = Vec::new();
         self.change(|manifest| {
@@ -165,7 +167,7 @@ impl Chain {
         Ok(())
     }
 
-    /// Keeps a segment to use it again, or removes it.
+    /// Keeps a segment for another use, or removes it.
     fn put_away(&self, number: u64, bytes: u64) -> Result<(), StoreError> {
         {
             let mut state = lock(&self.state);
@@ -178,7 +180,7 @@ impl Chain {
         fs::remove_file(&path).map_err(io_error("remove", &path))
     }
 
-    /// Changes the manifest, in memory when the file has changed.
+    /// Changes the manifest: first the file, then the copy in memory.
     fn change(&self, change: impl FnOnce(&mut Manifest)) -> Result<(), StoreError> {
         let mut state = lock(&self.state);
         let mut manifest = state.manifest.clone();
@@ -194,11 +196,11 @@ impl Chain {
 }
 
 fn head(store: StoreId, number: u64, generation: u64) -> FileHead {
-    FileHead { store, stream: LOG, number, generation, first: NOWHERE }
+    FileHead { store, stream: LOG, number, generation, first: NO_POSITION }
 }
 
-/// Refuses a segment that the manifest does not list, but would if it were not older than the segment: an old copy of the
-/// manifest would make us write over the log.
+/// Refuses a segment that the manifest does not list and that is newer than the manifest: with an
+/// old copy of the manifest, relive would write over the log.
 fn judge_unlisted(directory: &Path, store: StoreId, number: u64, generation: u64) -> Result<(), StoreError> {
     let path = directory.join(format!("{SEGMENT}{number}"));
     let next = head(store, number, generation);
@@ -206,7 +208,8 @@ fn judge_unlisted(directory: &Path, store: StoreId, number: u64, generation: u64
     let used = match source.head()? {
         Ok(found) if found.store != store => return Err(mixed(&path, store, found.store)),
         Ok(found) if found.generation > generation => true,
-        // One that was just made when the process ended is of the next generation, and holds nothing.
+        // A segment that was just made when the process ended has the next generation, and holds no
+        // value.
         Ok(_) | Err(_) => source.header(VALUES_AT)?.is_some(),
     };
     if used {
@@ -216,5 +219,5 @@ fn judge_unlisted(directory: &Path, store: StoreId, number: u64, generation: u64
     Ok(())
 }
 
-/// How many segments are kept to be used again.
+/// How many segments to keep for another use.
 const SPARES_MAX: usize = 4;

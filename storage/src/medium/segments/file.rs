@@ -1,5 +1,5 @@
-//! One file of values in one of its uses: opening, making, reading and writing it. Knows where a value stands by what it is
-//! told, and which file belongs to which stream not at all.
+//! One file of values in one of its uses: opening, making, reading and writing it. The caller says
+//! where a value stands. Knows not which file belongs to which stream.
 
 use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
@@ -8,11 +8,11 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 
-use super::value::{FileHead, HEADER_BYTES, Header, NOWHERE, Stamp, VALUES_AT};
-use crate::StoreError;
+use super::value::{FileHead, HEADER_BYTES, Header, NO_POSITION, Stamp, VALUES_AT};
+use crate::contract::error::StoreError;
 use crate::directory::{io_error, mixed};
+use crate::id::position::StoreId;
 use crate::medium::StreamId;
-use crate::position::StoreId;
 
 /// A file of values, open.
 #[derive(Debug)]
@@ -22,19 +22,19 @@ pub(super) struct Source {
     pub(super) number: u64,
     pub(super) stamp: Stamp,
     /// How many bytes it may hold; `None` for one that grows.
-    pub(super) room: Option<u64>,
+    pub(super) capacity: Option<u64>,
 }
 
 impl Source {
-    /// Makes a file that grows, empty; its head is to be written with the first value.
+    /// Makes an empty file that grows. The first write includes its head.
     pub(super) fn create(path: PathBuf, head: &FileHead) -> Result<Self, StoreError> {
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(true);
         let file = options.open(&path).map_err(io_error("create", &path))?;
-        Ok(Self { file, path, number: head.number, stamp: stamp(head), room: None })
+        Ok(Self { file, path, number: head.number, stamp: stamp(head), capacity: None })
     }
 
-    /// Makes a segment, of zeros through all of its length; `None` when it was told to give up.
+    /// Makes a segment, filled with zeros; `None` when `give_up` said so.
     pub(super) fn create_segment(
         path: PathBuf,
         head: &FileHead,
@@ -44,7 +44,7 @@ impl Source {
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create_new(true);
         let file = options.open(&path).map_err(io_error("create", &path))?;
-        let segment = Self { file, path, number: head.number, stamp: stamp(head), room: Some(bytes) };
+        let segment = Self { file, path, number: head.number, stamp: stamp(head), capacity: Some(bytes) };
         if !segment.zero(VALUES_AT, bytes, give_up)? {
             return Ok(None);
         }
@@ -52,7 +52,7 @@ impl Source {
         Ok(Some(segment))
     }
 
-    /// Takes a segment that is there for another use, if it is one of this size.
+    /// Takes an existing segment for another use, if it has this size.
     pub(super) fn reuse_segment(
         path: PathBuf,
         head: &FileHead,
@@ -62,7 +62,7 @@ impl Source {
         if file.metadata().map_err(io_error("open", &path))?.len() != bytes {
             return Ok(None);
         }
-        let segment = Self { file, path, number: head.number, stamp: stamp(head), room: Some(bytes) };
+        let segment = Self { file, path, number: head.number, stamp: stamp(head), capacity: Some(bytes) };
         segment.write(0, &head.encode())?;
         Ok(Some(segment))
     }
@@ -72,7 +72,8 @@ impl Source {
         let Some(file) = open(&path)? else {
             return Err(StoreError::Missing { path, consequence: "a part of the log is in it" });
         };
-        let segment = Self { file, path, number: expected.number, stamp: stamp(expected), room: Some(bytes) };
+        let segment =
+            Self { file, path, number: expected.number, stamp: stamp(expected), capacity: Some(bytes) };
         match segment.head()? {
             Ok(head) if head.store != expected.store => {
                 return Err(mixed(&segment.path, expected.store, head.store));
@@ -87,7 +88,8 @@ impl Source {
                 );
                 return Err(StoreError::CorruptStore { what });
             }
-            // The manifest says all of it, and each value tells of itself.
+            // The manifest says all of this, and each value says to which use of the file it
+            // belongs.
             Err(what) => {
                 let path = segment.path.display();
                 tracing::warn!(%path, what, "the head of a segment is damaged");
@@ -96,13 +98,14 @@ impl Source {
         Ok(segment)
     }
 
-    /// Opens a segment that the manifest does not list, whatever it is.
+    /// Opens a segment that the manifest does not list.
     pub(super) fn open_unlisted(path: PathBuf, head: &FileHead) -> Result<Option<Self>, StoreError> {
         let file = open(&path)?;
-        Ok(file.map(|file| Self { file, path, number: head.number, stamp: stamp(head), room: None }))
+        Ok(file.map(|file| Self { file, path, number: head.number, stamp: stamp(head), capacity: None }))
     }
 
-    /// Opens the file of another stream, with the position that it begins with; `None` for one whose head is not readable.
+    /// Opens the file of another stream, with the position that it begins with; `None` for one
+    /// whose head is not readable.
     pub(super) fn open_stream(
         path: PathBuf,
         store: StoreId,
@@ -111,8 +114,8 @@ impl Source {
         let Some(file) = open(&path)? else {
             return Err(StoreError::Missing { path, consequence: "it was there a moment ago" });
         };
-        let head = FileHead { store, stream, number: stream.0, generation: 0, first: NOWHERE };
-        let source = Self { file, path, number: stream.0, stamp: stamp(&head), room: None };
+        let head = FileHead { store, stream, number: stream.0, generation: 0, first: NO_POSITION };
+        let source = Self { file, path, number: stream.0, stamp: stamp(&head), capacity: None };
         match source.head()? {
             Ok(found) if found.store != store => Err(mixed(&source.path, store, found.store)),
             Ok(found) if found.stream != stream => {
@@ -152,14 +155,14 @@ impl Source {
         Ok(())
     }
 
-    /// The header of the value at a place, if it is whole.
+    /// The header of the value at an offset, if it is whole.
     pub(super) fn header(&self, at: u64) -> Result<Option<Header>, StoreError> {
         let mut bytes = Vec::new();
         self.read(at, HEADER_BYTES, &mut bytes)?;
         Ok(self.stamp.header(&bytes))
     }
 
-    /// The value of a position that stands at a place. The inner error says what is damaged.
+    /// The value of a position that stands at an offset. The inner error says what is damaged.
     pub(super) fn value(&self, at: u64, position: u64) -> Result<Result<Bytes, String>, StoreError> {
         let damaged = |what: &str| Ok(Err(format!("{what} at byte {at} of {}", self.path.display())));
         let Some(header) = self.header(at)?.filter(|header| header.position == position) else {
@@ -177,7 +180,7 @@ impl Source {
         self.file.write_all_at(bytes, at).map_err(io_error("write", &self.path))
     }
 
-    /// Writes zeros; `false` when it was told to give up.
+    /// Writes zeros; `false` when `give_up` said so.
     pub(super) fn zero(&self, from: u64, to: u64, give_up: &dyn Fn() -> bool) -> Result<bool, StoreError> {
         let zeros = vec![0; ZEROS_BYTES];
         let mut at = from;
@@ -192,12 +195,12 @@ impl Source {
         Ok(true)
     }
 
-    /// Cuts a file that grows.
+    /// Shortens a file that grows.
     pub(super) fn truncate(&self, length: u64) -> Result<(), StoreError> {
         self.file.set_len(length).map_err(io_error("cut", &self.path))
     }
 
-    /// Makes the bytes stable, and what is needed to find them.
+    /// Syncs the bytes, and the metadata that a read of them needs.
     pub(super) fn sync(&self) -> Result<(), StoreError> {
         self.file.sync_data().map_err(io_error("sync", &self.path))
     }
@@ -219,5 +222,5 @@ fn open(path: &std::path::Path) -> Result<Option<File>, StoreError> {
     }
 }
 
-/// How much is written at once.
+/// How many bytes one write takes.
 const ZEROS_BYTES: usize = 1 << 20;

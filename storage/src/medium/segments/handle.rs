@@ -1,4 +1,5 @@
-//! The handle of a medium of plain files: the calls of [`Medium`], each for the stream or the file that it is about.
+//! The handle of a medium of plain files: the calls of [`Medium`], each for the stream or the file
+//! that it is about.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -18,22 +19,24 @@ use super::part::{Part, Parts};
 use super::preparer::Preparer;
 use super::stream::{Stream, lock};
 use super::value::FileHead;
-use crate::directory::{Lock, STORE, io_error, mixed};
+use crate::boundary;
+use crate::contract::durability::Durability;
+use crate::contract::error::StoreError;
+use crate::directory::{IDENTITY_FILE, Lock, SuperblockFile, io_error, mixed};
+use crate::id::position::StoreId;
 use crate::limits::POSITION_MAX;
-use crate::medium::superblock_file::SuperFile;
 use crate::medium::{Medium, SUPERBLOCK_BYTES_MAX, StreamId, VALUE_BYTES_MAX};
-use crate::poison::Poison;
-use crate::position::StoreId;
-use crate::{Durability, StoreError, boundary};
+use crate::threads::poison::Poison;
 
-/// A medium in a directory of plain files: the stream 0 in segments that are written through ahead and used again, each
-/// other one in a file of its own.
+/// A medium in a directory of plain files: stream 0 in segments that are filled with zeros ahead of
+/// time and used again, each other stream in a file of its own.
 ///
-/// In the tier `PowerLoss` what [`Medium::sync`] returned for survives the loss of power, in `ProcessCrash` the death of
-/// the process. The superblock that was written last survives the death of the process too, unless that comes in the middle
-/// of the write and tears it: then the last stable one is there. After a call that writes has failed, every call fails.
+/// After [`Medium::sync`] has returned, the values survive the loss of power in the tier
+/// `PowerLoss`, and the death of the process in `ProcessCrash`. The superblock written last
+/// survives the death of the process too, unless that tears the write: then the last synced one is
+/// there. After a call that writes has failed, every call fails.
 ///
-/// A stream of which nothing whole was found is listed with no positions, and goes on where it begins.
+/// A stream without a whole value has no positions, and goes on where it begins.
 ///
 /// Dropping it closes it as [`Medium::close`] does, and only logs what goes wrong.
 ///
@@ -58,9 +61,9 @@ pub struct SegmentFiles {
     directory: PathBuf,
     poison: Arc<Poison>,
     closed: AtomicBool,
-    superblock: SuperFile,
+    superblock: SuperblockFile,
     streams: Mutex<BTreeMap<StreamId, Arc<Stream>>>,
-    /// Held by whoever removes something of the log.
+    /// Held while a call removes a part of the log.
     removing: Mutex<()>,
     chain: Arc<Chain>,
     preparer: Preparer,
@@ -70,18 +73,21 @@ pub struct SegmentFiles {
 impl SegmentFiles {
     /// Opens the medium of a directory; creates one in a directory that is missing or empty.
     ///
-    /// A relative path is one of the working directory at this moment.
+    /// A relative path starts at the working directory of this moment.
     ///
     /// # Errors
-    /// Nothing was changed: [`StoreError::Locked`] (another process or handle has it open), [`StoreError::NotAStore`] (the
-    /// directory holds something else), [`StoreError::OtherMedium`] (a store on sled), [`StoreError::NewerFormat`], [`StoreError::Missing`],
-    /// [`StoreError::Mixed`] and [`StoreError::CorruptStore`] (restore the files), [`StoreError::Misuse`] (the tier
-    /// `Volatile`, which is that of [`crate::medium::memory::MemoryMedium`]). Otherwise: [`StoreError::Io`].
+    /// Nothing was changed: [`StoreError::Locked`] (another process or handle has it open),
+    /// [`StoreError::NotAStore`] (the directory holds something else), [`StoreError::OtherMedium`]
+    /// (a store on sled), [`StoreError::NewerFormat`], [`StoreError::Missing`],
+    /// [`StoreError::Mixed`] and [`StoreError::CorruptStore`] (restore the files),
+    /// [`StoreError::Misuse`] (the tier `Volatile`, which is that of
+    /// [`crate::medium::memory::MemoryMedium`]). Otherwise: [`StoreError::Io`].
     pub fn open(path: impl AsRef<Path>, options: &SegmentOptions) -> Result<Self, StoreError> {
         Self::open_or_create(path.as_ref(), options, None)
     }
 
-    /// As [`SegmentFiles::open`]; one that is created is of this store, and one of another store is [`StoreError::Mixed`].
+    /// As [`SegmentFiles::open`]; a new medium gets this store's id, and a medium of another store
+    /// is [`StoreError::Mixed`].
     pub(crate) fn create_as(
         path: &Path,
         options: &SegmentOptions,
@@ -89,7 +95,7 @@ impl SegmentFiles {
     ) -> Result<Self, StoreError> {
         let medium = Self::open_or_create(path, options, Some(store))?;
         if medium.store != store {
-            return Err(mixed(&medium.directory.join(STORE), store, medium.store));
+            return Err(mixed(&medium.directory.join(IDENTITY_FILE), store, medium.store));
         }
         Ok(medium)
     }
@@ -99,7 +105,7 @@ impl SegmentFiles {
         options: &SegmentOptions,
         store: Option<StoreId>,
     ) -> Result<Self, StoreError> {
-        // From here on it does not matter what the process calls its working directory.
+        // An absolute path, because the process may change its working directory later.
         let directory = std::path::absolute(path).map_err(io_error("find", path))?;
         let SegmentOptions { durability, segment_bytes } = *options;
         let durable = match durability {
@@ -193,7 +199,8 @@ impl SegmentFiles {
         let Some(stream) = self.stream(LOG) else { return Ok(()) };
         let Some((kept, first)) = stream.first_at(position) else { return Ok(()) };
         boundary!("medium.remove.begin");
-        // Whoever still reads one of them learns that it is gone before it is used again.
+        // A reader of one of these files learns that its value is gone before the file gets another
+        // use.
         stream.forget_before(&kept);
         self.chain.drop_before(&kept, first)?;
         boundary!("medium.remove.end");
@@ -221,8 +228,9 @@ impl SegmentFiles {
         Ok(())
     }
 
-    /// Ends it in good order, once.
+    /// Closes the medium, once.
     fn shut(&self) -> Result<(), StoreError> {
+        // A swap, because a close and the drop both come here, and only the first does the work.
         if self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
@@ -231,7 +239,7 @@ impl SegmentFiles {
             let streams: Vec<_> = lock(&self.streams).values().cloned().collect();
             streams.iter().try_for_each(|stream| stream.sync())
         });
-        // The last thing: whoever gets it may open the directory.
+        // The lock goes last, because the next handle may open the directory from here on.
         drop(lock(&self.lock).take());
         outcome
     }
@@ -272,7 +280,7 @@ impl Medium for SegmentFiles {
 
     fn remove_below(&self, stream: StreamId, position: u64) -> Result<(), StoreError> {
         self.check()?;
-        // Another stream is in one file, which is not made shorter from the front.
+        // Every other stream is in one file, which can't shrink from the front.
         if stream == LOG { self.noted(self.remove_log_below(position)) } else { Ok(()) }
     }
 
@@ -296,12 +304,12 @@ impl Medium for SegmentFiles {
         Ok(self.superblock.newest())
     }
 
-    fn write_superblock(&self, bytes: &[u8], stable: bool) -> Result<(), StoreError> {
+    fn write_superblock(&self, bytes: &[u8], sync: bool) -> Result<(), StoreError> {
         self.check()?;
         if bytes.len() > SUPERBLOCK_BYTES_MAX {
             return Err(StoreError::Misuse { what: format!("a superblock of {} bytes", bytes.len()) });
         }
-        self.noted(self.superblock.write(bytes, stable))
+        self.noted(self.superblock.write(bytes, sync))
     }
 
     fn close(&self) -> Result<(), StoreError> {

@@ -1,4 +1,4 @@
-//! The file that says of which segments the log consists, in which order. Replaced as a whole; knows no value.
+//! The list of the segments of the log, in order. A write replaces the whole file. Knows no value.
 
 use std::fs;
 use std::path::Path;
@@ -7,18 +7,19 @@ use bytes::Bytes;
 
 use super::identity::FORMAT;
 use super::names::{MANIFEST, MANIFEST_NEW};
-use super::value::NOWHERE;
+use super::value::NO_POSITION;
+use crate::boundary;
+use crate::contract::error::StoreError;
 use crate::directory::{io_error, mixed, sync_directory, write_synced};
-use crate::position::StoreId;
+use crate::id::position::StoreId;
 use crate::wire::{Malformed, Reader};
-use crate::{StoreError, boundary};
 
-/// What the file says.
+/// The content of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Manifest {
-    /// The position that the first segment begins with; `None` as long as nothing was appended.
+    /// The position that the first segment begins with; `None` until the first append.
     pub(super) first: Option<u64>,
-    /// The generation of the next use of a segment. None that was listed has it, or a later one.
+    /// The generation of the next use of a segment. Every listed segment has an earlier one.
     pub(super) generation: u64,
     /// The segments, in the order of their values. The last ones may be prepared, and hold none.
     pub(super) segments: Vec<Listed>,
@@ -33,7 +34,7 @@ pub(super) struct Listed {
 }
 
 impl Manifest {
-    /// That of a new store.
+    /// The manifest of a new store.
     pub(super) fn new() -> Self {
         Self { first: None, generation: 1, segments: Vec::new() }
     }
@@ -52,7 +53,7 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Replaces the file in one step, stable when told so.
+    /// Replaces the file in one step. Syncs it when `durable` is set.
     pub(super) fn write(&self, directory: &Path, store: StoreId, durable: bool) -> Result<(), StoreError> {
         let new = directory.join(MANIFEST_NEW);
         let content = self.encode(store);
@@ -61,6 +62,8 @@ impl Manifest {
         } else {
             fs::write(&new, &content).map_err(io_error("write", &new))?;
         }
+        // In the tier that syncs, the content is synced before the rename: else a loss of power
+        // could leave the new name without its content.
         boundary!("medium.manifest.written");
         fs::rename(&new, directory.join(MANIFEST)).map_err(io_error("rename", &new))?;
         boundary!("medium.manifest.renamed");
@@ -76,7 +79,7 @@ impl Manifest {
         bytes.extend_from_slice(&MAGIC.to_le_bytes());
         bytes.extend_from_slice(&FORMAT.to_le_bytes());
         bytes.extend_from_slice(&store.get().to_le_bytes());
-        for number in [self.first.unwrap_or(NOWHERE), self.generation, self.segments.len() as u64] {
+        for number in [self.first.unwrap_or(NO_POSITION), self.generation, self.segments.len() as u64] {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
         for Listed { number, generation, bytes: size } in &self.segments {
@@ -98,7 +101,7 @@ fn decode(bytes: &Bytes) -> Result<(StoreId, Manifest), Malformed> {
     let version = reader.u32()?;
     let store = StoreId::new(reader.u128()?);
     let first = match reader.u64()? {
-        NOWHERE => None,
+        NO_POSITION => None,
         position => Some(position),
     };
     let generation = reader.u64()?;

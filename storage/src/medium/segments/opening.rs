@@ -1,5 +1,5 @@
-//! Opens the directory of a medium, or makes one: recognizes it, reads all of it, and makes stable what it found. Changes
-//! nothing before that.
+//! Opens the directory of a medium, or makes one: recognizes it, reads all of it, and syncs
+//! what it found. Changes nothing before that.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
@@ -13,27 +13,29 @@ use super::names::{MANIFEST, STREAM, number};
 use super::part::Parts;
 use super::stream::Stream;
 use super::value::VALUES_AT;
-use crate::directory::{Found, Lock, io_error, make_directory, names, sync_directory};
+use crate::boundary;
+use crate::contract::error::StoreError;
+use crate::directory::{
+    DirectoryState, Lock, SuperblockFile, file_names, io_error, make_directory, sync_directory,
+};
+use crate::id::position::StoreId;
 use crate::medium::StreamId;
-use crate::medium::superblock_file::SuperFile;
-use crate::poison::Poison;
-use crate::position::StoreId;
-use crate::random::random_u128;
-use crate::{StoreError, boundary};
+use crate::threads::poison::Poison;
 
-/// What an opening found.
+/// The result of an opening.
 #[derive(Debug)]
 pub(super) struct Opened {
     pub(super) lock: Lock,
     pub(super) store: StoreId,
-    pub(super) superblock: SuperFile,
+    pub(super) superblock: SuperblockFile,
     pub(super) chain: Chain,
-    /// The segments at the end of the log that hold nothing.
+    /// The segments at the end of the log that hold no value.
     pub(super) ready: VecDeque<Arc<Source>>,
     pub(super) streams: BTreeMap<StreamId, Arc<Stream>>,
 }
 
-/// Opens the medium of a directory, or makes one there, of the store that is `made` or of a new one. Takes the lock first.
+/// Opens the medium of a directory, or makes one there, for the store `made` or for a new one.
+/// Takes the lock first.
 pub(super) fn open(
     directory: &Path,
     durable: bool,
@@ -41,22 +43,18 @@ pub(super) fn open(
     made: Option<StoreId>,
     poison: &Arc<Poison>,
 ) -> Result<Opened, StoreError> {
-    if LAYOUT.survey(directory)? == Found::Nothing {
-        make_directory(directory)?;
-    }
-    let lock = Lock::acquire(directory)?;
+    let (lock, found) = LAYOUT.claim(directory)?;
     boundary!("medium.open.locked");
-    // Once more, because the one who had the lock until now may have made it.
-    let store = match LAYOUT.survey(directory)? {
-        Found::Store(identity) => identity.store,
-        Found::Unfinished => {
+    let store = match found {
+        DirectoryState::Store(identity) => identity.store,
+        DirectoryState::Unfinished => {
             tracing::warn!(path = %directory.display(), "removing an unfinished creation, and creating anew");
             identity::clear(directory)?;
             create(directory, &lock, made)?
         }
-        Found::Empty | Found::Nothing => create(directory, &lock, made)?,
+        DirectoryState::Empty | DirectoryState::Nothing => create(directory, &lock, made)?,
     };
-    let superblock = SuperFile::open(directory, store, durable)?;
+    let superblock = SuperblockFile::open(directory, store, durable)?;
     let (chain, segments) = Chain::open(directory, store, durable, segment_bytes)?;
     let mut files = segments.clone();
     let mut streams = BTreeMap::new();
@@ -69,20 +67,20 @@ pub(super) fn open(
         }
         None => ready.extend(segments),
     }
-    for stream in names(directory)?.iter().filter_map(|name| number(name, STREAM)).map(StreamId) {
+    for stream in file_names(directory)?.iter().filter_map(|name| number(name, STREAM)).map(StreamId) {
         let (file, parts) = find_stream(directory, store, stream)?;
         files.push(file);
         let found = parts.map(|parts| (stream, Arc::new(Stream::new(parts, Arc::clone(poison), durable))));
         streams.extend(found);
     }
     boundary!("medium.open.read");
-    // From here on it is right to change something.
-    LAYOUT.finish(directory)?;
+    // Everything is read and judged: from here on the opening may change files.
+    LAYOUT.finish_creation(directory)?;
     if lock.store()? != Some(store) {
         lock.remember(store)?;
     }
     if durable {
-        // What was read may be in the page cache only, and things are built on it.
+        // The values read may be only in the page cache, and the next commit builds on them.
         files.iter().try_for_each(|file| file.sync())?;
         let manifest = directory.join(MANIFEST);
         let synced = std::fs::File::open(&manifest).and_then(|manifest| manifest.sync_all());
@@ -96,18 +94,19 @@ pub(super) fn open(
 
 fn create(directory: &Path, lock: &Lock, made: Option<StoreId>) -> Result<StoreId, StoreError> {
     make_directory(directory)?;
-    LAYOUT.begin(directory)?;
+    LAYOUT.begin_creation(directory)?;
     boundary!("medium.create.begun");
-    let store = made.unwrap_or_else(|| StoreId::new(random_u128()));
-    SuperFile::create(directory, store)?;
+    let store = made.unwrap_or_else(StoreId::random);
+    SuperblockFile::create(directory, store)?;
     boundary!("medium.create.super");
     Manifest::new().write(directory, store, true)?;
     boundary!("medium.create.manifest");
-    // The file that makes the directory a store comes when all the rest is stable.
-    LAYOUT.write(directory, store)?;
+    // The identity file comes last, when all other files are synced: it makes the directory a
+    // store.
+    LAYOUT.write_identity(directory, store)?;
     boundary!("medium.create.named");
     lock.remember(store)?;
-    LAYOUT.finish(directory)?;
+    LAYOUT.finish_creation(directory)?;
     Ok(store)
 }
 

@@ -1,6 +1,6 @@
-//! How a medium of plain files is opened. Given by whoever opens it.
+//! The options for opening a medium of plain files.
 
-use crate::Durability;
+use crate::contract::durability::Durability;
 
 /// The options of [`crate::SegmentFiles::open`].
 ///
@@ -14,10 +14,10 @@ use crate::Durability;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SegmentOptions {
-    /// What stored data survives: `PowerLoss` (the default) or `ProcessCrash`.
+    /// The failures that stored data survives: `PowerLoss` (the default) or `ProcessCrash`.
     pub durability: Durability,
-    /// The bytes of a segment of the log: 16 MiB by default, 4 KiB at least. The disk space of what is removed from the
-    /// front comes back in steps of this. Segments that are there keep their size.
+    /// The bytes of a segment of the log: 16 MiB by default, 4 KiB at least. A removal from the
+    /// front frees disk space in steps of this size. Existing segments keep their size.
     pub segment_bytes: u64,
 }
 

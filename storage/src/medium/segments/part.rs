@@ -1,4 +1,5 @@
-//! Where the values of a stream stand: in which file, at which byte. Found by scanning once, kept as values come and go.
+//! Where the values of a stream stand: in which file, at which byte. An opening finds it with one
+//! scan, and each change updates it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -6,7 +7,7 @@ use std::sync::Arc;
 use super::file::Source;
 use super::scan::{Expected, Found, scan};
 use super::value::VALUES_AT;
-use crate::StoreError;
+use crate::contract::error::StoreError;
 
 /// The part of a stream that is in one file.
 #[derive(Debug)]
@@ -14,16 +15,17 @@ pub(super) struct Part {
     pub(super) source: Arc<Source>,
     /// The position of the first value.
     pub(super) first: u64,
-    places: Vec<Place>,
+    offsets: Vec<ValueOffset>,
     /// Where the next value would stand.
     pub(super) end: u64,
 }
 
-/// Where a value stands, a multiple of eight, or, with the lowest bit, where a gap begins in which one stood.
+/// The offset of a value, a multiple of eight; or, with the lowest bit set, the offset of a gap in
+/// which a value stood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place(u64);
+pub(super) struct ValueOffset(u64);
 
-impl Place {
+impl ValueOffset {
     pub(super) fn offset(self) -> u64 {
         self.0 & !1
     }
@@ -34,56 +36,58 @@ impl Place {
 }
 
 impl Part {
-    /// One without values.
+    /// A part without values.
     pub(super) fn new(source: Arc<Source>, first: u64) -> Self {
-        Self { source, first, places: Vec::new(), end: VALUES_AT }
+        Self { source, first, offsets: Vec::new(), end: VALUES_AT }
     }
 
     /// The position after the last value.
     pub(super) fn next(&self) -> u64 {
-        self.first + self.places.len() as u64
+        self.first + self.offsets.len() as u64
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.offsets.is_empty()
     }
 
-    /// Whether so many bytes more fit.
+    /// Whether `bytes` more fit.
     pub(super) fn fits(&self, bytes: u64) -> bool {
-        self.source.room.is_none_or(|room| self.end.saturating_add(bytes) <= room)
+        self.source.capacity.is_none_or(|capacity| self.end.saturating_add(bytes) <= capacity)
     }
 
     /// Whether more than half of it is used up.
     pub(super) fn is_half_full(&self) -> bool {
-        self.source.room.is_some_and(|room| self.end > room / 2)
+        self.source.capacity.is_some_and(|capacity| self.end > capacity / 2)
     }
 
-    /// Where the value of a position stands.
-    pub(super) fn place(&self, position: u64) -> Option<Place> {
+    /// The place of the value of a position.
+    pub(super) fn offset_of(&self, position: u64) -> Option<ValueOffset> {
         let index = position.checked_sub(self.first)?;
-        self.places.get(usize::try_from(index).ok()?).copied()
+        self.offsets.get(usize::try_from(index).ok()?).copied()
     }
 
-    /// Takes a value in, at its end.
+    /// Adds a value at the end.
     pub(super) fn push(&mut self, bytes: u64) {
-        self.places.push(Place(self.end));
+        debug_assert!(self.end.is_multiple_of(8) && bytes.is_multiple_of(8), "{bytes} at {}", self.end);
+        self.offsets.push(ValueOffset(self.end));
         self.end += bytes;
     }
 
     fn push_found(&mut self, value: &Found) {
         while self.next() < value.position {
-            self.places.push(Place(self.end | 1));
+            self.offsets.push(ValueOffset(self.end | 1));
         }
-        self.places.push(Place(value.offset));
+        debug_assert!(self.next() == value.position && self.end <= value.offset, "a value in order");
+        self.offsets.push(ValueOffset(value.offset));
         self.end = value.end;
     }
 
-    /// Forgets the values from a position on.
+    /// Forgets the values from a position on, in this part.
     pub(super) fn truncate(&mut self, position: u64) {
         let keep = position.saturating_sub(self.first);
-        let Some(place) = usize::try_from(keep).ok().and_then(|keep| self.places.get(keep)) else { return };
-        self.end = place.offset();
-        self.places.truncate(usize::try_from(keep).unwrap_or(usize::MAX));
+        let Some(offset) = usize::try_from(keep).ok().and_then(|keep| self.offsets.get(keep)) else { return };
+        self.end = offset.offset();
+        self.offsets.truncate(usize::try_from(keep).unwrap_or(usize::MAX));
         self.first = self.first.min(position);
     }
 }
@@ -93,9 +97,9 @@ impl Part {
 pub(super) struct Parts(pub(super) VecDeque<Part>);
 
 impl Parts {
-    /// Reads what the files of a stream hold. `first` is the position that it begins with. What can't be read at the end,
-    /// with nothing whole after it, is left out; elsewhere it is remembered as lost. Files that hold nothing at the end are
-    /// given back.
+    /// Reads the files of a stream. `first` is the position that it begins with. It leaves out
+    /// unreadable values at the end, with no whole value after them, and remembers those elsewhere
+    /// as lost. It returns the files at the end that hold no value.
     pub(super) fn find(
         first: u64,
         sources: Vec<Arc<Source>>,
@@ -105,7 +109,7 @@ impl Parts {
         for source in sources {
             let next = parts.next().unwrap_or(first);
             let values = scan(&source, Expected { first, next, bytes })?;
-            bytes = bytes.saturating_add(source.room.unwrap_or(source.length()?));
+            bytes = bytes.saturating_add(source.capacity.unwrap_or(source.length()?));
             let mut part = Part::new(source, next);
             for value in &values {
                 part.push_found(value);
@@ -119,7 +123,8 @@ impl Parts {
         Ok((parts, empty))
     }
 
-    /// Takes out the parts at the end that hold nothing, the last one first. Never the first, in which the stream goes on.
+    /// Takes out the parts at the end that hold no value, the last one first. It keeps the first
+    /// part, in which the stream goes on.
     pub(super) fn take_empty(&mut self) -> Vec<Part> {
         let mut empty = Vec::new();
         while self.0.len() > 1 && self.0.back().is_some_and(Part::is_empty) {
@@ -139,13 +144,14 @@ impl Parts {
     }
 
     /// The part that holds a position, with where it stands there.
-    pub(super) fn place(&self, position: u64) -> Option<(&Part, Place)> {
+    pub(super) fn offset_of(&self, position: u64) -> Option<(&Part, ValueOffset)> {
         let after = self.0.partition_point(|part| part.first <= position);
         let part = self.0.get(after.checked_sub(1)?)?;
-        Some((part, part.place(position)?))
+        Some((part, part.offset_of(position)?))
     }
 
-    /// How many parts at the front hold nothing from a position on. Never the last one, in which the stream goes on.
+    /// How many parts at the front hold no value from a position on. It does not count the last
+    /// part, in which the stream goes on.
     pub(super) fn below(&self, position: u64) -> usize {
         let before_last = self.0.len().saturating_sub(1);
         self.0.iter().take(before_last).take_while(|part| part.next() <= position).count()
@@ -155,9 +161,9 @@ impl Parts {
     pub(super) fn truncate(&mut self, position: u64) {
         for part in self.0.iter_mut().rev() {
             if part.first >= position {
-                part.places.clear();
+                part.offsets.clear();
                 part.end = VALUES_AT;
-                // The first one keeps it, and below it is nothing.
+                // The first part keeps its beginning, and no value stands below it.
                 part.first = position;
             } else {
                 part.truncate(position);

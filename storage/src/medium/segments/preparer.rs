@@ -1,4 +1,4 @@
-//! A thread that has the next segment of the log ready before it is needed. Knows no value.
+//! A thread that makes the next segment of the log before the log needs it. Knows no value.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -8,11 +8,11 @@ use super::chain::Chain;
 use super::file::Source;
 use super::stream::lock;
 use super::value::VALUES_AT;
-use crate::StoreError;
+use crate::contract::error::StoreError;
 use crate::directory::io_error;
-use crate::poison::Poison;
+use crate::threads::poison::Poison;
 
-/// The segments that are ready, and the thread that makes them.
+/// The ready segments, and the thread that makes them.
 #[derive(Debug)]
 pub(super) struct Preparer {
     shared: Arc<Shared>,
@@ -34,7 +34,7 @@ struct Queue {
     ready: VecDeque<Arc<Source>>,
     wanted: Option<Wanted>,
     stop: bool,
-    /// The thread is over.
+    /// The thread has ended.
     gone: bool,
 }
 
@@ -42,12 +42,12 @@ struct Queue {
 enum Wanted {
     /// One more, after those that are ready.
     Next,
-    /// One of so many bytes, before those that are ready: somebody waits for it.
+    /// One of this many bytes, before the ready ones: a writer waits for it.
     Large(u64),
 }
 
 impl Preparer {
-    /// Starts the thread. `ready` are the segments at the end of the log that hold nothing.
+    /// Starts the thread. `ready` are the segments at the end of the log that hold no value.
     pub(super) fn start(
         chain: Arc<Chain>,
         poison: Arc<Poison>,
@@ -69,7 +69,7 @@ impl Preparer {
         Ok(Self { shared, thread: Mutex::new(Some(thread)), segment_bytes })
     }
 
-    /// Has another segment made, if none is ready.
+    /// Asks for another segment, if none is ready.
     pub(super) fn prepare(&self) {
         let mut queue = lock(&self.shared.queue);
         if queue.ready.is_empty() && queue.wanted.is_none() {
@@ -78,13 +78,13 @@ impl Preparer {
         }
     }
 
-    /// The next segment of the log, with room for a value of so many bytes; waits until there is one.
+    /// The next segment of the log, with space for a value of `bytes`. Waits until there is one.
     pub(super) fn take(&self, bytes: u64) -> Result<Arc<Source>, StoreError> {
         let needed = bytes.saturating_add(VALUES_AT);
         let mut queue = lock(&self.shared.queue);
         loop {
             self.shared.poison.check()?;
-            let fits = |source: &Arc<Source>| source.room.is_none_or(|room| room >= needed);
+            let fits = |source: &Arc<Source>| source.capacity.is_none_or(|capacity| capacity >= needed);
             if queue.ready.front().is_some_and(fits)
                 && let Some(source) = queue.ready.pop_front()
             {
@@ -103,7 +103,7 @@ impl Preparer {
         }
     }
 
-    /// Takes segments back that stand before those that are ready, and are empty again.
+    /// Takes back empty segments, which stand before the ready ones.
     pub(super) fn give_back(&self, sources: Vec<Arc<Source>>) {
         let mut queue = lock(&self.shared.queue);
         for source in sources.into_iter().rev() {
@@ -111,10 +111,11 @@ impl Preparer {
         }
     }
 
-    /// Takes all segments off the log, those that are ready too.
+    /// Takes all segments off the log, the ready ones too.
     pub(super) fn clear(&self) -> Result<(), StoreError> {
         let mut queue = lock(&self.shared.queue);
-        // What the thread is making would be listed, and forgotten here.
+        // The manifest would list the segment that the thread is making, and this queue would not
+        // have it.
         while queue.wanted.is_some() && !queue.gone {
             queue = self.shared.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
@@ -122,7 +123,7 @@ impl Preparer {
         self.shared.chain.clear()
     }
 
-    /// Ends the thread, in the middle of what it makes.
+    /// Ends the thread, even in the middle of a segment.
     pub(super) fn stop(&self) {
         lock(&self.shared.queue).stop = true;
         self.shared.changed.notify_all();
@@ -155,12 +156,12 @@ impl Shared {
         let give_up = || lock(&self.queue).stop;
         match wanted {
             Wanted::Next => self.chain.make(segment_bytes, &|| 0, &give_up),
-            // Whoever would change what is ready waits for this one.
+            // A caller that changes the ready segments waits for this one.
             Wanted::Large(bytes) => self.chain.make(bytes, &|| lock(&self.queue).ready.len(), &give_up),
         }
     }
 
-    /// What is to be made next; `None` at the end.
+    /// What to make next; `None` at the end.
     fn wait(&self) -> Option<Wanted> {
         let mut queue = lock(&self.queue);
         loop {
@@ -175,7 +176,7 @@ impl Shared {
     }
 }
 
-/// Tells that the thread is over, however it ended.
+/// Says that the thread has ended, even by a panic.
 struct Over<'s>(&'s Shared);
 
 impl Drop for Over<'_> {

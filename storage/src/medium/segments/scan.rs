@@ -1,13 +1,13 @@
-//! Finds the values in one file, whatever its bytes are. Reads headers, and knows of no other file than the one it reads.
+//! Finds the values in one file of untrusted bytes. Reads headers, and knows no other file.
 //!
-//! A whole header tells where the next one stands. Where there is none, every place up to the end of the file is tried, so
-//! that damage in the middle hides no more than what is damaged.
+//! A whole header says where the next one stands. Where there is none, the scan tries every offset
+//! up to the end of the file, so that damage in the middle hides only the damaged values.
 
 use super::file::Source;
 use super::value::{HEADER_BYTES, Header, VALUES_AT, find_magic, span};
-use crate::StoreError;
+use crate::contract::error::StoreError;
 
-/// A value that was found. Its header is whole.
+/// A value with a whole header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) position: u64,
@@ -17,7 +17,7 @@ pub(super) struct Found {
     header: Header,
 }
 
-/// What is known of a stream before a file of it is read.
+/// What the scan knows of a stream before it reads a file of it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Expected {
     /// The position that the stream begins with.
@@ -28,8 +28,9 @@ pub(super) struct Expected {
     pub(super) bytes: u64,
 }
 
-/// Finds the values of a file that continue those of the files before, in order. The last one is whole: what is torn at the
-/// end of a file is never in the way of what was appended after it, wherever that stands.
+/// Finds the values of a file that continue those of the files before, in order. The last one is
+/// whole: a torn value at the end of a file never hides a value appended after it, wherever that
+/// stands.
 pub(super) fn scan(source: &Source, expected: Expected) -> Result<Vec<Found>, StoreError> {
     let mut scanner = Scanner::new(source)?;
     let mut values: Vec<Found> = Vec::new();
@@ -47,7 +48,8 @@ pub(super) fn scan(source: &Source, expected: Expected) -> Result<Vec<Found>, St
         let found = match scanner.search(at, expected, values.last())? {
             Some(value) => Some(value),
             None => {
-                // What is torn at the end may have been written over whole values, which are found once it is forgotten.
+                // The torn value at the end may stand over older whole values: forget it, and look
+                // again.
                 let Some(torn) = scanner.drop_torn(&mut values)? else { return Ok(values) };
                 scanner.search(torn + 8, expected, values.last())?
             }
@@ -61,7 +63,7 @@ pub(super) fn scan(source: &Source, expected: Expected) -> Result<Vec<Found>, St
 /// Reads a file in pieces.
 struct Scanner<'s> {
     source: &'s Source,
-    /// Where what counts of the file ends.
+    /// Where the part of the file that counts ends.
     end: u64,
     piece: Vec<u8>,
     at: u64,
@@ -70,11 +72,11 @@ struct Scanner<'s> {
 impl<'s> Scanner<'s> {
     fn new(source: &'s Source) -> Result<Self, StoreError> {
         let length = source.length()?;
-        let end = source.room.map_or(length, |room| room.min(length));
+        let end = source.capacity.map_or(length, |capacity| capacity.min(length));
         Ok(Self { source, end, piece: Vec::new(), at: 0 })
     }
 
-    /// So many bytes from a place on, fewer only at the end.
+    /// Returns `count` bytes from an offset on, fewer only at the end.
     fn bytes(&mut self, at: u64, count: usize) -> Result<&[u8], StoreError> {
         let left = usize::try_from(self.end.saturating_sub(at)).unwrap_or(usize::MAX);
         let count = count.min(left);
@@ -92,7 +94,7 @@ impl<'s> Scanner<'s> {
         Ok(self.piece.get(start..end).unwrap_or_default())
     }
 
-    /// The value with a whole header at a place, of which all bytes are there.
+    /// The value with a whole header at an offset, of which all bytes are there.
     fn value_at(&mut self, at: u64) -> Result<Option<Found>, StoreError> {
         let stamp = self.source.stamp;
         let Some(header) = stamp.header(self.bytes(at, HEADER_BYTES)?) else { return Ok(None) };
@@ -106,7 +108,7 @@ impl<'s> Scanner<'s> {
         Ok((last <= self.end).then_some(found))
     }
 
-    /// The first whole value at a place or after it that may come after the last one.
+    /// The first whole value at an offset or after it that may come after the last one.
     fn search(
         &mut self,
         from: u64,
@@ -116,7 +118,8 @@ impl<'s> Scanner<'s> {
         let Expected { first, next, bytes } = expected;
         let lowest = last.map_or(next, |last| last.position + 1);
         let wanted = |value: &Found| {
-            // There are no more values than there is room for, so that no number takes all memory.
+            // A file has no more values than space for them, so that a damaged number can't take
+            // all memory.
             let most = bytes.saturating_add(value.offset) / HEADER_BYTES as u64;
             value.position >= lowest && value.position <= first.saturating_add(most)
         };
@@ -125,7 +128,7 @@ impl<'s> Scanner<'s> {
             let piece = self.bytes(at, PIECE_BYTES)?;
             let (length, begins) = (piece.len() as u64, find_magic(piece));
             match begins {
-                // Of the last bytes of a file, fewer than eight may be left.
+                // Fewer than eight bytes may be left at the end of a file.
                 None => at = at.saturating_add(length.max(8)),
                 Some(begins) => {
                     at += begins as u64;
@@ -173,5 +176,5 @@ impl<'s> Scanner<'s> {
     }
 }
 
-/// How much is read at once: a multiple of eight.
+/// How many bytes one read takes: a multiple of eight.
 const PIECE_BYTES: usize = 256 << 10;

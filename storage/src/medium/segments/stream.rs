@@ -1,8 +1,9 @@
-//! One stream: gathers what is appended, writes it in one call, makes it stable in another, and reads it back. Knows not
-//! where the next file comes from.
+//! One stream: gathers appended values, writes them in one call, syncs them in another, and reads
+//! them back. Knows not where the next file comes from.
 //!
-//! Three locks, taken in this order: who appends or removes; who writes and syncs; and where the values stand, which is held
-//! for moments only. So reads and appends pass while a sync is under way.
+//! It has three locks, taken in this order: one for a call that appends or removes; one for a call
+//! that writes and syncs; and one for the places of the values, held only for moments. So reads and
+//! appends pass while a sync is under way.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,9 +13,10 @@ use bytes::Bytes;
 use super::file::Source;
 use super::part::{Part, Parts};
 use super::value::{HEADER_BYTES, VALUES_AT, span};
+use crate::boundary;
+use crate::contract::error::StoreError;
 use crate::directory::sync_directory;
-use crate::poison::Poison;
-use crate::{StoreError, boundary};
+use crate::threads::poison::Poison;
 
 #[derive(Debug)]
 pub(super) struct Stream {
@@ -25,24 +27,24 @@ pub(super) struct Stream {
     state: Mutex<State>,
 }
 
-/// What was written and is not stable.
+/// The files that were written and are not synced.
 #[derive(Debug)]
 struct Writer {
     files: Vec<Arc<Source>>,
-    /// Whether the name of the last file is not stable either.
+    /// Whether the name of the last file is not synced.
     unnamed: bool,
 }
 
 #[derive(Debug)]
 struct State {
     parts: Parts,
-    /// What was appended to the last part, and is not written.
+    /// The values appended to the last part that are not written.
     gathered: Vec<u8>,
-    /// Where the first byte of it belongs.
+    /// The offset of its first byte.
     at: u64,
-    /// What is just being written.
+    /// The bytes that a write is handing over now.
     writing: Option<Writing>,
-    /// An empty buffer, for the next time.
+    /// An empty buffer, for the next write.
     spare: Vec<u8>,
 }
 
@@ -53,7 +55,7 @@ struct Writing {
     bytes: Arc<Vec<u8>>,
 }
 
-/// Where a value is to be had.
+/// Where a value is.
 enum Kept {
     Nowhere,
     Lost(String),
@@ -62,7 +64,7 @@ enum Kept {
 }
 
 impl Stream {
-    /// A stream as it was found, stable.
+    /// A stream as an opening found it, synced.
     pub(super) fn new(parts: Parts, poison: Arc<Poison>, durable: bool) -> Self {
         let at = parts.0.back().map_or(VALUES_AT, |part| part.end);
         Self {
@@ -74,7 +76,8 @@ impl Stream {
         }
     }
 
-    /// One that begins with a position, in a file of its own whose head is not yet written.
+    /// A new stream that begins with a position, in a file of its own whose head is not written
+    /// yet.
     pub(super) fn begin(
         first: u64,
         source: Source,
@@ -98,12 +101,12 @@ impl Stream {
         state.parts.first().unwrap_or(0)..state.parts.next().unwrap_or(0)
     }
 
-    /// Whether it needs another file soon.
+    /// Whether the stream needs another file soon.
     pub(super) fn is_half_full(&self) -> bool {
         lock(&self.state).parts.0.back().is_some_and(Part::is_half_full)
     }
 
-    /// Appends a value; `more` gives the file that goes on when it does not fit into the last one.
+    /// Appends a value; `more` gives the next file when the value does not fit into the last one.
     pub(super) fn append(
         &self,
         position: u64,
@@ -135,7 +138,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Hands what was appended to the system, and makes it stable in a tier that does.
+    /// Hands the appended values to the system, and syncs them in a tier that does.
     pub(super) fn sync(&self) -> Result<(), StoreError> {
         let mut writer = lock(&self.writer);
         let synced = self.sync_written(&mut writer);
@@ -161,9 +164,10 @@ impl Stream {
         Ok(())
     }
 
-    /// Writes what was gathered, in one call.
+    /// Writes the gathered values, in one call.
     fn write_out(&self, writer: &mut Writer) -> Result<(), StoreError> {
-        // Whoever waited for the lock may have waited for one who failed.
+        // The sync that held the lock before may have failed, and the system reports a failed write
+        // only once: this one would succeed without the lost pages.
         self.poison.check()?;
         let Some(writing) = lock(&self.state).begin_writing() else { return Ok(()) };
         boundary!("medium.write.begin");
@@ -188,7 +192,7 @@ impl Stream {
         };
         let found = source.value(offset, position)?;
         if found.is_err() {
-            // It may have been removed meanwhile, and its file may hold something else.
+            // A removal may have come meanwhile, and the file may hold something else.
             let now = lock(&self.state).find(position);
             if !matches!(now, Kept::File(now, at) if at == offset && Arc::ptr_eq(&now, &source)) {
                 return Ok(None);
@@ -197,8 +201,8 @@ impl Stream {
         Ok(Some(found))
     }
 
-    /// Removes the values from a position on, and gives back the files that hold none any more, in their order, before
-    /// another can be asked for.
+    /// Removes the values from a position on. Passes the files without values to `give_back`, in
+    /// order, before an append can ask for another file.
     pub(super) fn remove_from(
         &self,
         position: u64,
@@ -230,10 +234,11 @@ impl Stream {
             state.at = state.parts.0.back().map_or(VALUES_AT, |part| part.end);
             (ends, removed)
         };
-        // From the end, each file stable before the one before it: what a crash leaves ends earlier, and has no gap.
+        // From the end, and each file is synced before the next: a crash leaves a stream that ends
+        // earlier, and never one with a gap.
         for (source, bytes) in ends.iter().rev().filter(|(_, bytes)| !bytes.is_empty()) {
             boundary!("medium.remove.step");
-            match source.room {
+            match source.capacity {
                 Some(_) => drop(source.zero(bytes.start, bytes.end, &|| false)?),
                 None => source.truncate(bytes.start)?,
             }
@@ -244,7 +249,7 @@ impl Stream {
         Ok(removed)
     }
 
-    /// Forgets all of it, before its files are used for something else.
+    /// Forgets all values, before the files get another use.
     pub(super) fn forget(&self) {
         let _appending = lock(&self.appending);
         lock(&self.writer).files.clear();
@@ -253,15 +258,15 @@ impl Stream {
         state.gathered.clear();
     }
 
-    /// Remembers a failure before anyone who waits for a lock gets it.
+    /// Remembers a failure before the next holder of the lock goes on.
     fn note<T>(&self, outcome: &Result<T, StoreError>) {
         if let Err(error) = outcome {
             self.poison.note(error);
         }
     }
 
-    /// Which file is the first to hold something from a position on, with the position that it begins with. `None` when
-    /// that is the first one.
+    /// The first file that holds a value from a position on, with the position that it begins with.
+    /// `None` when that is the first file of all.
     pub(super) fn first_at(&self, position: u64) -> Option<(Arc<Source>, u64)> {
         let state = lock(&self.state);
         let count = state.parts.below(position);
@@ -279,7 +284,7 @@ impl Stream {
 }
 
 impl State {
-    /// Takes a value into the buffer, and says how much is in there.
+    /// Adds a value to the buffer, and returns how many bytes the buffer has.
     fn gather(&mut self, position: u64, value: &[u8], bytes: u64) -> usize {
         if let Some(part) = self.parts.0.back_mut() {
             part.source.stamp.put(position, value, &mut self.gathered);
@@ -303,7 +308,7 @@ impl State {
 
     fn end_writing(&mut self, bytes: Arc<Vec<u8>>) {
         self.writing = None;
-        // A buffer of one large value is not kept.
+        // One large value must not hold its memory for ever, so its buffer is freed.
         if let Some(mut bytes) = Arc::into_inner(bytes).filter(|bytes| bytes.capacity() <= 2 * GATHERED_BYTES)
         {
             bytes.clear();
@@ -312,9 +317,9 @@ impl State {
     }
 
     fn find(&self, position: u64) -> Kept {
-        let Some((part, place)) = self.parts.place(position) else { return Kept::Nowhere };
-        let offset = place.offset();
-        if place.is_lost() {
+        let Some((part, found)) = self.parts.offset_of(position) else { return Kept::Nowhere };
+        let offset = found.offset();
+        if found.is_lost() {
             return Kept::Lost(format!(
                 "nothing of the value is left, and it stood after byte {offset} of {}",
                 part.source.path().display()
@@ -338,9 +343,9 @@ impl State {
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing in here panics while it changes what a lock guards.
+    // Nothing in here panics while it changes the state under a lock.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What was gathered is written when it is this much, without waiting for a sync.
+/// The stream writes the gathered values at this many bytes, without a wait for a sync.
 const GATHERED_BYTES: usize = 4 << 20;

@@ -1,27 +1,28 @@
-//! The bytes around a value, and at the head of a file of values. Knows no file, and trusts no byte that it reads.
+//! The header of a value, and the head of a file of values. Knows no file, and trusts no byte that
+//! it reads.
 
 use bytes::Bytes;
 
 use super::identity::FORMAT;
+use crate::id::position::StoreId;
 use crate::limits::POSITION_MAX;
 use crate::medium::{StreamId, VALUE_BYTES_MAX};
-use crate::position::StoreId;
 use crate::wire::{Malformed, Reader};
 
-/// The bytes before each value.
+/// The bytes of the header before each value.
 pub(super) const HEADER_BYTES: usize = 32;
-/// Where the first value of a file stands.
+/// The offset of the first value of a file.
 pub(super) const VALUES_AT: u64 = 64;
 
-/// What tells the values of one use of a file from all others: those of other stores and other streams, and what the file
-/// held before. It goes into the checksum of each header.
+/// One use of a file. The checksum of each header covers it, so that a reader can distinguish the
+/// values of this use from those of other stores and streams, and from earlier ones in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
     pub(super) generation: u64,
     base: u32,
 }
 
-/// What the header of a value says.
+/// The header of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) position: u64,
@@ -52,7 +53,7 @@ impl Stamp {
         out.resize(out.len() + padding(value.len()), 0);
     }
 
-    /// The header in these bytes, if it is a whole one of this use of the file.
+    /// The header in these bytes, if it is whole and of this use of the file.
     pub(super) fn header(self, bytes: &[u8]) -> Option<Header> {
         let bytes = bytes.get(..HEADER_BYTES)?;
         if !bytes.starts_with(&MAGIC) {
@@ -100,7 +101,7 @@ fn padding(length: usize) -> usize {
     length.next_multiple_of(8) - length
 }
 
-/// What stands at the head of a file of values.
+/// The head of a file of values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FileHead {
     pub(super) store: StoreId,
@@ -108,12 +109,13 @@ pub(super) struct FileHead {
     /// The number in the name of the file.
     pub(super) number: u64,
     pub(super) generation: u64,
-    /// The position that the stream begins with, or [`NOWHERE`] in a segment, of which the manifest says it.
+    /// The position that the stream begins with, or [`NO_POSITION`] in a segment, since the
+    /// manifest says it of the log.
     pub(super) first: u64,
 }
 
 /// No position.
-pub(super) const NOWHERE: u64 = u64::MAX;
+pub(super) const NO_POSITION: u64 = u64::MAX;
 
 impl FileHead {
     /// The bytes up to [`VALUES_AT`].
@@ -131,7 +133,7 @@ impl FileHead {
         bytes
     }
 
-    /// Decodes untrusted bytes. Which version they are of is said by the file that says which store this is.
+    /// Decodes untrusted bytes. The identity file says which version they have.
     pub(super) fn decode(bytes: &Bytes) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes);
         if reader.u32()? != HEAD_MAGIC {

@@ -1,0 +1,113 @@
+//! An actor in memory, with what its turns carry from one to the next.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use relive_replay::halt::CorruptRecords;
+use relive_replay::{Instance, Restored, Tape, engine};
+use relive_storage::record::Quarantine;
+use relive_storage::{ActorId, FrameBytes, FrameWriter, Rsn};
+
+use crate::actor::backlog::Backlog;
+use crate::actor::envelope::{CheckpointRequest, Envelope, Waiter};
+use crate::actor::places::HeldPlaces;
+use crate::actor::probation::Probation;
+
+/// An actor in memory.
+pub(crate) struct Activation {
+    pub(crate) instance: Instance,
+    /// Events of deliveries that were under way in a crash, and digests that no frame has yet.
+    pub(crate) tape: Tape,
+    /// Deliveries that are logged and not handled yet, with those who wait for replies to them.
+    pub(crate) backlog: Backlog,
+    /// The places of the mailbox that they hold.
+    pub(crate) places: HeldPlaces,
+    /// Somebody wants a checkpoint that is not taken yet.
+    pub(crate) request: Option<CheckpointRequest>,
+    /// The delivery that panicked last, and how often.
+    pub(crate) tried: Option<(Rsn, u32)>,
+    /// The decision to leave a delivery out that is not logged yet.
+    pub(crate) pending_quarantine: Option<Quarantine>,
+    /// The deliveries that the opening found and that are not handled yet.
+    pub(crate) probation: Option<Probation>,
+    pub(crate) since_checkpoint: SinceCheckpoint,
+}
+
+/// The records and bytes since the actor's newest checkpoint, and its time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SinceCheckpoint {
+    pub(crate) records: u64,
+    pub(crate) bytes: u64,
+    pub(crate) at: Instant,
+}
+
+impl SinceCheckpoint {
+    pub(crate) fn none() -> Self {
+        Self { records: 0, bytes: 0, at: Instant::now() }
+    }
+}
+
+impl Activation {
+    /// An actor as recovery or activation found it. Deliveries of the tape that were not replayed
+    /// become its backlog.
+    ///
+    /// # Errors
+    /// [`CorruptRecords`] when they don't pass the duplicate table as they did when
+    /// they were logged.
+    pub(crate) fn new(restored: Restored, mut tape: Tape) -> Result<Self, CorruptRecords> {
+        let mut instance = restored.instance;
+        let mut backlog = Backlog::default();
+        while let Some(delivery) = tape.next_delivery() {
+            engine::admit(&mut instance, &delivery.sender, delivery.rsn)?;
+            backlog.push(Envelope::from(delivery));
+        }
+        let records = tape.deliveries().len() as u64;
+        let bytes = tape.deliveries().iter().map(|delivery| delivery.payload.len() as u64).sum();
+        tape.forget(instance.handled());
+        Ok(Self {
+            instance,
+            tape,
+            backlog,
+            places: HeldPlaces::default(),
+            request: None,
+            tried: None,
+            pending_quarantine: None,
+            probation: None,
+            since_checkpoint: SinceCheckpoint { records, bytes, ..SinceCheckpoint::none() },
+        })
+    }
+
+    /// Ends the frame in `writer`, with the digests of the deliveries since the last frame.
+    pub(crate) fn finish_frame<'w>(&mut self, writer: &'w mut FrameWriter) -> FrameBytes<'w> {
+        finish_frame(&mut self.tape, self.instance.id(), self.instance.handled(), writer)
+    }
+
+    /// Takes over from the halted activation: its requests, and those who wait for its deliveries.
+    pub(crate) fn inherit_waiters(&mut self, halted: Self) {
+        self.probation = halted.probation;
+        self.request = halted.request;
+        self.places = halted.places;
+        let waiting =
+            halted.backlog.into_envelopes().map(|envelope| (envelope.delivery.rsn, envelope.waiter));
+        let mut waiting: BTreeMap<Rsn, Waiter> = waiting.collect();
+        for envelope in self.backlog.envelopes_mut() {
+            if let Some(waiter) = waiting.remove(&envelope.delivery.rsn) {
+                envelope.waiter = waiter;
+            }
+        }
+    }
+}
+
+/// As [`Activation::finish_frame`], for a handler that is in the middle of a delivery.
+pub(crate) fn finish_frame<'w>(
+    tape: &mut Tape,
+    actor: &ActorId,
+    handled: Rsn,
+    writer: &'w mut FrameWriter,
+) -> FrameBytes<'w> {
+    let since = tape.covered().min(handled);
+    let digests = tape.take_pending();
+    let frame = writer.finish(Some(actor), since, handled, &digests);
+    tape.logged(handled);
+    frame
+}

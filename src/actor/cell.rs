@@ -1,0 +1,449 @@
+//! What the runtime knows of one actor, in memory or passive: its mailbox, its phase, its outbox,
+//! and the part of the log that it pins.
+
+use crate::sync::atomic::{AtomicU64, Ordering};
+use std::ops::Deref;
+use std::sync::Arc;
+
+use relive_replay::{Halt, Kind, Outgoing};
+use relive_storage::{ActorId, Rsn, Ssn};
+use tokio::sync::oneshot;
+
+use crate::actor::activation::Activation;
+use crate::actor::envelope::{CheckpointRequest, DischargeRequest, OutboxOwner};
+use crate::actor::mailbox::{Batch, Mail, Mailbox, Next};
+use crate::actor::outbox::Outbox;
+use crate::actor::patience::{Holder, Tries};
+use crate::actor::places::Places;
+use crate::error::{ActorFailure, CheckpointError, FailureCause, Unavailable};
+use crate::limits::{MAILBOX_PLACES_MAX, OUTBOX_MESSAGES_MAX};
+use crate::retention::pin_index::PinIndex;
+use crate::retention::pins::Pins;
+use crate::sync::{Mutex, MutexGuard, Notify, Rank};
+
+/// One actor of the runtime.
+pub(crate) struct ActorCell {
+    pub(crate) id: ActorId,
+    pub(crate) kind: Arc<dyn Kind>,
+    /// The places that messages from outside hold in the bounded mailbox.
+    pub(crate) places: Places,
+    /// Wakes the actor's turn while it waits for new mail or an acknowledgement.
+    news: Notify,
+    inner: Mutex<Inner>,
+    outbox: Mutex<Outbox>,
+    pins: Mutex<Pins>,
+    pin_index: Arc<PinIndex>,
+    /// How many messages from the mailbox are on stable storage.
+    logged: AtomicU64,
+    logged_news: Notify,
+    /// Odd while the handler waits for something outside.
+    waits: AtomicU64,
+    /// How many attempts at a checkpoint of the actor did not count.
+    unsaved: AtomicU64,
+}
+
+#[derive(Default)]
+struct Inner {
+    mail: Mailbox,
+    accepted: u64,
+    phase: Phase,
+    checkpoint: Option<CheckpointRequest>,
+    discharges: Vec<DischargeRequest>,
+    last_active: u64,
+    /// The turn waits for news, so the next wake must notify it.
+    listens: bool,
+}
+
+/// Where an actor is in its life.
+#[derive(Default)]
+pub(crate) enum Phase {
+    /// Not in memory.
+    #[default]
+    Passive,
+    /// In memory, with nothing to do.
+    Idle(Box<Activation>),
+    /// A turn runs it.
+    Running,
+    /// Stopped for good.
+    Failed(Arc<ActorFailure>),
+}
+
+/// The requests that a turn finds beside the mail.
+pub(crate) struct Intake {
+    pub(crate) checkpoint: Option<CheckpointRequest>,
+    pub(crate) discharges: Vec<DischargeRequest>,
+}
+
+/// What the caller must do after it has put something into a cell.
+#[must_use = "the actor goes on only when its turn is begun"]
+pub(crate) enum Wake {
+    /// Start a turn.
+    Start(Start),
+    /// Nothing: a turn is under way and will see it, or the actor has failed.
+    Running,
+}
+
+/// An actor for which the caller must start a turn, from memory or by activation. An actor has at
+/// most one `Start` at a time. The caller must not drop it without a turn, because no other code
+/// would run the actor. If that happens all the same, the actor rests as before, and its next
+/// message or request starts a turn.
+#[must_use = "nobody runs the actor when its turn is not begun"]
+pub(crate) struct Start {
+    cell: Arc<ActorCell>,
+    active: Option<Option<Box<Activation>>>,
+}
+
+impl Start {
+    /// Takes the actor. From now on the turn must make the actor rest again, or fail.
+    pub(crate) fn take(mut self) -> (Arc<ActorCell>, Option<Box<Activation>>) {
+        (Arc::clone(&self.cell), self.active.take().flatten())
+    }
+}
+
+impl Drop for Start {
+    fn drop(&mut self) {
+        if let Some(active) = self.active.take() {
+            tracing::error!(actor = %self.cell.id, "a turn was not begun");
+            debug_assert!(std::thread::panicking(), "the turn of {} was not begun", self.cell.id);
+            self.cell.inner().phase = active.map_or(Phase::Passive, Phase::Idle);
+        }
+    }
+}
+
+impl ActorCell {
+    pub(crate) fn new(id: ActorId, kind: Arc<dyn Kind>, pin_index: Arc<PinIndex>) -> Self {
+        let older = pin_index.wake(&id);
+        Self {
+            id,
+            kind,
+            places: Places::new(MAILBOX_PLACES_MAX),
+            news: Notify::new(),
+            inner: Mutex::new(Rank::Cell, Inner::default()),
+            outbox: Mutex::new(Rank::Outbox, Outbox::default()),
+            pins: Mutex::new(Rank::Pins, Pins::recovered(older, None)),
+            pin_index,
+            logged: AtomicU64::new(0),
+            logged_news: Notify::new(),
+            waits: AtomicU64::new(0),
+            unsaved: AtomicU64::new(0),
+        }
+    }
+
+    /// Puts a message into the mailbox, and returns the message's number there.
+    pub(crate) fn push(self: &Arc<Self>, mail: Mail<'_>, now: u64) -> Result<(u64, Wake), Unavailable> {
+        let mut inner = self.inner();
+        if let Phase::Failed(failure) = &inner.phase {
+            return Err(Unavailable::Actor(Arc::clone(failure)));
+        }
+        inner.mail.push(mail, &self.places);
+        inner.accepted += 1;
+        inner.last_active = now;
+        let number = inner.accepted;
+        Ok((number, self.wake(inner)))
+    }
+
+    /// Asks for a checkpoint. `waiter` learns when it is on stable storage.
+    pub(crate) fn request_checkpoint(
+        self: &Arc<Self>,
+        waiter: Option<oneshot::Sender<Result<Rsn, CheckpointError>>>,
+    ) -> Option<Wake> {
+        let mut inner = self.inner();
+        if let Phase::Failed(failure) = &inner.phase {
+            if let Some(waiter) = waiter {
+                let _ = waiter.send(Err(Unavailable::Actor(Arc::clone(failure)).into()));
+            }
+            return None;
+        }
+        inner.checkpoint.get_or_insert_default().waiters.extend(waiter);
+        Some(self.wake(inner))
+    }
+
+    /// Asks the actor to take a delivery out of quarantine.
+    pub(crate) fn request_discharge(
+        self: &Arc<Self>,
+        request: DischargeRequest,
+    ) -> Result<Wake, Unavailable> {
+        let mut inner = self.inner();
+        if let Phase::Failed(failure) = &inner.phase {
+            return Err(Unavailable::Actor(Arc::clone(failure)));
+        }
+        inner.discharges.push(request);
+        Ok(self.wake(inner))
+    }
+
+    /// Hands the actor to a turn after something was put into the cell, or wakes the turn that
+    /// waits for it.
+    fn wake(self: &Arc<Self>, mut inner: MutexGuard<'_, Inner>) -> Wake {
+        let wake = inner.wake(self);
+        let listens = std::mem::take(&mut inner.listens);
+        drop(inner);
+        if listens {
+            self.news.notify_one();
+        }
+        wake
+    }
+
+    /// Waits until something is put into the cell, or a message of the actor is acknowledged.
+    pub(crate) async fn news(&self) {
+        let silent = {
+            let mut inner = self.inner();
+            inner.listens = !inner.has_work();
+            inner.listens
+        };
+        if silent {
+            // `notify_one` leaves a permit, so a wake between the unlock and this line is not lost.
+            self.news.notified().await;
+        }
+    }
+
+    /// Starts a turn for the deliveries that a recovered actor still has to handle.
+    pub(crate) fn start(self: &Arc<Self>) -> Wake {
+        self.inner().wake(self)
+    }
+
+    /// Takes the mail, within the limits of one intake, into the empty batch `mail`, and returns
+    /// the requests.
+    pub(crate) fn take_mail(&self, mail: &mut Batch) -> Intake {
+        let mut inner = self.inner();
+        inner.mail.take(mail);
+        Intake { checkpoint: inner.checkpoint.take(), discharges: std::mem::take(&mut inner.discharges) }
+    }
+
+    /// Puts mail back that a turn took and did not look at.
+    pub(crate) fn give_back(&self, mail: Batch) {
+        self.inner().mail.put_back(mail);
+    }
+
+    /// Ends a turn, unless something has come in the meantime: then returns the actor, and the turn
+    /// goes on.
+    pub(crate) fn rest(&self, mut active: Box<Activation>) -> Option<Box<Activation>> {
+        // One lock covers the look and the change of phase: a message that comes now is seen here,
+        // or finds the actor idle and starts a turn.
+        let mut inner = self.inner();
+        if inner.has_work() {
+            return Some(active);
+        }
+        // An idle actor must take little memory.
+        inner.mail.retire();
+        active.backlog = Default::default();
+        inner.phase = Phase::Idle(active);
+        None
+    }
+
+    /// Stops the actor for good, and tells every waiting caller.
+    pub(crate) fn fail(&self, cause: FailureCause, halt: Halt, tries: u32) -> Arc<ActorFailure> {
+        let failure = Arc::new(ActorFailure { actor: self.id.clone(), cause, tries, halt });
+        let (mut mail, request, discharges) = {
+            let mut inner = self.inner();
+            inner.phase = Phase::Failed(Arc::clone(&failure));
+            (inner.mail.take_all(), inner.checkpoint.take(), std::mem::take(&mut inner.discharges))
+        };
+        for discharge in discharges {
+            let _ = discharge.done.send(Err(Unavailable::Actor(Arc::clone(&failure)).into()));
+        }
+        while let Some(next) = mail.pop() {
+            if let Next::One(envelope, _) = next {
+                envelope.waiter.refuse(Unavailable::Actor(Arc::clone(&failure)));
+            }
+        }
+        if let Some(request) = request {
+            request.tell(&Err(Unavailable::Actor(Arc::clone(&failure)).into()));
+        }
+        self.logged_news.notify_waiters();
+        failure
+    }
+
+    /// Puts an actor that recovery has restored into memory.
+    pub(crate) fn install(&self, active: Box<Activation>) {
+        self.inner().phase = Phase::Idle(active);
+    }
+
+    /// Why the actor is stopped, if it is.
+    pub(crate) fn failure(&self) -> Option<Arc<ActorFailure>> {
+        match &self.inner().phase {
+            Phase::Failed(failure) => Some(Arc::clone(failure)),
+            _ => None,
+        }
+    }
+
+    /// Applies `look` to an actor that rests in memory.
+    pub(crate) fn with_idle<T>(&self, look: impl FnOnce(&Activation, u64) -> T) -> Option<T> {
+        let inner = self.inner();
+        match &inner.phase {
+            Phase::Idle(active) => Some(look(active, inner.last_active)),
+            _ => None,
+        }
+    }
+
+    /// Takes an actor out of memory when it rests and `may` says so.
+    pub(crate) fn passivate(&self, may: impl FnOnce(&Activation) -> bool) -> bool {
+        let mut inner = self.inner();
+        let ready = match &inner.phase {
+            Phase::Idle(active) => !inner.has_work() && may(active),
+            _ => false,
+        };
+        let left = ready.then(|| std::mem::take(&mut inner.phase));
+        drop(inner);
+        // Drops the state without the lock: it is the user's type, and dropping it runs the user's
+        // code.
+        left.is_some()
+    }
+
+    /// Whether the actor's state is in memory.
+    pub(crate) fn is_in_memory(&self) -> bool {
+        matches!(self.inner().phase, Phase::Idle(_) | Phase::Running)
+    }
+
+    /// Whether the runtime can forget the cell without losing anything.
+    pub(crate) fn is_forgettable(&self) -> bool {
+        let inner = self.inner();
+        matches!(inner.phase, Phase::Passive)
+            && !inner.has_work()
+            && self.pins().needed().is_none()
+            && !self.has_unacknowledged()
+    }
+
+    /// How many messages wait in the mailbox.
+    pub(crate) fn waiting(&self) -> usize {
+        self.inner().mail.len()
+    }
+
+    /// Keeps messages until they are acknowledged.
+    pub(crate) fn keep_until_acknowledged(&self, messages: &[Outgoing]) {
+        let mut outbox = self.outbox();
+        for outgoing in messages {
+            outbox.push(outgoing.clone());
+        }
+    }
+
+    /// All unacknowledged messages.
+    pub(crate) fn unacknowledged(&self) -> Vec<Outgoing> {
+        self.outbox().messages()
+    }
+
+    /// Whether the actor has as many unacknowledged messages as it may have.
+    pub(crate) fn outbox_is_full(&self) -> bool {
+        self.outbox().len() >= OUTBOX_MESSAGES_MAX
+    }
+
+    /// Whether any message is unacknowledged.
+    pub(crate) fn has_unacknowledged(&self) -> bool {
+        self.outbox().len() > 0
+    }
+
+    /// Which part of the log the actor needs.
+    pub(crate) fn pins(&self) -> impl Deref<Target = Pins> + '_ {
+        self.pins.lock()
+    }
+
+    /// Changes which part of the log the actor needs.
+    pub(crate) fn change_pins(&self, change: impl FnOnce(&mut Pins)) {
+        let mut pins = self.pins.lock();
+        let before = pins.needed();
+        change(&mut pins);
+        let after = pins.needed();
+        if before != after {
+            self.pin_index.changed(&self.id, before, after);
+        }
+    }
+
+    /// The handler begins to wait for something outside. It waits until the caller drops the
+    /// result.
+    pub(crate) fn begin_wait(&self) -> impl Drop + '_ {
+        struct Waits<'s>(&'s AtomicU64);
+        impl Drop for Waits<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        self.waits.fetch_add(1, Ordering::Relaxed);
+        Waits(&self.waits)
+    }
+
+    /// Counts an attempt at a checkpoint that does not count as one.
+    pub(crate) fn unsaved(&self) {
+        self.unsaved.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The part of the actor's state that shows whether it can be checkpointed.
+    pub(crate) fn holder(&self) -> Holder {
+        let (waits, unsaved) = (self.waits.load(Ordering::Relaxed), self.unsaved.load(Ordering::Relaxed));
+        Holder {
+            is_stopped: self.failure().is_some(),
+            is_pending: self.pins().is_pending(),
+            tries: Tries { waits, unsaved },
+        }
+    }
+
+    /// This many more messages from the mailbox are on stable storage.
+    pub(crate) fn logged(&self, messages: u64) {
+        self.logged.fetch_add(messages, Ordering::Release);
+        self.logged_news.notify_waiters();
+    }
+
+    /// Waits until the actor has failed.
+    pub(crate) async fn wait_failure(&self) -> Arc<ActorFailure> {
+        loop {
+            // `fail` notifies `logged_news` too. Made before the look: from its making on, it hears
+            // every `notify_waiters`.
+            let news = self.logged_news.notified();
+            if let Some(failure) = self.failure() {
+                return failure;
+            }
+            news.await;
+        }
+    }
+
+    /// Waits until the message with that number is on stable storage, or the actor has failed.
+    pub(crate) async fn wait_logged(&self, number: u64) -> Result<(), Unavailable> {
+        loop {
+            let news = self.logged_news.notified();
+            if self.logged.load(Ordering::Acquire) >= number {
+                return Ok(());
+            }
+            if let Some(failure) = self.failure() {
+                // The message may have been logged since the first look. Then that counts.
+                if self.logged.load(Ordering::Acquire) >= number {
+                    return Ok(());
+                }
+                return Err(Unavailable::Actor(failure));
+            }
+            news.await;
+        }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock()
+    }
+
+    fn outbox(&self) -> MutexGuard<'_, Outbox> {
+        self.outbox.lock()
+    }
+}
+
+impl OutboxOwner for ActorCell {
+    fn acknowledge(&self, receiver: &ActorId, ssn: Ssn) {
+        self.outbox().acknowledge(receiver, ssn);
+        self.news.notify_one();
+    }
+}
+
+impl Inner {
+    fn has_work(&self) -> bool {
+        !self.mail.is_empty() || self.checkpoint.is_some() || !self.discharges.is_empty()
+    }
+
+    /// Hands the actor to a turn, unless a turn has it or it has failed.
+    fn wake(&mut self, cell: &Arc<ActorCell>) -> Wake {
+        let start = |active| Wake::Start(Start { cell: Arc::clone(cell), active: Some(active) });
+        match std::mem::replace(&mut self.phase, Phase::Running) {
+            Phase::Passive => start(None),
+            Phase::Idle(active) => start(Some(active)),
+            Phase::Running => Wake::Running,
+            failed @ Phase::Failed(_) => {
+                self.phase = failed;
+                Wake::Running
+            }
+        }
+    }
+}

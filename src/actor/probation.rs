@@ -1,0 +1,140 @@
+//! The deliveries that an opening found an actor to have ahead. The previous process may have ended
+//! in any of them. The actor's turns carry it; `recovery::probation` watches it.
+
+use std::time::Instant;
+
+use relive_replay::HaltReason;
+use relive_storage::Rsn;
+use tokio::sync::{oneshot, watch};
+
+use crate::limits::{TRY_RUNS_MAX, TRY_WAITS_MAX};
+use crate::timer::within;
+
+/// How an opening tries the deliveries that it found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProbeMode {
+    /// All actors at once.
+    None,
+    /// One actor at a time, with a note in the log ahead of its first delivery.
+    Actor,
+    /// One actor at a time, with a note in the log ahead of each delivery.
+    Delivery,
+}
+
+/// The deliveries that an opening found an actor to have ahead. The actor's turns keep it until
+/// these are handled.
+#[derive(Debug)]
+pub(crate) struct Probation {
+    until: Rsn,
+    mode: ProbeMode,
+    noted: bool,
+    go: Option<oneshot::Receiver<()>>,
+    /// What the handler does. Dropped when all is handled, which tells the watcher.
+    does: watch::Sender<Does>,
+}
+
+/// What a handler does, to judge whether its code may end the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Does {
+    /// Its code runs.
+    Run,
+    /// It waits, so its code does not run.
+    Wait,
+    /// This opening leaves it alone, because it has ended the process before.
+    Nothing,
+}
+
+/// The other end of an actor's [`Probation`].
+pub(crate) struct Watched {
+    pub(crate) mode: ProbeMode,
+    go: Option<oneshot::Sender<()>>,
+    does: watch::Receiver<Does>,
+}
+
+impl Probation {
+    /// The deliveries of an actor up to `until`.
+    pub(crate) fn new(until: Rsn, mode: ProbeMode) -> (Self, Watched) {
+        let (permit, go) = oneshot::channel();
+        let (does, watching) = watch::channel(Does::Run);
+        let probation = Self { until, mode, noted: false, go: Some(go), does };
+        let watched = Watched { mode, go: Some(permit), does: watching };
+        (probation, watched)
+    }
+
+    /// Waits for the actor's turn.
+    pub(crate) async fn permitted(&mut self) {
+        if let Some(go) = self.go.take()
+            && self.mode != ProbeMode::None
+        {
+            // The other end is dropped only when the runtime ends.
+            let _ = go.await;
+        }
+    }
+
+    /// Whether the log needs a note ahead of the try of this delivery.
+    pub(crate) fn must_log_attempt(&mut self, rsn: Rsn) -> bool {
+        let first = !std::mem::replace(&mut self.noted, true);
+        rsn <= self.until && (self.mode == ProbeMode::Delivery || (self.mode == ProbeMode::Actor && first))
+    }
+
+    /// Whether the tries of this delivery in the log count against it.
+    pub(crate) fn counts_attempts(&self, rsn: Rsn) -> bool {
+        rsn <= self.until && self.mode == ProbeMode::Delivery
+    }
+
+    /// Whether an earlier life may have handled the delivery on which the actor halted, so that
+    /// leaving it out could not take its consequences back.
+    pub(crate) fn may_have_handled(&self, rsn: Rsn, reason: &HaltReason) -> bool {
+        match reason {
+            HaltReason::ProcessEnded { may_be_known, .. } => *may_be_known,
+            _ => rsn <= self.until,
+        }
+    }
+
+    /// The actor has failed with these deliveries ahead.
+    pub(crate) fn actor_failed(&self, reason: &HaltReason) {
+        if matches!(reason, HaltReason::ProcessEnded { .. }) {
+            self.does.send_replace(Does::Nothing);
+        }
+    }
+
+    /// Whether there is nothing left.
+    pub(crate) fn is_over(&self, handled: Rsn) -> bool {
+        handled >= self.until
+    }
+
+    /// Says what the handler does from now on.
+    pub(crate) fn handler(&self, now: Does) {
+        self.does.send_if_modified(|before| std::mem::replace(before, now) != now);
+    }
+}
+
+impl Watched {
+    /// Waits until the actor has handled what the opening found, or until its handler has waited
+    /// for something outside for so long that its code can't be what ends the process. `false` when
+    /// the code still runs after a long time, or when this opening leaves the actor alone.
+    pub(crate) async fn survives(&mut self) -> bool {
+        let began = Instant::now();
+        loop {
+            let left = TRY_RUNS_MAX.saturating_sub(began.elapsed());
+            match within(left, self.does.wait_for(|does| *does != Does::Run)).await {
+                None => return false,
+                Some(Err(_)) => return true,
+                Some(Ok(does)) if *does == Does::Nothing => return false,
+                Some(Ok(_)) => {}
+            }
+            match within(TRY_WAITS_MAX, self.does.wait_for(|does| *does != Does::Wait)).await {
+                None => return true,
+                Some(Err(_)) => return true,
+                Some(Ok(_)) => {}
+            }
+        }
+    }
+
+    /// It is the actor's turn.
+    pub(crate) fn permit(&mut self) {
+        if let Some(go) = self.go.take() {
+            let _ = go.send(());
+        }
+    }
+}

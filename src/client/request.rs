@@ -1,0 +1,387 @@
+//! `tell` and `ask` from outside: builders that callers await. Encodes the message, waits for a
+//! place in the mailbox, then for the receipt or the reply.
+
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use relive_replay::actor::assert_listed;
+use relive_replay::payload::{decode, encode_checked};
+use relive_replay::{Actor, Handle, Message, MessageError};
+use relive_storage::Name;
+use relive_storage::limits::PAYLOAD_BYTES_MAX;
+use relive_storage::record::Sender;
+use tokio::sync::oneshot;
+use tokio::task::coop::poll_proceed;
+
+use crate::actor::cell::ActorCell;
+use crate::actor::envelope::{Answer, Waiter, places_of};
+use crate::actor::mailbox::Mail;
+use crate::client::actor_ref::{ActorRef, Target};
+use crate::client::waiting::{answer, may_wait_for};
+use crate::error::{AskError, NoAnswer, Refused, TellError, Unavailable};
+use crate::shared::Core;
+use crate::timer::within;
+use crate::turn::dispatch::post;
+
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+impl<A: Actor> ActorRef<A> {
+    /// Sends a message without waiting for a reply. `.await` waits until the actor's bounded
+    /// mailbox has *accepted* the message, and returns a [`Receipt`] that resolves when the message
+    /// is on stable storage. See [`Tell`] for errors and cancel safety.
+    ///
+    /// # Limits
+    /// A payload may have 1 MiB. A mailbox holds 2,048 messages or about 8 MiB from outside; then
+    /// senders wait, as they do while the log is over its budget.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # use relive::{Actor, Context, Handle, Message, Runtime};
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize)] struct Counter(u64);
+    /// # impl Actor for Counter { const KIND: &'static str = "counter"; fn create(_: &str) -> Self { Counter(0) } }
+    /// # #[derive(Serialize, Deserialize)] struct Add(u64);
+    /// # impl Message for Add { const NAME: &'static str = "add"; type Reply = u64; }
+    /// # impl Handle<Add> for Counter {
+    /// #     async fn handle(&mut self, m: Add, _: &mut Context<'_>) -> u64 { self.0 += m.0; self.0 }
+    /// # }
+    /// # async fn example(runtime: Runtime) -> Result<(), Box<dyn std::error::Error>> {
+    /// let visits = runtime.actor::<Counter>("visits")?;
+    /// let receipt = visits.tell(Add(1)).await?; // accepted
+    /// receipt.durable().await?; // on stable storage: the actor will handle it, whatever crashes
+    /// # Ok(()) }
+    /// ```
+    pub fn tell<M: Message>(&self, message: M) -> Tell<'_, A, M>
+    where
+        A: Handle<M>,
+    {
+        Tell::new(self, message)
+    }
+
+    /// Sends a message and waits for the reply. A reply means that the delivery is on stable
+    /// storage and handled. See [`Ask`] for errors and cancel safety, and [`ActorRef::tell`] for
+    /// limits.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # use relive::{Actor, Context, Handle, Message, Runtime};
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize)] struct Counter(u64);
+    /// # impl Actor for Counter { const KIND: &'static str = "counter"; fn create(_: &str) -> Self { Counter(0) } }
+    /// # #[derive(Serialize, Deserialize)] struct Add(u64);
+    /// # impl Message for Add { const NAME: &'static str = "add"; type Reply = u64; }
+    /// # impl Handle<Add> for Counter {
+    /// #     async fn handle(&mut self, m: Add, _: &mut Context<'_>) -> u64 { self.0 += m.0; self.0 }
+    /// # }
+    /// # async fn example(runtime: Runtime) -> Result<(), Box<dyn std::error::Error>> {
+    /// let visits = runtime.actor::<Counter>("visits")?;
+    /// let total = visits.ask(Add(1)).timeout(std::time::Duration::from_secs(5)).await?;
+    /// println!("{total} visits");
+    /// # Ok(()) }
+    /// ```
+    pub fn ask<M: Message>(&self, message: M) -> Ask<'_, A, M>
+    where
+        A: Handle<M>,
+    {
+        Ask::new(self, message)
+    }
+}
+
+/// A `tell` that is not sent yet: await it.
+///
+/// # Errors
+/// [`TellError`] gives the message back: the mailbox has not accepted it, and the actor will never
+/// see it.
+///
+/// - [`Refused::Message`]: the message does not survive its codec, or is too large. Change its
+///   type, or send it in parts.
+/// - [`Refused::Unhandled`]: register a handler for the message.
+/// - [`Refused::Timeout`]: the mailbox had no place in the time of [`Tell::timeout`]. Send the
+///   message again.
+/// - [`Refused::Unavailable`]: the actor or the runtime has failed or ended, or the caller is a
+///   handler of the actor and the mailbox is full. [`Unavailable::kind`] says what to do.
+///
+/// # Cancel safety
+/// When you drop the future before it is ready, the mailbox has not accepted the message. Once it
+/// is ready, the runtime logs the message and the actor handles it, unless the process ends before
+/// the [`Receipt`] resolves.
+#[must_use = "a tell does nothing until it is awaited"]
+pub struct Tell<'a, A, M> {
+    actor: &'a ActorRef<A>,
+    message: M,
+    timeout: Option<Duration>,
+}
+
+impl<'a, A: Actor, M: Message> Tell<'a, A, M> {
+    fn new(actor: &'a ActorRef<A>, message: M) -> Self {
+        Self { actor, message, timeout: None }
+    }
+
+    /// Gives up with [`Refused::Timeout`] when the mailbox does not accept the message in time.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Sends at once when the mailbox has a place, without a boxed future.
+    fn send(self) -> Sending<'a, M> {
+        let Self { actor, message, timeout } = self;
+        let Target { core, cell } = &**actor.target();
+        let attempt = core.lifecycle.intake().map_err(Refused::from).and_then(|()| {
+            encoded(actor, &message, |name, payload| {
+                let taken = cell.places.try_take(places_of(payload));
+                let Some(taken) = taken.filter(|_| !core.services.log_budget.is_held_back()) else {
+                    return Attempt::Full(name, Bytes::copy_from_slice(payload));
+                };
+                let (sender, waiter) = (Sender::Outside, Waiter::Nobody);
+                let mail = Mail { sender, message: name, payload, waiter, taken: Some(taken) };
+                Attempt::Posted(post(core, cell, mail))
+            })
+        });
+        match attempt {
+            Ok(Attempt::Posted(posted)) => Sending::Done(receipt(actor, message, posted)),
+            Ok(Attempt::Full(name, payload)) => Sending::Waiting(Box::pin(async move {
+                let (sender, waiter) = (Sender::Outside, Waiter::Nobody);
+                let mail = Mail { sender, message: name, payload: &payload, waiter, taken: None };
+                receipt(actor, message, limited(timeout, submit(core, cell, mail)).await)
+            })),
+            Err(reason) => Sending::Done(Err(TellError { message, reason })),
+        }
+    }
+}
+
+/// The result of an attempt to send at once.
+enum Attempt {
+    Posted(Result<u64, Unavailable>),
+    /// The mailbox has no place. Name and payload, for the next attempt.
+    Full(Name, Bytes),
+}
+
+enum Sending<'a, M> {
+    Done(Result<Receipt, TellError<M>>),
+    Waiting(Boxed<'a, Result<Receipt, TellError<M>>>),
+}
+
+fn receipt<A: Actor, M>(
+    actor: &ActorRef<A>,
+    message: M,
+    posted: Result<u64, impl Into<Refused>>,
+) -> Result<Receipt, TellError<M>> {
+    match posted {
+        Ok(number) => Ok(Receipt { target: Arc::clone(actor.target()), number }),
+        Err(reason) => Err(TellError { message, reason: reason.into() }),
+    }
+}
+
+impl<'a, A: Actor, M: Message> IntoFuture for Tell<'a, A, M> {
+    type Output = Result<Receipt, TellError<M>>;
+    type IntoFuture = TellFuture<'a, A, M>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        TellFuture::New(self)
+    }
+}
+
+/// The future of a [`Tell`]. Boxed only when the mailbox is full: the usual case allocates nothing
+/// but the payload.
+#[doc(hidden)]
+pub enum TellFuture<'a, A, M> {
+    New(Tell<'a, A, M>),
+    Waiting(Boxed<'a, Result<Receipt, TellError<M>>>),
+    Done,
+}
+
+// Nothing in it is pinned in place: the future that waits is in a box.
+impl<A, M> Unpin for TellFuture<'_, A, M> {}
+
+impl<'a, A: Actor, M: Message> Future for TellFuture<'a, A, M> {
+    type Output = Result<Receipt, TellError<M>>;
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if let Self::New(_) = this {
+            // Without this, a sender that always finds a place would never yield, and the actors
+            // that it sends to could not run on its thread.
+            ready!(poll_proceed(task)).made_progress();
+            let Self::New(tell) = std::mem::replace(this, Self::Done) else {
+                unreachable!("it was just looked at")
+            };
+            match tell.send() {
+                Sending::Done(done) => return Poll::Ready(done),
+                Sending::Waiting(waiting) => *this = Self::Waiting(waiting),
+            }
+        }
+        match this {
+            Self::Waiting(waiting) => waiting.as_mut().poll(task),
+            _ => unreachable!("a tell was polled after it was ready"),
+        }
+    }
+}
+
+/// An `ask` that is not sent yet: await it.
+///
+/// # Errors
+/// - [`AskError::NotAccepted`] gives the message back: the actor will never see it. The reasons are
+///   those of a [`Tell`]; in addition, a handler of the actor can't ask it.
+/// - [`AskError::Unknown`]: the mailbox has accepted the message, but no reply came in the time of
+///   [`Ask::timeout`], or before the actor failed or the runtime ended. The actor may or may not
+///   have handled the message. If it is on stable storage, the actor handles it after a reopening
+///   at the latest.
+/// - [`AskError::Quarantined`]: the actor left the message out, and it has changed nothing.
+///   [`Runtime::retry_quarantined`](crate::Runtime::retry_quarantined) tries it again.
+/// - [`AskError::Reply`]: the reply does not decode as its type. The actor has handled the message:
+///   don't send it again.
+///
+/// # Cancel safety
+/// When you drop the future before it is ready, the mailbox may or may not have accepted the
+/// message. If it has, the runtime logs the message, the actor handles it, and nobody gets the
+/// reply. Send it with a [`Producer`](crate::Producer) when it must not happen twice.
+#[must_use = "an ask does nothing until it is awaited"]
+pub struct Ask<'a, A, M> {
+    actor: &'a ActorRef<A>,
+    message: M,
+    timeout: Option<Duration>,
+}
+
+impl<'a, A: Actor, M: Message> Ask<'a, A, M> {
+    fn new(actor: &'a ActorRef<A>, message: M) -> Self {
+        Self { actor, message, timeout: None }
+    }
+
+    /// Gives up with [`Refused::Timeout`] when the mailbox does not accept the message in time, and
+    /// with [`NoAnswer::Timeout`] when no reply comes in time. After the latter the actor may still
+    /// handle the message.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    async fn send(self) -> Result<M::Reply, AskError<M>> {
+        let Self { actor, message, timeout } = self;
+        let (name, payload) = match prepare(actor, &message) {
+            Ok(prepared) => prepared,
+            Err(reason) => return Err(AskError::NotAccepted { message, reason }),
+        };
+        let Target { core, cell } = &**actor.target();
+        let mut accepted = false;
+        let asking = async {
+            let (reply_to, reply) = oneshot::channel();
+            let (sender, waiter) = (Sender::Outside, Waiter::Asker(reply_to));
+            let mail = Mail { sender, message: name, payload: &payload, waiter, taken: None };
+            submit(core, cell, mail).await?;
+            accepted = true;
+            answer(&core.lifecycle, cell, reply).await
+        };
+        let asked = match timeout {
+            Some(timeout) => within(timeout, asking).await,
+            None => Some(asking.await),
+        };
+        match asked {
+            Some(Ok(Answer::Reply(reply))) => decode(&reply).map_err(|reason| AskError::Reply { reason }),
+            Some(Ok(Answer::LeftOut(entry))) => Err(AskError::Quarantined(entry)),
+            Some(Err(unavailable)) if accepted => Err(AskError::Unknown { reason: unavailable.into() }),
+            Some(Err(unavailable)) => Err(AskError::NotAccepted { message, reason: unavailable.into() }),
+            None if accepted => Err(AskError::Unknown { reason: NoAnswer::Timeout }),
+            None => Err(AskError::NotAccepted { message, reason: Refused::Timeout }),
+        }
+    }
+}
+
+impl<'a, A: Actor, M: Message> IntoFuture for Ask<'a, A, M> {
+    type Output = Result<M::Reply, AskError<M>>;
+    type IntoFuture = Boxed<'a, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.send())
+    }
+}
+
+/// Resolves when the message is on stable storage: the actor will handle it, whatever crashes.
+/// [`ActorRef::tell`] returns it.
+#[must_use = "the message is accepted; only the receipt tells when it is on stable storage"]
+pub struct Receipt {
+    target: Arc<Target>,
+    number: u64,
+}
+
+impl Receipt {
+    /// Waits until the message is on stable storage.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: it is *unknown* whether the message is on stable storage. If it is, the
+    /// actor handles it after a reopening. A [`Producer`](crate::Producer) may send everything
+    /// again; receivers drop duplicates. After [`Unavailable::WaitsForItself`], which a handler of
+    /// the actor gets, the actor handles the message as usual.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing. You may call `durable` again.
+    pub async fn durable(&self) -> Result<(), Unavailable> {
+        let Target { core, cell } = &*self.target;
+        may_wait_for(cell)?;
+        core.lifecycle.unless_stopped(cell.wait_logged(self.number)).await?
+    }
+}
+
+impl std::fmt::Debug for Receipt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Receipt").field("actor", &self.target.cell.id).field("number", &self.number).finish()
+    }
+}
+
+/// Checks and encodes a message, before it changes anything, and shows its name and bytes.
+fn encoded<A: Actor, M: Message, T>(
+    actor: &ActorRef<A>,
+    message: &M,
+    look: impl FnOnce(Name, &[u8]) -> T,
+) -> Result<T, Refused> {
+    const { assert_listed::<A, M>() };
+    let (name, shapes) = actor.shapes(M::NAME)?;
+    let looked = encode_checked(message, &shapes.message, |payload| {
+        if payload.len() > PAYLOAD_BYTES_MAX {
+            let (found, limit) = (payload.len(), PAYLOAD_BYTES_MAX);
+            return Err(MessageError::TooLarge { message: M::NAME, found, limit }.into());
+        }
+        Ok(look(name, payload))
+    });
+    looked.map_err(|reason| MessageError::Codec { message: M::NAME, reason })?
+}
+
+/// Checks and encodes a message, before it changes anything.
+pub(crate) fn prepare<A: Actor, M: Message>(
+    actor: &ActorRef<A>,
+    message: &M,
+) -> Result<(Name, Bytes), Refused> {
+    encoded(actor, message, |name, payload| (name, Bytes::copy_from_slice(payload)))
+}
+
+/// Waits until the log is within its budget and the mailbox has a place, then puts the message
+/// there.
+pub(crate) async fn submit<'m>(
+    core: &Arc<Core>,
+    cell: &'m Arc<ActorCell>,
+    mut mail: Mail<'m>,
+) -> Result<u64, Unavailable> {
+    core.lifecycle.unless_stopped(core.services.log_budget.not_held_back()).await?;
+    if matches!(mail.waiter, Waiter::Asker(_)) || cell.places.free() == 0 {
+        may_wait_for(cell)?;
+    }
+    let taken = cell.places.take(places_of(mail.payload));
+    mail.taken = Some(core.lifecycle.unless_stopped(taken).await??);
+    core.lifecycle.intake()?;
+    post(core, cell, mail)
+}
+
+async fn limited<T>(
+    timeout: Option<Duration>,
+    future: impl Future<Output = Result<T, Unavailable>>,
+) -> Result<T, Refused> {
+    let done = match timeout {
+        Some(timeout) => within(timeout, future).await.ok_or(Refused::Timeout)?,
+        None => future.await,
+    };
+    Ok(done?)
+}

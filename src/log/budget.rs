@@ -1,0 +1,211 @@
+//! Which part of the log the store keeps, how many bytes that is, and whether senders outside must
+//! wait until a cut has freed some. Knows no store and no actor.
+
+use crate::sync::atomic::{AtomicBool, Ordering};
+use std::collections::VecDeque;
+
+use relive_storage::Lsn;
+
+use crate::sync::{Mutex, MutexGuard, Notify, Rank};
+
+/// The budget of the log: what the store keeps of it, and who waits for it to shrink.
+pub(crate) struct LogBudget {
+    kept: Mutex<RetainedRange>,
+    /// The log is over its budget, and waiting may help. Changes only under the lock of `kept`;
+    /// senders read it without the lock.
+    held_back: AtomicBool,
+    /// Wakes senders outside.
+    let_in: Notify,
+    /// Wakes the task that cuts the log, when the log has grown.
+    grown: Notify,
+}
+
+/// The part of the log that the store keeps. The runtime knows it in steps: where each step begins,
+/// and how many bytes stand before it.
+pub(crate) struct RetainedRange {
+    /// Where the log begins.
+    pub(crate) start: Lsn,
+    /// The beginnings of the steps, each with the number of bytes before it.
+    pub(crate) steps: VecDeque<(Lsn, u64)>,
+    /// How many bytes the log held at the opening, plus all bytes logged since.
+    pub(crate) total: u64,
+    /// The size of a step in bytes: the granularity at which the runtime knows what a cut would
+    /// free.
+    pub(crate) step_bytes: u64,
+    /// The budget in bytes. Senders outside wait while the log is larger, unless it may grow.
+    pub(crate) budget: u64,
+    /// Waiting does not help, so the log may grow over its budget.
+    pub(crate) may_grow: bool,
+}
+
+impl RetainedRange {
+    fn bytes(&self) -> u64 {
+        self.total - self.before()
+    }
+
+    fn is_over(&self) -> bool {
+        self.bytes() > self.budget
+    }
+
+    fn before(&self) -> u64 {
+        self.steps.front().map_or(0, |(_, total)| *total)
+    }
+}
+
+impl LogBudget {
+    pub(crate) fn new(mut kept: RetainedRange) -> Self {
+        if kept.steps.is_empty() {
+            kept.steps.push_back((kept.start, 0));
+        }
+        let held_back = AtomicBool::new(false);
+        let log_budget = Self {
+            kept: Mutex::new(Rank::LogBudget, kept),
+            held_back,
+            let_in: Notify::new(),
+            grown: Notify::new(),
+        };
+        log_budget.judge(&log_budget.kept());
+        log_budget
+    }
+
+    /// A block is on stable storage.
+    pub(crate) fn keep(&self, first: Lsn, bytes: u64) {
+        let mut kept = self.kept();
+        let last = kept.steps.back().map_or(0, |(_, total)| *total);
+        let total = kept.total;
+        if total - last >= kept.step_bytes {
+            kept.steps.push_back((first, total));
+            self.grown.notify_one();
+        }
+        kept.total += bytes;
+        self.judge(&kept);
+    }
+
+    /// The log begins here now.
+    pub(crate) fn was_cut(&self, start: Lsn) {
+        let mut kept = self.kept();
+        kept.start = start;
+        while kept.steps.len() > 1 && kept.steps[1].0 <= start {
+            kept.steps.pop_front();
+        }
+        self.judge(&kept);
+    }
+
+    /// Sets whether the log may grow over its budget, because waiting does not help. Returns
+    /// whether this is a change.
+    pub(crate) fn let_grow(&self, may_grow: bool) -> bool {
+        let mut kept = self.kept();
+        let before = std::mem::replace(&mut kept.may_grow, may_grow);
+        self.judge(&kept);
+        before != may_grow
+    }
+
+    /// Whether the log is over its budget, even when no sender waits for that.
+    pub(crate) fn is_over(&self) -> bool {
+        self.kept().is_over()
+    }
+
+    /// Holds senders back, or lets them in.
+    fn judge(&self, kept: &RetainedRange) {
+        let hold = kept.is_over() && !kept.may_grow;
+        // `swap` returns the old value, so that only the change wakes senders.
+        if self.held_back.swap(hold, Ordering::AcqRel) && !hold {
+            self.let_in.notify_waiters();
+        }
+    }
+
+    /// Whether senders outside have to wait for the log to shrink.
+    pub(crate) fn is_held_back(&self) -> bool {
+        self.held_back.load(Ordering::Acquire)
+    }
+
+    /// Waits until senders outside may send again.
+    pub(crate) async fn not_held_back(&self) {
+        while self.is_held_back() {
+            // Made before the second look: from its making on, it hears every `notify_waiters`.
+            let news = self.let_in.notified();
+            if self.is_held_back() {
+                news.await;
+            }
+        }
+    }
+
+    /// How many bytes of log the store keeps.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.kept().bytes()
+    }
+
+    /// How many bytes a cut below `position` would free, to the granularity of a step.
+    pub(crate) fn bytes_below(&self, position: Lsn) -> u64 {
+        let kept = self.kept();
+        let last = kept.steps.iter().take_while(|(lsn, _)| *lsn <= position).last();
+        last.map_or(0, |(_, total)| total - kept.before())
+    }
+
+    /// Where to cut so that at most `bytes` remain, to the granularity of a step.
+    pub(crate) fn position_keeping(&self, bytes: u64) -> Lsn {
+        let kept = self.kept();
+        let floor = kept.total.saturating_sub(bytes);
+        let first_kept = kept.steps.iter().find(|(_, total)| *total >= floor);
+        first_kept.or(kept.steps.back()).map_or(Lsn::FIRST, |(lsn, _)| *lsn)
+    }
+
+    /// A cut may now free more of the log than before.
+    pub(crate) fn loosened(&self) {
+        self.grown.notify_one();
+    }
+
+    /// Waits until the log has grown by a step, or a cut may free more of it.
+    pub(crate) async fn grown(&self) {
+        self.grown.notified().await;
+    }
+
+    /// Wakes every task that waits for the log to grow: it does not grow any more.
+    pub(crate) fn end(&self) {
+        self.grown.notify_waiters();
+    }
+
+    fn kept(&self) -> MutexGuard<'_, RetainedRange> {
+        self.kept.lock()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log_budget(budget: u64) -> LogBudget {
+        let start = Lsn::new(1);
+        let (steps, total, step_bytes, may_grow) = (VecDeque::new(), 0, 10, false);
+        LogBudget::new(RetainedRange { start, steps, total, step_bytes, budget, may_grow })
+    }
+
+    /// Invariant: bounded. Senders wait from the commit that brings the log over its budget until
+    /// the cut that brings it back.
+    #[test]
+    fn senders_wait_while_the_log_is_over_its_budget() {
+        let log_budget = log_budget(30);
+        for first in 1..=3 {
+            log_budget.keep(Lsn::new(first), 10);
+            assert!(!log_budget.is_held_back());
+        }
+        log_budget.keep(Lsn::new(4), 10);
+        assert!(log_budget.is_held_back());
+        assert_eq!((log_budget.bytes(), log_budget.bytes_below(Lsn::new(3))), (40, 20));
+        log_budget.was_cut(Lsn::new(3));
+        assert_eq!((log_budget.bytes(), log_budget.kept().start), (20, Lsn::new(3)));
+        assert!(!log_budget.is_held_back());
+    }
+
+    #[test]
+    fn a_log_that_may_grow_holds_nobody_back() {
+        let log_budget = log_budget(5);
+        log_budget.keep(Lsn::new(1), 10);
+        assert!(log_budget.is_held_back());
+        log_budget.let_grow(true);
+        log_budget.keep(Lsn::new(2), 10);
+        assert!(!log_budget.is_held_back());
+        log_budget.let_grow(false);
+        assert!(log_budget.is_held_back());
+    }
+}

@@ -1,0 +1,363 @@
+//! Group commit: one thread writes everything that actors have appended since the last commit as
+//! one block, syncs it, and raises the watermark. Knows frames as bytes, no actor.
+//!
+//! While the disk writes a block, the next one gathers in the buffer, so one sync serves all frames
+//! that queued up during the sync before. A block of many records shows a busy log. On a fast disk
+//! the committer then waits as long as more frames come, about a millisecond at most, because a
+//! commit costs much the same whatever it holds. A lone frame does not wait. Frames stand in the
+//! log in the order in which actors append them.
+//!
+//! # Source
+//! Group commit: DeWitt, Katz, Olken, Shapiro, Stonebraker and Wood, *Implementation Techniques for
+//! Main Memory Database Systems*, SIGMOD 1984.
+
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use relive_replay::guard::guarded;
+use relive_storage::block::BLOCK_HEADER_BYTES;
+use relive_storage::frame::FrameContext;
+use relive_storage::limits::BLOCK_BYTES_MAX;
+use relive_storage::{Block, BlockHeader, Epoch, FrameBytes, Lsn, Store, StoreError};
+use tokio::sync::Notify;
+
+use crate::error::Ended;
+use crate::limits::{
+    COMMIT_BUFFER_BYTES_MAX, GATHER_BYTES_MAX, GATHER_MAX, GATHER_RECORDS_MIN, GATHER_SLICE,
+};
+use crate::log::budget::LogBudget;
+use crate::log::clock::{random_seed, wall_clock};
+use crate::log::watermark::Watermark;
+use crate::stats::Counters;
+use crate::stop_signal::StopSignal;
+use crate::sync::{Condvar, Mutex, MutexGuard, Rank};
+
+/// Appends frames, and lets their owners wait until the frames are on stable storage.
+pub(crate) struct Committer {
+    shared: Arc<Shared>,
+    thread: StdMutex<Option<JoinHandle<()>>>,
+}
+
+struct Shared {
+    buffer: Mutex<Buffer>,
+    /// Wakes the committer thread.
+    work: Condvar,
+    /// Wakes appenders that found the buffer full.
+    space: Notify,
+    log_budget: Arc<LogBudget>,
+    watermark: Watermark,
+    counters: Arc<Counters>,
+    stop: Arc<StopSignal>,
+}
+
+struct Buffer {
+    bytes: Vec<u8>,
+    first: Lsn,
+    records: u32,
+    context: FrameContext,
+    epoch: Epoch,
+    stop: bool,
+    failed: Option<Arc<StoreError>>,
+}
+
+/// The position at which a log goes on.
+#[derive(Clone, Copy)]
+pub(crate) struct LogPosition {
+    /// Where the next record will stand.
+    pub(crate) next: Lsn,
+    /// The incarnation that appends there.
+    pub(crate) epoch: Epoch,
+}
+
+/// The result of an append.
+pub(crate) struct Appended {
+    /// The position of the first record, and the clock and seed of its block.
+    pub(crate) context: FrameContext,
+    /// The frame is on stable storage when everything below this position is.
+    pub(crate) end: Lsn,
+}
+
+/// An append of several frames to one block; holds the lock of the buffer.
+pub(crate) struct Appending<'c> {
+    shared: &'c Shared,
+    buffer: MutexGuard<'c, Buffer>,
+}
+
+impl Appending<'_> {
+    /// Appends the next frame.
+    pub(crate) fn put(&mut self, frame: FrameBytes<'_>) -> Result<Appended, Arc<StoreError>> {
+        self.shared.put(&mut self.buffer, frame, &|_| {})
+    }
+}
+
+/// The error for a panic of the backend.
+pub(crate) fn panicked(action: &'static str, panic: &str) -> StoreError {
+    StoreError::Backend { action, reason: format!("it panicked: {panic}") }
+}
+
+fn stopped() -> StoreError {
+    StoreError::Poisoned { reason: "the committer has stopped".to_owned() }
+}
+
+impl Committer {
+    /// Starts the thread. A failed commit sets `stop`.
+    pub(crate) fn start(
+        store: Arc<dyn Store>,
+        position: LogPosition,
+        log_budget: Arc<LogBudget>,
+        counters: Arc<Counters>,
+        stop: Arc<StopSignal>,
+    ) -> std::io::Result<Self> {
+        let LogPosition { next, epoch } = position;
+        let mut bytes = Vec::new();
+        Block::reserve_header(&mut bytes);
+        let context = FrameContext { first: next, clock: wall_clock(), seed: random_seed() };
+        let buffer = Buffer { bytes, first: next, records: 0, context, epoch, stop: false, failed: None };
+        let shared = Arc::new(Shared {
+            buffer: Mutex::new(Rank::CommitBuffer, buffer),
+            work: Condvar::new(),
+            space: Notify::new(),
+            log_budget,
+            watermark: Watermark::new(next),
+            counters,
+            stop,
+        });
+        let for_thread = Arc::clone(&shared);
+        // A backend may panic. Tasks that wait for its commits must learn of that, or they would
+        // wait for ever.
+        let thread = std::thread::Builder::new().name("relive-committer".to_owned()).spawn(move || {
+            if let Err(panic) = guarded(|| for_thread.run(&*store)) {
+                for_thread.fail(&Arc::new(panicked("commit", &panic)));
+                for_thread.is_over();
+            }
+        })?;
+        Ok(Self { shared, thread: StdMutex::new(Some(thread)) })
+    }
+
+    /// Appends a frame. Calls `placed` with the beginning of the frame's block, under the lock of
+    /// the buffer: so a thread that computes where to cut sees either the frame's pin or an end of
+    /// the log below the frame.
+    ///
+    /// # Cancel safety
+    /// A future that is dropped before it is ready has not appended the frame.
+    pub(crate) async fn append(
+        &self,
+        frame: FrameBytes<'_>,
+        placed: impl Fn(Lsn),
+    ) -> Result<Appended, Arc<StoreError>> {
+        loop {
+            if let Some(appended) = self.shared.try_append(frame, &placed)? {
+                return Ok(appended);
+            }
+            // Made before the second try: from its making on, it hears of every commit that empties
+            // the buffer.
+            let space = self.shared.space.notified();
+            if let Some(appended) = self.shared.try_append(frame, &placed)? {
+                return Ok(appended);
+            }
+            space.await;
+        }
+    }
+
+    /// Appends a frame even when the buffer is full: for the few frames that no turn writes.
+    pub(crate) fn append_now(&self, frame: FrameBytes<'_>) -> Result<Appended, Arc<StoreError>> {
+        self.begin_append().put(frame)
+    }
+
+    /// Begins to append frames that go into one block, even when the buffer is full. No other
+    /// thread appends meanwhile.
+    pub(crate) fn begin_append(&self) -> Appending<'_> {
+        Appending { shared: &self.shared, buffer: self.shared.buffer() }
+    }
+
+    /// Where the next record will stand.
+    pub(crate) fn end(&self) -> Lsn {
+        let buffer = self.shared.buffer();
+        buffer.first.plus(u64::from(buffer.records))
+    }
+
+    /// The position below which everything is on stable storage.
+    pub(crate) fn durable(&self) -> Lsn {
+        self.shared.watermark.get()
+    }
+
+    /// Waits until everything below `end` is on stable storage.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing.
+    pub(crate) async fn stable(&self, end: Lsn) -> Result<(), Arc<StoreError>> {
+        self.shared.watermark.reached(end).await
+    }
+
+    /// How many bytes wait for the next commit.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.shared.buffer().bytes.len() - BLOCK_HEADER_BYTES
+    }
+
+    /// Ends the thread, and waits for its end. With `drain`, the thread first commits what the
+    /// buffer holds.
+    pub(crate) fn stop(&self, drain: bool) {
+        {
+            let mut buffer = self.shared.buffer();
+            buffer.stop = true;
+            if !drain && buffer.failed.is_none() {
+                buffer.failed = Some(Arc::new(stopped()));
+            }
+        }
+        self.shared.work.notify_all();
+        self.shared.space.notify_waiters();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // A thread can't join itself.
+        if let Some(thread) = thread
+            && thread.thread().id() != std::thread::current().id()
+        {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Committer {
+    fn drop(&mut self) {
+        self.stop(false);
+    }
+}
+
+impl Shared {
+    fn buffer(&self) -> MutexGuard<'_, Buffer> {
+        self.buffer.lock()
+    }
+
+    fn try_append(
+        &self,
+        frame: FrameBytes<'_>,
+        placed: &impl Fn(Lsn),
+    ) -> Result<Option<Appended>, Arc<StoreError>> {
+        let mut buffer = self.buffer();
+        if buffer.records > 0 && buffer.bytes.len() + frame.len() > COMMIT_BUFFER_BYTES_MAX {
+            return match &buffer.failed {
+                Some(error) => Err(Arc::clone(error)),
+                None => Ok(None),
+            };
+        }
+        self.put(&mut buffer, frame, placed).map(Some)
+    }
+
+    fn put(
+        &self,
+        buffer: &mut Buffer,
+        frame: FrameBytes<'_>,
+        placed: &impl Fn(Lsn),
+    ) -> Result<Appended, Arc<StoreError>> {
+        if let Some(error) = &buffer.failed {
+            return Err(Arc::clone(error));
+        }
+        if buffer.stop {
+            return Err(Arc::new(stopped()));
+        }
+        assert!(buffer.bytes.len() + frame.len() <= BLOCK_BYTES_MAX, "a frame of {} bytes", frame.len());
+        if buffer.records == 0 {
+            buffer.context.clock = wall_clock();
+            self.work.notify_one();
+        }
+        let first = buffer.first.plus(u64::from(buffer.records));
+        placed(buffer.first);
+        frame.append_to(&mut buffer.bytes);
+        buffer.records += frame.records();
+        let context = FrameContext { first, ..buffer.context };
+        Ok(Appended { context, end: first.plus(u64::from(frame.records())) })
+    }
+
+    fn run(&self, store: &dyn Store) {
+        let (mut spare, mut busy_since) = (Vec::new(), None);
+        while let Some(block) = self.next_block(std::mem::take(&mut spare), busy_since) {
+            busy_since = (block.header().records >= GATHER_RECORDS_MIN).then(Instant::now);
+            self.space.notify_waiters();
+            let began = Instant::now();
+            let outcome = store.append(&block).and_then(|()| store.sync()).map_err(Arc::new);
+            let header = block.header();
+            match &outcome {
+                Ok(()) => {
+                    let bytes = block.bytes().len() as u64;
+                    self.counters.committed(u64::from(header.records), bytes, began.elapsed());
+                    self.log_budget.keep(header.first, bytes);
+                    self.watermark.rise(header.next());
+                }
+                Err(error) => {
+                    tracing::error!(%error, first = %header.first, "a commit failed; the store takes nothing more");
+                    self.fail(error);
+                }
+            }
+            // Reuses the memory of the block, unless the store still holds it.
+            spare = block.into_bytes().try_into_mut().map_or_else(|_| Vec::new(), Vec::from);
+        }
+        self.is_over();
+    }
+
+    /// Tells every waiting task that no further commit follows.
+    fn is_over(&self) {
+        let error = self.buffer().failed.get_or_insert_with(|| Arc::new(stopped())).clone();
+        self.watermark.end(&error);
+        self.space.notify_waiters();
+        self.log_budget.end();
+    }
+
+    /// Waits for records, and takes them out of the buffer as a block; `None` when no commit
+    /// follows. The next frames gather in `fresh`.
+    fn next_block(&self, mut fresh: Vec<u8>, busy_since: Option<Instant>) -> Option<Block> {
+        let mut buffer = self.buffer();
+        loop {
+            // A failed checkpoint or cut ends the commits too: after a failure the runtime trusts
+            // the medium no more.
+            let over = buffer.failed.is_some() || self.stop.is_set();
+            if over || (buffer.stop && buffer.records == 0) {
+                return None;
+            }
+            if buffer.records > 0 {
+                break;
+            }
+            buffer = buffer.wait(&self.work);
+        }
+        if let Some(since) = busy_since {
+            buffer = self.gather(buffer, since);
+        }
+        let header = BlockHeader {
+            first: buffer.first,
+            records: buffer.records,
+            // Commits run one at a time, so everything before this block is durable.
+            durable: buffer.first,
+            epoch: buffer.epoch,
+            clock: buffer.context.clock,
+            seed: buffer.context.seed,
+        };
+        Block::reserve_header(&mut fresh);
+        let bytes = std::mem::replace(&mut buffer.bytes, fresh);
+        buffer.first = header.next();
+        buffer.records = 0;
+        buffer.context.seed = random_seed();
+        drop(buffer);
+        Some(Block::seal(header, bytes))
+    }
+
+    /// Waits as long as more frames come to the block that has gathered since `since`.
+    fn gather<'b>(&'b self, mut buffer: MutexGuard<'b, Buffer>, since: Instant) -> MutexGuard<'b, Buffer> {
+        while !buffer.stop && buffer.bytes.len() < GATHER_BYTES_MAX && since.elapsed() < GATHER_MAX {
+            let before = buffer.records;
+            // Without the lock, so that actors can append meanwhile.
+            drop(buffer);
+            std::thread::sleep(GATHER_SLICE);
+            buffer = self.buffer();
+            if buffer.records == before {
+                break;
+            }
+        }
+        buffer
+    }
+
+    fn fail(&self, error: &Arc<StoreError>) {
+        self.buffer().failed.get_or_insert_with(|| Arc::clone(error));
+        self.stop.set(Ended::from(Arc::clone(error)));
+        // Last, so that a task that this wakes finds the reason set.
+        self.watermark.end(error);
+    }
+}

@@ -1,0 +1,110 @@
+//! Which part of the log an actor still needs: everything after the checkpoint before its newest
+//! one, since that checkpoint is the fallback.
+
+use std::collections::VecDeque;
+
+use relive_storage::Lsn;
+
+/// The beginnings of the blocks that an actor needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Pins {
+    /// Between the previous checkpoint and the newest.
+    older: Option<Lsn>,
+    /// Between one checkpoint and the next, for checkpoints that are taken and not stable yet.
+    pending: VecDeque<Option<Lsn>>,
+    /// After the last of them.
+    newer: Option<Lsn>,
+}
+
+impl Pins {
+    /// The pins of an actor that an opening has found in the log.
+    pub(crate) fn recovered(older: Option<Lsn>, newer: Option<Lsn>) -> Self {
+        Self { older, pending: VecDeque::new(), newer }
+    }
+
+    /// The actor has records in the block that begins here.
+    pub(crate) fn placed(&mut self, block: Lsn) {
+        self.newer.get_or_insert(block);
+    }
+
+    /// A checkpoint is taken now; what was logged so far is covered once it is stable.
+    pub(crate) fn taken(&mut self) {
+        self.pending.push_back(self.newer.take());
+    }
+
+    /// The first checkpoint taken is stable: the newest before it becomes the fallback.
+    pub(crate) fn stable(&mut self) {
+        if let Some(covered) = self.pending.pop_front() {
+            self.older = covered;
+        }
+    }
+
+    /// The first checkpoint taken did not become stable: what it covered is still needed.
+    pub(crate) fn failed(&mut self) {
+        let uncovered = self.pending.pop_front().flatten();
+        let heir = self.pending.front_mut().unwrap_or(&mut self.newer);
+        *heir = uncovered.into_iter().chain(*heir).min();
+    }
+
+    /// The first block that the actor needs; `None` when it needs none.
+    pub(crate) fn needed(&self) -> Option<Lsn> {
+        self.pending.iter().flatten().copied().chain(self.older).chain(self.newer).min()
+    }
+
+    /// The first block that goes beyond the newest stable checkpoint; `None` when that checkpoint
+    /// holds everything.
+    pub(crate) fn uncovered(&self) -> Option<Lsn> {
+        self.pending.iter().flatten().copied().chain(self.newer).min()
+    }
+
+    /// Whether a checkpoint is taken and not stable yet.
+    pub(crate) fn is_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Whether the newest stable checkpoint holds everything.
+    pub(crate) fn is_covered(&self) -> bool {
+        self.newer.is_none() && self.pending.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Invariant: checkpoint-covers-log. The log from the previous checkpoint stays.
+    #[test]
+    fn a_second_checkpoint_frees_what_the_first_covered() {
+        let mut pins = Pins::default();
+        pins.placed(Lsn::new(10));
+        pins.placed(Lsn::new(20));
+        pins.taken();
+        pins.placed(Lsn::new(30));
+        assert_eq!(pins.needed(), Some(Lsn::new(10)));
+        pins.stable();
+        assert_eq!(
+            pins.needed(),
+            Some(Lsn::new(10)),
+            "the log before the newest checkpoint serves the fallback"
+        );
+        pins.taken();
+        pins.stable();
+        assert_eq!(pins.needed(), Some(Lsn::new(30)));
+        pins.taken();
+        pins.stable();
+        assert_eq!(pins.needed(), None, "both checkpoints hold everything");
+    }
+
+    #[test]
+    fn a_failed_checkpoint_frees_nothing() {
+        let mut pins = Pins::default();
+        pins.placed(Lsn::new(10));
+        pins.taken();
+        pins.placed(Lsn::new(30));
+        pins.failed();
+        assert_eq!(pins.needed(), Some(Lsn::new(10)));
+        pins.taken();
+        pins.stable();
+        assert_eq!(pins.needed(), Some(Lsn::new(10)));
+    }
+}

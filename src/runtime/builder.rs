@@ -1,0 +1,480 @@
+//! Registers actor kinds, takes the settings, and opens: store -> analysis -> committer ->
+//! recovery -> actors.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use relive_replay::kind::KindError;
+use relive_replay::{Actor, Kind, KindBuilder, Peers};
+use relive_storage::{
+    Durability, FrameWriter, Lsn, MediumKind, MemoryStore, Rsn, Store, StoreError, StoreOptions,
+};
+use relive_storage_sled::open_store;
+use tokio::runtime::Handle;
+
+use crate::actor::cell::ActorCell;
+use crate::actor::quarantine::Quarantine;
+use crate::actor::table::{ActorTable, Kinds};
+use crate::checkpoint::writer::{Checkpointer, CheckpointerParts};
+use crate::config::{CheckpointPolicy, Config, RestartPolicy};
+use crate::error::OpenError;
+use crate::lifecycle::{Lifecycle, TurnGuard};
+use crate::limits::kept_step_bytes;
+use crate::log::budget::{LogBudget, RetainedRange};
+use crate::log::committer::{Committer, LogPosition};
+use crate::recovery::analysis::{Analysis, analyze};
+use crate::recovery::probation::{drive_probation, log_recovery_complete};
+use crate::recovery::replay::{Recovery, ReplayNote};
+use crate::recovery::report::{Progress, RecoveryProgress, RecoveryReport};
+use crate::replayers::{JobError, Replayers};
+use crate::retention::checkpointed::CheckpointedActors;
+use crate::retention::pin_index::PinIndex;
+use crate::runtime::Runtime;
+use crate::runtime::maintenance::maintain;
+use crate::services::{Services, StoreHandle};
+use crate::shared::Core;
+use crate::stats::Counters;
+use crate::stop_signal::StopSignal;
+use crate::turn::dispatch::resume_all;
+
+/// Collects actor kinds and settings, then opens a runtime. [`Runtime::builder`] makes one.
+///
+/// Every setting has a default; register at least the actor kinds that the store holds.
+///
+/// # Examples
+/// ```no_run
+/// # use relive::{Actor, Context, Handle, Message, Runtime};
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Serialize, Deserialize)] struct Counter(u64);
+/// # impl Actor for Counter { const KIND: &'static str = "counter"; fn create(_: &str) -> Self { Counter(0) } }
+/// # #[derive(Serialize, Deserialize)] struct Add(u64);
+/// # impl Message for Add { const NAME: &'static str = "add"; type Reply = u64; }
+/// # impl Handle<Add> for Counter {
+/// #     async fn handle(&mut self, m: Add, _: &mut Context<'_>) -> u64 { self.0 += m.0; self.0 }
+/// # }
+/// # async fn example() -> Result<(), relive::OpenError> {
+/// let runtime = Runtime::builder()
+///     .actor::<Counter>(|counter| counter.handles::<Add>())
+///     .on_progress(|progress| eprintln!("{progress:?}"))
+///     .open("counters")
+///     .await?;
+/// # Ok(()) }
+/// ```
+#[must_use = "a builder does nothing until it opens"]
+pub struct Builder {
+    kinds: Vec<Result<Arc<dyn Kind>, KindError>>,
+    config: Config,
+    progress: Arc<Progress>,
+}
+
+impl Runtime {
+    /// Begins to collect actor kinds and settings for an opening.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+}
+
+impl Builder {
+    fn new() -> Self {
+        Self { kinds: Vec::new(), config: Config::default(), progress: Arc::new(|_| {}) }
+    }
+
+    /// Registers an actor kind with the message types that it handles. [`Builder::open`] reports a
+    /// registration that breaks a rule.
+    pub fn actor<A: Actor>(mut self, register: impl FnOnce(KindBuilder<A>) -> KindBuilder<A>) -> Self {
+        self.kinds.push(register(KindBuilder::new()).build());
+        self
+    }
+
+    /// Sets which failures the store survives. Default [`Durability::PowerLoss`].
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.config.durability = durability;
+        self
+    }
+
+    /// Sets the medium: [`Medium::Sled`] or [`Medium::SegmentFiles`]. A store stays on the medium
+    /// on which it was created. Without this setting the opening finds the medium of an existing
+    /// store, and creates a new store on sled. `docs/media.md` says which to choose.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("data");
+    /// use relive::{Medium, Runtime};
+    ///
+    /// let runtime = Runtime::builder().medium(Medium::SegmentFiles).open(&path).await?;
+    /// runtime.shutdown().await?;
+    /// // The opening finds the medium, and refuses another one.
+    /// Runtime::builder().open(&path).await?.shutdown().await?;
+    /// assert!(Runtime::builder().medium(Medium::Sled).open(&path).await.is_err());
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// [`Medium::Sled`]: crate::Medium::Sled
+    /// [`Medium::SegmentFiles`]: crate::Medium::SegmentFiles
+    pub fn medium(mut self, medium: MediumKind) -> Self {
+        self.config.medium = Some(medium);
+        self
+    }
+
+    /// Sets when the runtime checkpoints actors. Default: after 10,000 records, 16 MiB or 5
+    /// minutes.
+    pub fn checkpoints(mut self, policy: CheckpointPolicy) -> Self {
+        self.config.checkpoints = policy;
+        self
+    }
+
+    /// Sets what happens to actors that panic. Default: three tries, then quarantine.
+    pub fn restarts(mut self, policy: RestartPolicy) -> Self {
+        self.config.restarts = policy;
+        self
+    }
+
+    /// Sets the budget of the log in bytes. Default 256 MiB.
+    ///
+    /// At half of the budget the runtime cuts the log, at five eighths it checkpoints the actors
+    /// that hold the cut back. Over the budget senders outside wait as long as checkpoints and cuts
+    /// make progress. The log exceeds its budget only for an actor that can't be checkpointed; a
+    /// warning names that actor.
+    pub fn log_bytes(mut self, bytes: u64) -> Self {
+        self.config.log_bytes = bytes;
+        self
+    }
+
+    /// Sets how long an actor is idle before it leaves memory. Its next message brings it back.
+    /// Default 60 s.
+    pub fn passivate_after(mut self, idle: Duration) -> Self {
+        self.config.passivate_after = idle;
+        self
+    }
+
+    /// Sets how long a call into the store may take before the runtime stops with
+    /// [`StoreError::Hung`]. Default 30 s.
+    pub fn store_timeout(mut self, timeout: Duration) -> Self {
+        self.config.store_timeout = timeout;
+        self
+    }
+
+    /// Sets how many bytes of stack the threads have that restore actors. A larger `RUST_MIN_STACK`
+    /// takes precedence. Default 128 MiB of address space; only used pages take memory.
+    ///
+    /// Live, a handler runs on the threads of the host's tokio. A replay of the same deliveries
+    /// must not overflow, so set more than the largest stack among these threads.
+    pub fn replay_stack_bytes(mut self, bytes: usize) -> Self {
+        self.config.replay_stack_bytes = bytes;
+        self
+    }
+
+    /// Sets how long [`Runtime::shutdown`] waits for each of its parts: for the handlers of
+    /// accepted messages, and for the checkpoints after that. Default 30 s.
+    pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
+        self.config.shutdown_timeout = timeout;
+        self
+    }
+
+    /// Sets a callback for the progress of the recovery. The opening calls it for each mebibyte or
+    /// 10,000 records of the log, for each hundredth of the actors, and at the end of each part. It
+    /// runs on several threads and must not block. A panic in it becomes a warning.
+    pub fn on_progress(mut self, progress: impl Fn(RecoveryProgress) + Send + Sync + 'static) -> Self {
+        self.progress = Arc::new(progress);
+        self
+    }
+
+    /// Opens the store in a directory and restores its actors. Creates the store when the directory
+    /// is missing or empty. With [`Durability::Volatile`] it does not touch the directory.
+    ///
+    /// # Errors
+    /// [`OpenError`]: no acknowledged message has changed. An opening that fails while it restores
+    /// actors has left a record that it began. An actor that can't be restored is no error: see
+    /// [`RecoveryReport::failed`].
+    ///
+    /// # Cancel safety
+    /// When you drop the future, the opening continues in the background until it could return, and
+    /// then ends like a crash.
+    pub async fn open(self, path: impl AsRef<Path>) -> Result<Runtime, OpenError> {
+        if self.config.durability == Durability::Volatile {
+            return self.open_on(Arc::new(MemoryStore::new())).await;
+        }
+        let began = Instant::now();
+        let kinds = self.kinds()?;
+        let options = StoreOptions::default()
+            .medium(self.config.medium)
+            .durability(self.config.durability)
+            .call_timeout(self.config.store_timeout)
+            .log_bytes(self.config.log_bytes);
+        // The process may change its directory while the store is being opened.
+        let path = std::path::absolute(path.as_ref()).map_err(|error| StoreError::Io {
+            action: "find",
+            path: path.as_ref().to_owned(),
+            reason: Arc::new(error),
+        })?;
+        let replayers = self.replayers();
+        let store =
+            blocking(&replayers, move || Ok(Arc::new(open_store(&path, &options)?) as Arc<dyn Store>))
+                .await?;
+        self.serve(kinds, store, replayers, began).await
+    }
+
+    /// Opens on a store of another backend, for example one that a test controls.
+    ///
+    /// # Errors
+    /// As [`Builder::open`].
+    ///
+    /// # Cancel safety
+    /// As [`Builder::open`].
+    pub async fn open_on(self, store: Arc<dyn Store>) -> Result<Runtime, OpenError> {
+        let began = Instant::now();
+        let kinds = self.kinds()?;
+        let replayers = self.replayers();
+        self.serve(kinds, store, replayers, began).await
+    }
+
+    fn kinds(&self) -> Result<Kinds, OpenError> {
+        if Handle::try_current().is_err() {
+            return Err(OpenError::NoTokio);
+        }
+        let mut kinds = Kinds::new();
+        for kind in &self.kinds {
+            let kind = kind.clone()?;
+            let name = kind.name();
+            if kinds.insert(name, kind).is_some() {
+                return Err(OpenError::KindTwice { kind: name });
+            }
+        }
+        let mut peers = Peers::default();
+        kinds.values().for_each(|kind| peers.add(kind.name(), kind.messages()));
+        let peers = Arc::new(peers);
+        kinds.values().for_each(|kind| kind.introduce(&peers));
+        Ok(kinds)
+    }
+
+    fn replayers(&self) -> Replayers {
+        // The standard library reads it like this for threads without a given size.
+        let of_process = std::env::var("RUST_MIN_STACK").ok().and_then(|bytes| bytes.parse().ok());
+        let bytes = self.config.replay_stack_bytes.max(of_process.unwrap_or_default());
+        Replayers::new(std::thread::available_parallelism().map_or(1, usize::from), bytes)
+    }
+
+    async fn serve(
+        self,
+        kinds: Kinds,
+        store: Arc<dyn Store>,
+        replayers: Replayers,
+        began: Instant,
+    ) -> Result<Runtime, OpenError> {
+        let (config, progress) = (self.config, self.progress);
+        let (analyzed, registered, to) = (Arc::clone(&store), kinds.clone(), Arc::clone(&progress));
+        let mut analysis = blocking(&replayers, move || analyze(&*analyzed, &registered, &*to)).await?;
+        let epoch = analysis.scanned.epoch.next();
+        let from = Arc::clone(&store);
+        let core = Arc::new(start(config, kinds, store, &mut analysis, replayers)?);
+        // Before any handler runs: should one end the process, the next opening knows that this one
+        // began.
+        announce(&core.services.committer, epoch).await?;
+        relive_storage::boundary!("recovery.announced");
+        let mut report = recover(&core, from, analysis, progress).await?;
+        core.services.tokio.spawn(maintain(Arc::clone(&core)));
+        report.elapsed = began.elapsed();
+        tracing::info!(store = %report.store, durability = %report.durability, epoch = %report.epoch,
+            records = report.records, actors = report.actors, replayed = report.replayed, elapsed = ?report.elapsed, "serving");
+        Ok(Runtime::new(core, report))
+    }
+}
+
+/// Starts the threads of a runtime over an analyzed store. No actor is in it yet.
+fn start(
+    config: Config,
+    kinds: Kinds,
+    store: Arc<dyn Store>,
+    analysis: &mut Analysis,
+    replayers: Replayers,
+) -> Result<Core, OpenError> {
+    let (counters, stop) = (Arc::new(Counters::default()), Arc::new(StopSignal::new()));
+    let stored = Arc::new(CheckpointedActors::new(Arc::clone(&analysis.stored)));
+    let pin_index = Arc::new(PinIndex::new(std::mem::take(&mut analysis.passive_pins)));
+    let log_budget = Arc::new(LogBudget::new(RetainedRange {
+        start: analysis.scanned.start,
+        steps: analysis.scanned.milestones.clone().into(),
+        total: analysis.scanned.bytes,
+        step_bytes: kept_step_bytes(config.log_bytes),
+        budget: config.log_bytes,
+        may_grow: false,
+    }));
+    let thread =
+        |source: std::io::Error| StoreError::Backend { action: "start a thread", reason: source.to_string() };
+    let committer = Committer::start(
+        Arc::clone(&store),
+        LogPosition { next: analysis.scanned.next, epoch: analysis.scanned.epoch.next() },
+        Arc::clone(&log_budget),
+        Arc::clone(&counters),
+        Arc::clone(&stop),
+    );
+    let committer = Arc::new(committer.map_err(thread)?);
+    let parts = CheckpointerParts {
+        store: Arc::clone(&store),
+        committer: Arc::clone(&committer),
+        log_budget: Arc::clone(&log_budget),
+        counters: Arc::clone(&counters),
+        stored: Arc::clone(&stored),
+        stop: Arc::clone(&stop),
+        last: analysis.last_checkpoint,
+    };
+    let checkpointer = Checkpointer::start(parts, &replayers).map_err(thread)?;
+    let services = Services {
+        config,
+        store: StoreHandle::new(analysis.extent.store, store),
+        committer,
+        log_budget,
+        checkpointer,
+        counters,
+        quarantine: Quarantine::default(),
+        stored,
+        replayers,
+        tokio: Handle::current(),
+    };
+    Ok(Core { actors: ActorTable::new(kinds, pin_index), lifecycle: Lifecycle::new(stop), services })
+}
+
+/// Restores the actors and lets them go on.
+async fn recover(
+    core: &Arc<Core>,
+    store: Arc<dyn Store>,
+    analysis: Analysis,
+    progress: Arc<Progress>,
+) -> Result<RecoveryReport, OpenError> {
+    let Analysis { extent, scanned, records, actors, passive, uncertain, unsettled, last_tried, .. } =
+        analysis;
+    let mut report = RecoveryReport {
+        store: extent.store,
+        durability: extent.durability,
+        epoch: scanned.epoch.next(),
+        records,
+        bytes: scanned.bytes,
+        actors: 0,
+        replayed: 0,
+        in_probation: unsettled,
+        passive_checked: passive.len(),
+        failed: Vec::new(),
+        torn_tail: scanned.torn.clone(),
+        elapsed: Duration::ZERO,
+    };
+    let (store_id, tried, kinds) = (extent.store, last_tried, core.actors.kinds().clone());
+    let (pin_index, replaying) = (Arc::clone(core.actors.pin_index()), Arc::clone(core));
+    let recovered = blocking(&core.services.replayers, move || {
+        let (store, last_tried, progress) = (&*store, &*tried, &*progress);
+        let (scanned, kinds, pin_index) = (&scanned, &kinds, &pin_index);
+        let replayers = &replaying.services.replayers;
+        let note = |notes: &[ReplayNote]| note_replays(&replaying.services, notes);
+        let recovery = Recovery {
+            store,
+            store_id,
+            scanned,
+            progress,
+            kinds,
+            pin_index,
+            replayers,
+            note: &note,
+            in_probation: unsettled,
+            last_tried,
+            tries: replaying.services.config.restarts.tries,
+        };
+        let mut recovered = recovery.restore_all(actors)?;
+        recovery.check_passive(&passive, &mut recovered)?;
+        Ok(recovered)
+    });
+    let recovered = recovered.await?;
+    core.services.counters.replayed(recovered.replayed);
+    if (uncertain || recovered.worked) && recovered.unhandled.is_empty() {
+        // Before anything goes on, so that the log does not depend on which task is faster.
+        log_recovery_complete(&core.services.committer, report.epoch)
+            .await
+            .map_err(|error| failed(&error))?;
+    }
+    report.actors = go_on(core, &recovered.cells);
+    report.replayed = recovered.replayed;
+    report.failed = recovered.failed;
+    if !recovered.unhandled.is_empty() {
+        let last_tried = recovered.last_tried;
+        core.services.tokio.spawn(drive_probation(
+            TurnGuard::begin(core),
+            recovered.unhandled,
+            last_tried,
+            report.epoch,
+        ));
+    }
+    Ok(report)
+}
+
+/// Tells the log that actors are about to be replayed, or that they have been: should one of them
+/// end the process, the next opening knows. Blocking.
+fn note_replays(services: &Services, notes: &[ReplayNote]) -> Result<(), OpenError> {
+    let mut writer = FrameWriter::new();
+    let noted = {
+        let mut appending = services.committer.begin_append();
+        let notes = notes.iter().map(|ReplayNote { actor, from, handled, .. }| {
+            writer.put_attempt(*from);
+            appending.put(writer.finish(Some(actor), *handled, *handled, &[]))
+        });
+        notes.last()
+    };
+    match noted {
+        Some(appended) => {
+            services.tokio.block_on(stable(&services.committer, appended.map(|appended| appended.end)))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Logs that a new incarnation begins, before it does anything.
+async fn announce(committer: &Committer, epoch: relive_storage::Epoch) -> Result<(), OpenError> {
+    let mut writer = FrameWriter::new();
+    writer.put_incarnation(epoch);
+    let frame = writer.finish(None, Rsn::NONE, Rsn::NONE, &[]);
+    stable(committer, committer.append_now(frame).map(|appended| appended.end)).await
+}
+
+async fn stable(committer: &Committer, appended: Result<Lsn, Arc<StoreError>>) -> Result<(), OpenError> {
+    let logged = match appended {
+        Ok(end) => committer.stable(end).await,
+        Err(error) => Err(error),
+    };
+    logged.map_err(|error| failed(&error))
+}
+
+fn failed(error: &StoreError) -> OpenError {
+    OpenError::Store(error.clone())
+}
+
+/// Resumes the restored actors, and sends again what was not acknowledged. Gives how many are in
+/// memory.
+fn go_on(core: &Arc<Core>, cells: &[Arc<ActorCell>]) -> usize {
+    let mut restored = 0;
+    for cell in cells {
+        if cell.with_idle(|active, _| core.services.quarantine.add_all(&active.instance)).is_some() {
+            restored += 1;
+        }
+        core.actors.insert(Arc::clone(cell));
+    }
+    let unacknowledged = cells.iter().flat_map(|cell| {
+        let last =
+            cell.unacknowledged().into_iter().map(|outgoing| ((cell.id.clone(), outgoing.to), outgoing.ssn));
+        last.collect::<Vec<_>>()
+    });
+    core.actors.found(unacknowledged);
+    resume_all(core, cells);
+    restored
+}
+
+async fn blocking<T: Send + 'static>(
+    replayers: &Replayers,
+    call: impl FnOnce() -> Result<T, OpenError> + Send + 'static,
+) -> Result<T, OpenError> {
+    match replayers.run(call).await {
+        Ok(outcome) => outcome,
+        Err(JobError::Panicked(panic)) => Err(OpenError::Panicked { panic }),
+        Err(JobError::NoThread(reason)) => Err(OpenError::Thread { reason }),
+    }
+}

@@ -1,0 +1,33 @@
+//! Takes a directory for one handle. It judges the files there only under the lock: without it
+//! another process may be making a store, and any part of that may be there or missing.
+
+use std::path::Path;
+
+use super::files::make_directory;
+use super::identity::{DirectoryLayout, DirectoryState};
+use super::lock::{Lock, ReadOnlyLock};
+use crate::contract::error::StoreError;
+
+impl DirectoryLayout {
+    /// Takes the lock of a directory, and finds out what the directory is. Makes a missing one.
+    /// Changes nothing in a directory that it refuses.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] when another handle has it; those of [`DirectoryLayout::recognize`].
+    pub fn claim(&self, directory: &Path) -> Result<(Lock, DirectoryState), StoreError> {
+        match self.recognize(directory) {
+            Ok(DirectoryState::Nothing) => make_directory(directory)?,
+            Ok(_) => {}
+            Err(error) => match ReadOnlyLock::locked(directory)? {
+                // No process has ever begun a store there.
+                None => return Err(error),
+                Some(_unchanged) => {
+                    self.recognize(directory)?;
+                }
+            },
+        }
+        let lock = Lock::acquire(directory)?;
+        let found = self.recognize(directory)?;
+        Ok((lock, found))
+    }
+}

@@ -1,0 +1,225 @@
+//! Frames come back as written, say no to everything else, and stay small.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::format::frame_writer::FrameWriter;
+use crate::format::tell_run::Run;
+use crate::wire::put_varint;
+
+fn context() -> FrameContext {
+    FrameContext { first: Lsn::new(40), clock: Timestamp::from_micros(7), seed: 11 }
+}
+
+fn arbitrary_sender() -> impl Strategy<Value = Sender> {
+    prop_oneof![
+        Just(Sender::Outside),
+        ("[a-c]", 1_u64..4)
+            .prop_map(|(name, ssn)| Sender::Producer { name: name.into(), ssn: Ssn::new(ssn) }),
+        ("[a-c]", 1_u64..4).prop_map(|(key, ssn)| {
+            Sender::Actor { id: ActorId::new("k", &key).unwrap(), ssn: Ssn::new(ssn) }
+        }),
+    ]
+}
+
+type Put = (Sender, bool, String, Vec<u8>);
+
+fn arbitrary_put() -> impl Strategy<Value = Put> {
+    (arbitrary_sender(), any::<bool>(), "[ab]", prop::collection::vec(any::<u8>(), 0..40))
+}
+
+proptest! {
+    /// Invariant: prefix. What was written is what is read.
+    #[test]
+    fn frames_come_back(puts in prop::collection::vec(arbitrary_put(), 1..20), first in 1_u64..1000) {
+        let mut writer = FrameWriter::new();
+        let actor = ActorId::new("account", "alice").unwrap();
+        let mut expected = Vec::new();
+        for (index, (sender, asked, message, payload)) in puts.into_iter().enumerate() {
+            let rsn = Rsn::new(first + index as u64);
+            let lsn = context().first.plus(2 * index as u64);
+            let message: Name = message.into();
+            writer.put_delivery(rsn, &sender, asked, &message, &payload);
+            let event = Event { rsn, index: 3, name: "e".into(), outcome: Bytes::from(payload.clone()) };
+            writer.put_event(&event);
+            let seed = context().seed_at(lsn);
+            let clock = context().clock;
+            let delivery = Delivery { rsn, sender, asked, message, payload: payload.into(), clock, seed };
+            expected.push(Positioned { lsn, record: Record::Delivery(delivery) });
+            expected.push(Positioned { lsn: lsn.next(), record: Record::Event(event) });
+        }
+        let digests = [EffectDigest { rsn: Rsn::new(3), digest: 9 }, EffectDigest { rsn: Rsn::new(5), digest: 1 }];
+        let mut out = Vec::new();
+        writer.finish(Some(&actor), Rsn::new(2), Rsn::new(5), &digests).append_to(&mut out);
+        let length = out.len();
+        let (frame, used) = Frame::decode(&out.into(), context()).unwrap();
+        prop_assert_eq!(used, length);
+        prop_assert_eq!(frame.actor, Some(actor));
+        prop_assert_eq!(frame.digests, digests.to_vec());
+        prop_assert_eq!(frame.records, expected);
+    }
+
+    #[test]
+    fn any_bytes_are_decoded_or_refused_without_panic(mut bytes: Vec<u8>) {
+        let _ = Frame::decode(&Bytes::from(bytes.clone()), context());
+        // The same bytes behind a checksum that matches, so that the body is reached.
+        let mut framed = Vec::new();
+        put_varint(&mut framed, bytes.len() as u64 + 1);
+        bytes.insert(0, FRAME_VERSION);
+        framed.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
+        framed.extend_from_slice(&bytes);
+        let _ = Frame::decode(&framed.into(), context());
+    }
+}
+
+#[test]
+fn records_of_tries_and_decisions_come_back() {
+    let actor = ActorId::new("account", "alice").unwrap();
+    let reason = "x".repeat(QUARANTINE_REASON_BYTES_MAX);
+    let decision = Quarantine { rsn: Rsn::new(7), tries: 3, reason };
+    let mut writer = FrameWriter::new();
+    writer.put_attempt(Rsn::new(7));
+    writer.put_quarantine(&decision);
+    writer.put_discharge(Rsn::new(7));
+    let mut out = Vec::new();
+    writer.finish(Some(&actor), Rsn::new(6), Rsn::new(6), &[]).append_to(&mut out);
+    let (frame, _) = Frame::decode(&out.into(), context()).unwrap();
+    let records: Vec<_> = frame.records.into_iter().map(|positioned| positioned.record).collect();
+    let rsn = Rsn::new(7);
+    assert_eq!(records, [Record::Attempt(rsn), Record::Quarantine(decision), Record::Discharge(rsn)]);
+}
+
+#[test]
+fn records_stand_in_frames_of_their_owner() {
+    let actor = ActorId::new("account", "alice").unwrap();
+    for (owner, right) in [(None, true), (Some(&actor), false)] {
+        let mut writer = FrameWriter::new();
+        writer.put_recovery_complete(Epoch::new(3));
+        let mut out = Vec::new();
+        writer.finish(owner, Rsn::NONE, Rsn::NONE, &[]).append_to(&mut out);
+        assert_eq!(Frame::decode(&out.into(), context()).is_ok(), right);
+        writer.put_attempt(Rsn::new(3));
+        let mut out = Vec::new();
+        writer.finish(owner, Rsn::NONE, Rsn::NONE, &[]).append_to(&mut out);
+        assert_eq!(Frame::decode(&out.into(), context()).is_ok(), !right);
+    }
+}
+
+fn sample() -> Vec<u8> {
+    let mut writer = FrameWriter::new();
+    let actor = ActorId::new("account", "alice").unwrap();
+    for rsn in 1..4 {
+        writer.put_delivery(Rsn::new(rsn), &Sender::Outside, false, &"deposit".into(), b"payload");
+    }
+    let mut out = Vec::new();
+    writer.finish(Some(&actor), Rsn::NONE, Rsn::NONE, &[]).append_to(&mut out);
+    out
+}
+
+/// The layout is the same, what digests mean is not.
+#[test]
+fn frames_of_both_versions_are_read_and_told_apart() {
+    let whole = sample();
+    let (frame, _) = Frame::decode(&whole.clone().into(), context()).unwrap();
+    assert!(!frame.digests_with_replies);
+    let bytes = Bytes::from(whole.clone());
+    let mut reader = Reader::new(&bytes);
+    let length = reader.length(FRAME_BYTES_MAX).unwrap();
+    let body = whole.len() - length;
+    for version in 0..=u8::MAX {
+        let mut other = whole.clone();
+        other[body] = version;
+        let crc = crc32fast::hash(&other[body..]);
+        other[body - 4..body].copy_from_slice(&crc.to_le_bytes());
+        let found = Frame::decode(&other.clone().into(), context());
+        let head = FrameHead::decode(&other.into(), 0, context()).map(|(head, _)| head.digests_with_replies);
+        match version {
+            1 => {
+                assert_eq!(found.unwrap().0, Frame { digests_with_replies: true, ..frame.clone() });
+                assert_eq!(head, Ok(true));
+            }
+            2 => assert_eq!((found.unwrap().0, head), (frame.clone(), Ok(false))),
+            _ => assert_eq!(found.unwrap_err(), Malformed("a frame has an unknown version")),
+        }
+    }
+}
+
+/// Invariant: prefix. Damage is never taken for data.
+#[test]
+fn every_flipped_bit_is_noticed() {
+    let whole = sample();
+    let (original, _) = Frame::decode(&whole.clone().into(), context()).unwrap();
+    for bit in 0..whole.len() * 8 {
+        let mut damaged = whole.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        if let Ok((frame, _)) = Frame::decode(&damaged.into(), context()) {
+            panic!("bit {bit} flipped unnoticed: {frame:?} for {original:?}");
+        }
+    }
+}
+
+#[test]
+fn every_truncation_is_noticed() {
+    let whole = sample();
+    for length in 0..whole.len() {
+        assert!(Frame::decode(&whole[..length].to_vec().into(), context()).is_err(), "length {length}");
+    }
+}
+
+#[test]
+fn frame_overhead_is_small() {
+    for count in [1_u64, 2, 4, 16, 64] {
+        let mut writer = FrameWriter::new();
+        let actor = ActorId::new("account", "alice").unwrap();
+        let payload = [0_u8; 128];
+        for rsn in 1_000..1_000 + count {
+            writer.put_delivery(Rsn::new(rsn), &Sender::Outside, false, &"deposit".into(), &payload);
+        }
+        let mut out = Vec::new();
+        writer.finish(Some(&actor), Rsn::new(990), Rsn::new(999), &[]).append_to(&mut out);
+        let overhead = (out.len() as f64 - (128 * count) as f64) / count as f64;
+        println!("{count} deliveries in a frame: {overhead:.1} bytes each beside the payload");
+        assert!(count < 2 || overhead <= 32.0, "{count} deliveries: {overhead}");
+    }
+}
+
+proptest! {
+    /// A run is what its deliveries would be one by one, in the frame and by itself.
+    #[test]
+    fn runs_are_deliveries(
+        runs in prop::collection::vec(("[ab]", prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 1..5)), 1..6),
+    ) {
+        let mut writer = FrameWriter::new();
+        let (mut rsn, mut expected) = (Rsn::new(7), Vec::new());
+        for (message, payloads) in runs {
+            let message: Name = message.into();
+            let mut records = Vec::new();
+            for (index, payload) in payloads.iter().enumerate() {
+                match index {
+                    0 => Run::put_first(&mut records, &message, payload),
+                    _ => Run::put_next(&mut records, payload),
+                }
+            }
+            let run = Run::new(message.clone(), u32::try_from(payloads.len()).unwrap(), records.into());
+            writer.put_run(rsn, &run);
+            prop_assert_eq!(run.collect::<Vec<_>>(), payloads.clone());
+            rsn = rsn.plus(payloads.len() as u64);
+            // One by itself goes on where the run ended.
+            writer.put_delivery(rsn, &Sender::Outside, true, &message, b"");
+            rsn = rsn.next();
+            expected.extend(payloads.into_iter().map(|payload| (message.clone(), false, payload)));
+            expected.push((message, true, Vec::new()));
+        }
+        let mut out = Vec::new();
+        let actor = ActorId::new("account", "alice").unwrap();
+        writer.finish(Some(&actor), Rsn::NONE, Rsn::NONE, &[]).append_to(&mut out);
+        let (frame, _) = Frame::decode(&out.into(), context()).unwrap();
+        let found = frame.records.into_iter().zip(7..).map(|(positioned, rsn)| match positioned.record {
+            Record::Delivery(found) if found.rsn == Rsn::new(rsn) && found.sender == Sender::Outside => {
+                (found.message, found.asked, found.payload.to_vec())
+            }
+            other => panic!("{other:?}"),
+        });
+        prop_assert_eq!(found.collect::<Vec<_>>(), expected);
+    }
+}

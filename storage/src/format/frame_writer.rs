@@ -1,0 +1,290 @@
+//! Encodes frames, in the layout that `frame` describes and decodes.
+
+use crate::format::frame::{
+    ASKED, FRAME_VERSION, SAME_MESSAGE, SENDER_ACTOR, SENDER_NEXT, SENDER_OUTSIDE, SENDER_PRODUCER,
+    TAG_ATTEMPT, TAG_CHECKPOINT_MARK, TAG_DELIVERY, TAG_DISCHARGE, TAG_EVENT, TAG_INCARNATION,
+    TAG_QUARANTINE, TAG_RECOVERY_COMPLETE,
+};
+use crate::format::record::{CheckpointMark, EffectDigest, Event, Quarantine, Sender};
+use crate::format::tell_run::Run;
+use crate::id::actor_id::ActorId;
+use crate::id::name::Name;
+use crate::id::position::{Epoch, Rsn};
+use crate::limits::{FRAME_BYTES_MAX, FRAME_RECORDS_MAX, PAYLOAD_BYTES_MAX, QUARANTINE_REASON_BYTES_MAX};
+use crate::wire::{put_bytes, put_varint};
+
+/// Encodes the records of one frame. One writer serves many frames, so that it allocates nothing
+/// once its buffers have grown.
+#[derive(Debug, Default)]
+pub struct FrameWriter {
+    head: Vec<u8>,
+    body: Vec<u8>,
+    records: Vec<u8>,
+    count: u32,
+    first_rsn: Option<Rsn>,
+    previous: Option<(Sender, Name)>,
+    next_rsn: Rsn,
+}
+
+impl FrameWriter {
+    /// An empty writer.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many records have been put since the last [`FrameWriter::finish`].
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Whether `records` more records, with `payload` bytes together, fit into the frame.
+    #[must_use]
+    pub fn has_room_for(&self, records: u32, payload: usize) -> bool {
+        const RECORD_HEADER_BYTES_MAX: usize = 512;
+        const HEADER_BYTES_RESERVED: usize = 1 << 15;
+        self.count == 0
+            || ((self.count + records) as usize <= FRAME_RECORDS_MAX
+                && self.records.len() + payload + RECORD_HEADER_BYTES_MAX + HEADER_BYTES_RESERVED
+                    <= FRAME_BYTES_MAX)
+    }
+
+    /// Adds a delivery. Its clock and seed are those of the block, and are not written here.
+    ///
+    /// # Panics
+    /// When the rsns of a frame are not gapless, or the payload is over its limit: the caller has
+    /// checked both.
+    pub fn put_delivery(&mut self, rsn: Rsn, sender: &Sender, asked: bool, message: &Name, payload: &[u8]) {
+        assert!(payload.len() <= PAYLOAD_BYTES_MAX, "a payload of {} bytes came to the log", payload.len());
+        self.number(rsn, 1);
+        let mut tag = TAG_DELIVERY;
+        if asked {
+            tag |= ASKED;
+        }
+        let same_message = self.previous.as_ref().is_some_and(|(_, previous)| previous == message);
+        if same_message {
+            tag |= SAME_MESSAGE;
+        }
+        let follows = self.previous.as_ref().is_some_and(|(previous, _)| follows(previous, sender));
+        tag |= match sender {
+            Sender::Outside => SENDER_OUTSIDE,
+            _ if follows => SENDER_NEXT,
+            Sender::Producer { .. } => SENDER_PRODUCER,
+            Sender::Actor { .. } => SENDER_ACTOR,
+        };
+        self.begin();
+        self.records.push(tag);
+        match sender {
+            Sender::Producer { name, ssn } if !follows => {
+                put_bytes(&mut self.records, name.as_bytes());
+                put_varint(&mut self.records, ssn.get());
+            }
+            Sender::Actor { id, ssn } if !follows => {
+                put_bytes(&mut self.records, id.as_str().as_bytes());
+                put_varint(&mut self.records, ssn.get());
+            }
+            _ => {}
+        }
+        if !same_message {
+            put_bytes(&mut self.records, message.as_bytes());
+        }
+        put_bytes(&mut self.records, payload);
+        self.previous = Some((sender.clone(), message.clone()));
+    }
+
+    /// Adds deliveries that were encoded ahead. The first one has this position.
+    ///
+    /// # Panics
+    /// When there are none, or the rsns of a frame are not gapless: the caller has checked both.
+    pub fn put_run(&mut self, first: Rsn, run: &Run) {
+        assert!(run.deliveries() > 0, "a run of no deliveries came to the log");
+        self.number(first, run.deliveries());
+        self.begin_many(run.deliveries());
+        self.records.extend_from_slice(run.records());
+        self.previous = Some((Sender::Outside, run.message().clone()));
+    }
+
+    /// The next deliveries have the positions from this one on.
+    fn number(&mut self, first: Rsn, count: u32) {
+        if self.first_rsn.is_none() {
+            self.first_rsn = Some(first);
+        } else {
+            assert_eq!(first, self.next_rsn, "the deliveries of a frame must be gapless");
+        }
+        self.next_rsn = first.plus(u64::from(count));
+    }
+
+    /// Adds an event.
+    ///
+    /// # Panics
+    /// When the outcome is over its limit: the caller has checked it.
+    pub fn put_event(&mut self, event: &Event) {
+        assert!(
+            event.outcome.len() <= PAYLOAD_BYTES_MAX,
+            "an outcome of {} bytes came to the log",
+            event.outcome.len()
+        );
+        self.begin();
+        self.records.push(TAG_EVENT);
+        put_varint(&mut self.records, event.rsn.get());
+        put_varint(&mut self.records, u64::from(event.index));
+        put_bytes(&mut self.records, event.name.as_bytes());
+        put_bytes(&mut self.records, &event.outcome);
+    }
+
+    /// Adds the mark of a checkpoint.
+    pub fn put_checkpoint_mark(&mut self, mark: CheckpointMark) {
+        self.begin();
+        self.records.push(TAG_CHECKPOINT_MARK);
+        put_varint(&mut self.records, mark.number.get());
+        put_varint(&mut self.records, mark.rsn.get());
+    }
+
+    /// Adds the beginning of an incarnation.
+    pub fn put_incarnation(&mut self, epoch: Epoch) {
+        self.put_number(TAG_INCARNATION, epoch.get());
+    }
+
+    /// Says that an incarnation has handled what it found.
+    pub fn put_recovery_complete(&mut self, epoch: Epoch) {
+        self.put_number(TAG_RECOVERY_COMPLETE, epoch.get());
+    }
+
+    /// Says that a delivery is about to be tried.
+    pub fn put_attempt(&mut self, rsn: Rsn) {
+        self.put_number(TAG_ATTEMPT, rsn.get());
+    }
+
+    /// Adds the decision to leave a delivery out.
+    ///
+    /// # Panics
+    /// When the reason is over its limit: the caller has shortened it.
+    pub fn put_quarantine(&mut self, quarantine: &Quarantine) {
+        let reason = quarantine.reason.as_bytes();
+        assert!(
+            reason.len() <= QUARANTINE_REASON_BYTES_MAX,
+            "a reason of {} bytes came to the log",
+            reason.len()
+        );
+        self.begin();
+        self.records.push(TAG_QUARANTINE);
+        put_varint(&mut self.records, quarantine.rsn.get());
+        put_varint(&mut self.records, u64::from(quarantine.tries));
+        put_bytes(&mut self.records, reason);
+    }
+
+    /// Says that a delivery has left the quarantine.
+    pub fn put_discharge(&mut self, rsn: Rsn) {
+        self.put_number(TAG_DISCHARGE, rsn.get());
+    }
+
+    fn put_number(&mut self, tag: u8, number: u64) {
+        self.begin();
+        self.records.push(tag);
+        put_varint(&mut self.records, number);
+    }
+
+    /// Closes the frame. The next record that is put begins another.
+    ///
+    /// # Panics
+    /// When nothing was put, or the digests are not in the order of their rsns after `since`, up to
+    /// `handled`.
+    pub fn finish(
+        &mut self,
+        actor: Option<&ActorId>,
+        since: Rsn,
+        handled: Rsn,
+        digests: &[EffectDigest],
+    ) -> FrameBytes<'_> {
+        assert!(self.count > 0, "a frame without a record");
+        self.body.clear();
+        self.body.push(FRAME_VERSION);
+        put_bytes(&mut self.body, actor.map_or("", ActorId::as_str).as_bytes());
+        put_varint(&mut self.body, self.first_rsn.unwrap_or(Rsn::NONE).get());
+        put_varint(&mut self.body, handled.get());
+        let covered = handled.since(since);
+        assert!(covered.is_some(), "digests since {since} for what was handled up to {handled}");
+        put_varint(&mut self.body, covered.unwrap_or_default());
+        put_varint(&mut self.body, digests.len() as u64);
+        let mut before = since;
+        for entry in digests {
+            let delta = entry.rsn.since(before).filter(|delta| *delta > 0);
+            assert!(delta.is_some() && entry.rsn <= handled, "digests must stand in order, up to {handled}");
+            put_varint(&mut self.body, delta.unwrap_or_default());
+            self.body.extend_from_slice(&entry.digest.to_le_bytes());
+            before = entry.rsn;
+        }
+        put_varint(&mut self.body, u64::from(self.count));
+
+        self.head.clear();
+        put_varint(&mut self.head, (self.body.len() + self.records.len()) as u64);
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(&self.body);
+        crc.update(&self.records);
+        self.head.extend_from_slice(&crc.finalize().to_le_bytes());
+
+        let records = std::mem::take(&mut self.count);
+        self.first_rsn = None;
+        self.previous = None;
+        FrameBytes { head: &self.head, body: &self.body, content: &self.records, records }
+    }
+
+    /// Begins a record.
+    fn begin(&mut self) {
+        self.begin_many(1);
+    }
+
+    /// Begins records: the first one after a frame was closed empties the writer.
+    fn begin_many(&mut self, count: u32) {
+        if self.count == 0 {
+            self.records.clear();
+        }
+        self.count += count;
+    }
+}
+
+/// A frame in the pieces in which it was encoded, so that it is copied only once: into its block.
+#[derive(Clone, Copy, Debug)]
+pub struct FrameBytes<'w> {
+    head: &'w [u8],
+    body: &'w [u8],
+    content: &'w [u8],
+    records: u32,
+}
+
+impl FrameBytes<'_> {
+    /// How many records it carries.
+    #[must_use]
+    pub fn records(&self) -> u32 {
+        self.records
+    }
+
+    /// How many bytes it has.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a frame has a record")]
+    pub fn len(&self) -> usize {
+        self.head.len() + self.body.len() + self.content.len()
+    }
+
+    /// Appends it to a block, or to another buffer.
+    pub fn append_to(&self, out: &mut Vec<u8>) {
+        out.reserve(self.len());
+        out.extend_from_slice(self.head);
+        out.extend_from_slice(self.body);
+        out.extend_from_slice(self.content);
+    }
+}
+
+/// Whether `sender` is the sender of the message before, with the next number.
+fn follows(previous: &Sender, sender: &Sender) -> bool {
+    match (previous, sender) {
+        (Sender::Producer { name: a, ssn: before }, Sender::Producer { name: b, ssn }) => {
+            a == b && before.checked_plus(1) == Some(*ssn)
+        }
+        (Sender::Actor { id: a, ssn: before }, Sender::Actor { id: b, ssn }) => {
+            a == b && before.checked_plus(1) == Some(*ssn)
+        }
+        _ => false,
+    }
+}
