@@ -10,6 +10,8 @@
 //! leaves the last synced superblock or a later one. The death of the process leaves the one
 //! written last or, in the middle of a write, the one before. And damage to any one slot loses
 //! nothing. A file of version 1 has two slots.
+//! The file has its whole length from the start, so one that is shorter has lost slots, perhaps the
+//! newest, and does not open: an older superblock would let a damaged end of the log pass as torn.
 
 use std::fs::{File, OpenOptions};
 use std::io::Read;
@@ -80,7 +82,10 @@ impl SuperblockFile {
         let read = Read::by_ref(&mut file).take(FILE_BYTES as u64).read_to_end(&mut bytes);
         read.map_err(io_error("read", &path))?;
         let (whole, bytes) = (bytes.len() == FILE_BYTES, Bytes::from(bytes));
-        let (slot, synced) = newest(&bytes, &path)?;
+        let (slot, synced, two_slots) = newest(&bytes, &path)?;
+        if !whole && !(two_slots && bytes.len() >= FILE_BYTES_1) {
+            return Err(truncated(&path, bytes.len()));
+        }
         if slot.store != store {
             return Err(mixed(&path, store, slot.store));
         }
@@ -137,34 +142,43 @@ impl SuperblockFile {
     }
 }
 
-/// The newest readable slot, and its number.
-fn newest(file: &Bytes, path: &Path) -> Result<(Slot, u64), StoreError> {
-    let (mut found, mut problem) = (None::<(Slot, u64)>, None);
+/// The newest readable slot, its number, and whether the last synced slot may be of version 1, which
+/// had two slots: the first write of version 2 makes the file longer before it replaces one of them.
+fn newest(file: &Bytes, path: &Path) -> Result<(Slot, u64, bool), StoreError> {
+    let (mut found, mut problem, mut two_slots) = (None::<(Slot, u64)>, None, false);
     for (at, begin) in (0..SLOTS).zip((0..FILE_BYTES).step_by(SLOT_BYTES)) {
         match decode(&file.slice(begin.min(file.len())..), path) {
-            Ok(slot) if found.as_ref().is_none_or(|(newest, _)| newest.sequence < slot.sequence) => {
-                found = Some((slot, at));
+            Ok(slot) => {
+                two_slots |= slot.version < VERSION;
+                if found.as_ref().is_none_or(|(newest, _)| newest.sequence < slot.sequence) {
+                    found = Some((slot, at));
+                }
             }
-            Ok(_) => {}
             // A newer version would write no slot that this one can read, and the identity file
             // would say so.
             Err(newer @ StoreError::NewerFormat { .. }) => problem = Some(newer),
             Err(damage) => problem = problem.or(Some(damage)),
         }
     }
-    found.ok_or_else(|| problem.unwrap_or_else(|| unreadable(path, &Malformed("it is empty"))))
+    let found = found.ok_or_else(|| problem.unwrap_or_else(|| unreadable(path, &Malformed("it is empty"))));
+    found.map(|(slot, at)| (slot, at, two_slots))
 }
 
 struct Slot {
+    version: u32,
     store: StoreId,
     sequence: u64,
     content: Bytes,
 }
 
 fn encode(store: StoreId, sequence: u64, content: &[u8]) -> Vec<u8> {
+    encode_as(VERSION, store, sequence, content)
+}
+
+fn encode_as(version: u32, store: StoreId, sequence: u64, content: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     bytes.extend_from_slice(&MAGIC.to_le_bytes());
-    bytes.extend_from_slice(&VERSION.to_le_bytes());
+    bytes.extend_from_slice(&version.to_le_bytes());
     bytes.extend_from_slice(&store.get().to_le_bytes());
     bytes.extend_from_slice(&sequence.to_le_bytes());
     bytes.extend_from_slice(&(content.len() as u64).to_le_bytes());
@@ -183,6 +197,15 @@ fn decode(bytes: &Bytes, path: &Path) -> Result<Slot, StoreError> {
 
 fn unreadable(path: &Path, malformed: &Malformed) -> StoreError {
     let what = format!("the superblock in {} is not readable: {malformed}", path.display());
+    StoreError::CorruptStore { what }
+}
+
+fn truncated(path: &Path, bytes: usize) -> StoreError {
+    let what = format!(
+        "{} has {bytes} bytes, and {FILE_BYTES} were written: what it said last may be cut off; nothing was \
+         changed, restore the file from the same copy as the rest of the directory",
+        path.display()
+    );
     StoreError::CorruptStore { what }
 }
 
@@ -210,7 +233,7 @@ fn decode_slot(bytes: &Bytes) -> Result<(u32, Option<Slot>), Malformed> {
     if sum != crc.finalize() {
         return Err(Malformed("its checksum does not match"));
     }
-    Ok((version, Some(Slot { store, sequence, content })))
+    Ok((version, Some(Slot { version, store, sequence, content })))
 }
 
 const MAGIC: u32 = u32::from_le_bytes(*b"RLSS");
@@ -219,6 +242,8 @@ const SLOTS: u64 = 3;
 /// Whole pages, so that no write touches both.
 const SLOT_BYTES: usize = SUPERBLOCK_BYTES_MAX + 4096;
 const FILE_BYTES: usize = 3 * SLOT_BYTES;
+/// The bytes of a file of version 1.
+const FILE_BYTES_1: usize = 2 * SLOT_BYTES;
 const _: () = assert!(FILE_BYTES as u64 == SLOTS * SLOT_BYTES as u64);
 
 #[cfg(test)]
@@ -258,14 +283,45 @@ mod tests {
         assert!(matches!(other, Err(StoreError::Mixed { .. })));
     }
 
-    /// A file of version 1, which had two slots, gets its third with the first write.
+    /// A file that is cut off does not open, although one or two slots of it can be read: the slots
+    /// that it lost may have been the newest.
+    #[test]
+    fn a_file_that_is_cut_off_does_not_open() {
+        let root = tempfile::tempdir().unwrap();
+        let store = StoreId::new(9);
+        SuperblockFile::create(root.path(), store).unwrap();
+        let path = root.path().join(SUPERBLOCK_FILE);
+        let file = SuperblockFile::open(root.path(), store, true).unwrap();
+        file.write(b"synced", true).unwrap();
+        file.write(b"newest", false).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        for length in (0..FILE_BYTES).step_by(997).chain([SLOT_BYTES, 2 * SLOT_BYTES, FILE_BYTES - 1]) {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            let opened = SuperblockFile::open(root.path(), store, true);
+            assert!(matches!(opened, Err(StoreError::CorruptStore { .. })), "{length} bytes");
+            assert_eq!(std::fs::read(&path).unwrap(), &whole[..length], "an opening that fails writes nothing");
+        }
+    }
+
+    /// A file of version 1, which had two slots, gets its third with the first write; a power loss
+    /// may undo the longer length only, and a file of version 1 that is cut off does not open.
     #[test]
     fn a_file_of_two_slots_gets_a_third() {
         let root = tempfile::tempdir().unwrap();
         let store = StoreId::new(9);
         SuperblockFile::create(root.path(), store).unwrap();
         let path = root.path().join(SUPERBLOCK_FILE);
-        let whole = std::fs::read(&path).unwrap();
+        let mut whole = std::fs::read(&path).unwrap();
+        let of_version_1 = encode_as(1, store, 1, b"");
+        whole[..of_version_1.len()].copy_from_slice(&of_version_1);
+        std::fs::write(&path, &whole[..2 * SLOT_BYTES - 1]).unwrap();
+        let cut_off = SuperblockFile::open(root.path(), store, true);
+        assert!(matches!(cut_off, Err(StoreError::CorruptStore { .. })));
+        let second = encode(store, 2, b"newer");
+        let mut torn = whole[..2 * SLOT_BYTES].to_vec();
+        torn[SLOT_BYTES..SLOT_BYTES + second.len()].copy_from_slice(&second);
+        std::fs::write(&path, &torn).unwrap();
+        assert_eq!(SuperblockFile::open(root.path(), store, true).unwrap().newest(), &b"newer"[..]);
         std::fs::write(&path, &whole[..2 * SLOT_BYTES]).unwrap();
         let file = SuperblockFile::open(root.path(), store, true).unwrap();
         file.write(b"newest", false).unwrap();

@@ -78,6 +78,15 @@ pub(super) const MUTANTS: &[Mutant] = &[
         test: STORAGE.filter("directory::superblock_file::tests::damaged_slots"),
     },
     Mutant {
+        name: "length of the superblock's file",
+        edits: &[Edit {
+            file: "storage/src/directory/superblock_file.rs",
+            find: "if !whole && !(two_slots &&",
+            replace: "if false && !(two_slots &&",
+        }],
+        test: STORAGE.filter("directory::superblock_file::tests::a_file_that_is_cut_off"),
+    },
+    Mutant {
         name: "gap in the positions of the log",
         edits: &[
             Edit {
