@@ -142,8 +142,8 @@ impl SuperblockFile {
     }
 }
 
-/// The newest readable slot, its number, and whether the last synced slot may be of version 1, which
-/// had two slots: the first write of version 2 makes the file longer before it replaces one of them.
+/// The newest readable slot, its number, and whether the last synced slot may be of version 1,
+/// which had two slots. The first write of version 2 makes the file longer, then replaces slots.
 fn newest(file: &Bytes, path: &Path) -> Result<(Slot, u64, bool), StoreError> {
     let (mut found, mut problem, mut two_slots) = (None::<(Slot, u64)>, None, false);
     for (at, begin) in (0..SLOTS).zip((0..FILE_BYTES).step_by(SLOT_BYTES)) {
@@ -299,7 +299,11 @@ mod tests {
             std::fs::write(&path, &whole[..length]).unwrap();
             let opened = SuperblockFile::open(root.path(), store, true);
             assert!(matches!(opened, Err(StoreError::CorruptStore { .. })), "{length} bytes");
-            assert_eq!(std::fs::read(&path).unwrap(), &whole[..length], "an opening that fails writes nothing");
+            assert_eq!(
+                std::fs::read(&path).unwrap(),
+                &whole[..length],
+                "an opening that fails writes nothing"
+            );
         }
     }
 
