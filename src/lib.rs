@@ -71,6 +71,7 @@
 
 mod actor;
 pub mod backend;
+mod backpressure;
 mod checkpoint;
 mod client;
 mod config;

@@ -80,6 +80,18 @@ pub(crate) fn checkpoints_from_bytes(log_bytes: u64) -> u64 {
 /// has received.
 pub(crate) const HOLDER_INTERVALS_MAX: u32 = 20;
 
+/// For how many maintenance intervals accepted messages may hold senders back that no turn takes
+/// into the log.
+pub(crate) const STUCK_INTERVALS_MAX: u32 = 20;
+
+/// What the log has, in bytes, for each run of tells or other message in a mailbox beside its
+/// payloads, and once for the frame: heads, names and checks.
+pub(crate) const ENTRY_OVERHEAD_BYTES: usize = 64;
+
+/// In which steps, in bytes, a mailbox that fills up counts what it has accepted: each count is a
+/// write to memory that all senders share.
+pub(crate) const COUNT_STEP_BYTES: usize = 4096;
+
 /// How long the checkpoints that a shutdown requests together gather at most before the
 /// checkpointer writes any of them.
 pub(crate) const CHECKPOINTS_GATHER_MAX: Duration = Duration::from_millis(100);

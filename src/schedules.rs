@@ -20,6 +20,7 @@ use crate::actor::activation::Activation;
 use crate::actor::cell::{ActorCell, Wake};
 use crate::actor::envelope::Waiter;
 use crate::actor::mailbox::{Batch, Mail};
+use crate::backpressure::{Backpressure, Unlogged};
 use crate::error::FailureCause;
 use crate::lifecycle::{Lifecycle, TurnGuard};
 use crate::limits::MAILBOX_PLACES_MAX;
@@ -67,7 +68,9 @@ fn kind() -> Arc<dyn Kind> {
 
 fn cell(kind: &Arc<dyn Kind>) -> Arc<ActorCell> {
     let pin_index = Arc::new(PinIndex::new(PassivePins::default()));
-    Arc::new(ActorCell::new(ActorId::new("account", "alice").unwrap(), Arc::clone(kind), pin_index))
+    let backpressure = Arc::new(Backpressure::new(u64::MAX));
+    let id = ActorId::new("account", "alice").unwrap();
+    Arc::new(ActorCell::new(id, Arc::clone(kind), pin_index, backpressure))
 }
 
 fn push(cell: &Arc<ActorCell>) -> (u64, Wake) {
@@ -185,11 +188,12 @@ fn who_waits_for_the_log_to_be_stable_is_told() {
 }
 
 fn log_over_budget() -> Arc<LogBudget> {
-    let (start, steps, total, step_bytes) = (Lsn::new(1), Default::default(), 0, 10);
+    let (start, next) = (Lsn::new(1), Lsn::new(1));
+    let (steps, total, step_bytes, budget, may_grow) = (Default::default(), 0, 10, 10, false);
     let log_budget =
-        LogBudget::new(RetainedRange { start, steps, total, step_bytes, budget: 10, may_grow: false });
-    log_budget.keep(Lsn::new(1), 20);
-    log_budget.keep(Lsn::new(2), 1);
+        LogBudget::new(RetainedRange { start, next, steps, total, step_bytes, budget, may_grow });
+    log_budget.keep(Lsn::new(2), 20);
+    log_budget.keep(Lsn::new(3), 1);
     Arc::new(log_budget)
 }
 
@@ -199,7 +203,7 @@ fn no_sender_waits_for_a_log_that_is_within_its_budget() {
         let log_budget = log_over_budget();
         let wait = || {
             let log_budget = Arc::clone(&log_budget);
-            thread::spawn(move || block_on(log_budget.not_held_back()))
+            thread::spawn(move || block_on(log_budget.backpressure().not_held_back()))
         };
         let waiting = [wait(), wait()];
         log_budget.was_cut(Lsn::new(2));
@@ -213,14 +217,40 @@ fn no_sender_waits_for_a_log_that_may_grow() {
         let log_budget = log_over_budget();
         let wait = || {
             let log_budget = Arc::clone(&log_budget);
-            thread::spawn(move || block_on(log_budget.not_held_back()))
+            thread::spawn(move || block_on(log_budget.backpressure().not_held_back()))
         };
         let waiting = [wait(), wait()];
         // The log is cut, grows over its budget again, and then may go on growing.
         log_budget.was_cut(Lsn::new(2));
-        log_budget.keep(Lsn::new(3), 20);
+        log_budget.keep(Lsn::new(4), 20);
         log_budget.let_grow(true);
         join(waiting);
+    });
+}
+
+#[test]
+fn no_sender_waits_for_messages_that_are_in_the_log() {
+    explore(|| {
+        let backpressure = Arc::new(Backpressure::new(10));
+        let accepted = [6, 6].map(|bytes| {
+            let mut unlogged = Unlogged::default();
+            unlogged.add(&backpressure, bytes);
+            unlogged
+        });
+        let wait = || {
+            let backpressure = Arc::clone(&backpressure);
+            thread::spawn(move || block_on(backpressure.not_held_back()))
+        };
+        let waiting = [wait(), wait()];
+        let logged = accepted.map(|unlogged| thread::spawn(move || drop(unlogged)));
+        let more = Arc::clone(&backpressure);
+        let more = thread::spawn(move || {
+            let mut unlogged = Unlogged::default();
+            unlogged.add(&more, 9);
+        });
+        join(waiting);
+        join(logged);
+        join([more]);
     });
 }
 

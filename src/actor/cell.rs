@@ -15,6 +15,7 @@ use crate::actor::mailbox::{Batch, Mail, Mailbox, Next};
 use crate::actor::outbox::Outbox;
 use crate::actor::patience::{Holder, Tries};
 use crate::actor::places::Places;
+use crate::backpressure::Backpressure;
 use crate::error::{ActorFailure, CheckpointError, FailureCause, Unavailable};
 use crate::limits::{MAILBOX_PLACES_MAX, OUTBOX_MESSAGES_MAX};
 use crate::retention::pin_index::PinIndex;
@@ -33,6 +34,8 @@ pub(crate) struct ActorCell {
     outbox: Mutex<Outbox>,
     pins: Mutex<Pins>,
     pin_index: Arc<PinIndex>,
+    /// Counts what the mailbox has accepted and the log does not have.
+    backpressure: Arc<Backpressure>,
     /// How many messages from the mailbox are on stable storage.
     logged: AtomicU64,
     logged_news: Notify,
@@ -52,6 +55,9 @@ struct Inner {
     last_active: u64,
     /// The turn waits for news, so the next wake must notify it.
     listens: bool,
+    /// The handler waits, so nothing is taken in, and senders to other actors must not wait for
+    /// that: what the mailbox accepts does not count.
+    uncounted: bool,
 }
 
 /// Where an actor is in its life.
@@ -111,7 +117,12 @@ impl Drop for Start {
 }
 
 impl ActorCell {
-    pub(crate) fn new(id: ActorId, kind: Arc<dyn Kind>, pin_index: Arc<PinIndex>) -> Self {
+    pub(crate) fn new(
+        id: ActorId,
+        kind: Arc<dyn Kind>,
+        pin_index: Arc<PinIndex>,
+        backpressure: Arc<Backpressure>,
+    ) -> Self {
         let older = pin_index.wake(&id);
         Self {
             id,
@@ -122,6 +133,7 @@ impl ActorCell {
             outbox: Mutex::new(Rank::Outbox, Outbox::default()),
             pins: Mutex::new(Rank::Pins, Pins::recovered(older, None)),
             pin_index,
+            backpressure,
             logged: AtomicU64::new(0),
             logged_news: Notify::new(),
             waits: AtomicU64::new(0),
@@ -136,6 +148,9 @@ impl ActorCell {
             return Err(Unavailable::Actor(Arc::clone(failure)));
         }
         inner.mail.push(mail, &self.places);
+        if !inner.uncounted {
+            inner.mail.count(&self.backpressure);
+        }
         inner.accepted += 1;
         inner.last_active = now;
         let number = inner.accepted;
@@ -350,14 +365,24 @@ impl ActorCell {
     /// The handler begins to wait for something outside. It waits until the caller drops the
     /// result.
     pub(crate) fn begin_wait(&self) -> impl Drop + '_ {
-        struct Waits<'s>(&'s AtomicU64);
+        struct Waits<'s>(&'s ActorCell);
         impl Drop for Waits<'_> {
             fn drop(&mut self) {
-                self.0.fetch_add(1, Ordering::Relaxed);
+                self.0.waits.fetch_add(1, Ordering::Relaxed);
+                let mut inner = self.0.inner();
+                inner.uncounted = false;
+                inner.mail.count(&self.0.backpressure);
             }
         }
         self.waits.fetch_add(1, Ordering::Relaxed);
-        Waits(&self.waits)
+        let uncounted = {
+            let mut inner = self.inner();
+            inner.uncounted = true;
+            inner.mail.uncount()
+        };
+        // Without the lock: this may wake senders.
+        drop(uncounted);
+        Waits(self)
     }
 
     /// Counts an attempt at a checkpoint that does not count as one.

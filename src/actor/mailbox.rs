@@ -4,6 +4,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use relive_storage::record::Sender;
@@ -11,9 +12,10 @@ use relive_storage::{Name, Run};
 
 use crate::actor::envelope::{Envelope, Waiter, places_of, places_of_bytes};
 use crate::actor::places::{HeldPlaces, Places, TakenPlaces};
+use crate::backpressure::{Backpressure, Unlogged};
 use crate::limits::{
-    INTAKE_BYTES_MAX, INTAKE_MESSAGES_MAX, RUN_BYTES_MAX, RUN_MESSAGES_MAX, SPARE_MAILBOX_BYTES_MAX,
-    SPARE_MAILBOXES_MAX,
+    COUNT_STEP_BYTES, ENTRY_OVERHEAD_BYTES, INTAKE_BYTES_MAX, INTAKE_MESSAGES_MAX, RUN_BYTES_MAX,
+    RUN_MESSAGES_MAX, SPARE_MAILBOX_BYTES_MAX, SPARE_MAILBOXES_MAX,
 };
 
 /// A message that comes to a mailbox.
@@ -34,6 +36,8 @@ pub(crate) struct Mailbox {
     bytes: Vec<u8>,
     /// What the messages hold.
     places: HeldPlaces,
+    /// At least what they will take up in the log, unless nobody counts it.
+    unlogged: Unlogged,
 }
 
 /// One or more messages, without their bytes, which follow those of the entry before.
@@ -58,6 +62,7 @@ pub(crate) struct Batch {
     bytes: Bytes,
     /// What the messages hold.
     places: HeldPlaces,
+    unlogged: Unlogged,
 }
 
 /// The next entry of a batch.
@@ -85,6 +90,21 @@ impl Mailbox {
             let what = What::One { sender, waiter };
             self.waiting.push_back(Waiting { message, bytes: payload.len(), what });
         }
+    }
+
+    /// Counts what the messages will take up in the log. A mailbox that fills up counts ahead, so
+    /// that it writes to shared memory for few of its messages.
+    pub(crate) fn count(&mut self, backpressure: &Arc<Backpressure>) {
+        let (counted, needed) = (self.unlogged.bytes(), log_bytes(self.bytes.len(), self.waiting.len() + 1));
+        if self.messages > 0 && needed > counted {
+            let ahead = counted.saturating_add(counted.min(COUNT_STEP_BYTES as u64));
+            self.unlogged.add(backpressure, needed.max(ahead) - counted);
+        }
+    }
+
+    /// Counts nothing any more.
+    pub(crate) fn uncount(&mut self) -> Unlogged {
+        std::mem::take(&mut self.unlogged)
     }
 
     fn push_tell(&mut self, message: Name, payload: &[u8]) {
@@ -124,6 +144,7 @@ impl Mailbox {
             batch.messages = std::mem::take(&mut self.messages);
             batch.bytes = Bytes::copy_from_slice(&self.bytes);
             batch.places.merge(std::mem::take(&mut self.places));
+            batch.unlogged.merge(std::mem::take(&mut self.unlogged));
             self.bytes.clear();
             return;
         }
@@ -136,14 +157,17 @@ impl Mailbox {
             batch.waiting.push_back(waiting);
         }
         self.messages -= batch.messages;
+        // What was counted ahead goes with the last of them.
+        let logged = if self.messages == 0 { u64::MAX } else { log_bytes(bytes, batch.waiting.len()) };
+        batch.unlogged.merge(self.unlogged.split(logged));
         batch.bytes = Bytes::copy_from_slice(&self.bytes[..bytes]);
         self.bytes.drain(..bytes);
     }
 
     /// Takes everything, whatever the limits.
     pub(crate) fn take_all(&mut self) -> Batch {
-        let Self { waiting, messages, bytes, places } = std::mem::take(self);
-        Batch { waiting, messages, bytes: bytes.into(), places }
+        let Self { waiting, messages, bytes, places, unlogged } = std::mem::take(self);
+        Batch { waiting, messages, bytes: bytes.into(), places, unlogged }
     }
 
     /// Puts messages back to the front that were taken last.
@@ -152,6 +176,7 @@ impl Mailbox {
         self.waiting = batch.waiting;
         self.messages += batch.messages;
         self.places.merge(batch.places);
+        self.unlogged.merge(batch.unlogged);
         self.bytes.splice(..0, batch.bytes);
     }
 
@@ -169,6 +194,7 @@ impl Mailbox {
     pub(crate) fn retire(&mut self) {
         assert!(self.is_empty(), "a mailbox is retired with {} messages in it", self.messages);
         debug_assert_eq!(self.places.len(), 0, "messages that are gone hold places");
+        assert_eq!(self.unlogged.bytes(), 0, "messages that are gone count as accepted");
         let retired = std::mem::take(self);
         let small = retired.bytes.capacity() <= SPARE_MAILBOX_BYTES_MAX;
         SPARE.with_borrow_mut(|spare| {
@@ -177,6 +203,11 @@ impl Mailbox {
             }
         });
     }
+}
+
+/// At least what messages of so many bytes, in so many entries, take up in the log.
+fn log_bytes(bytes: usize, entries: usize) -> u64 {
+    (bytes + entries * ENTRY_OVERHEAD_BYTES) as u64
 }
 
 thread_local! {
@@ -209,6 +240,12 @@ impl Batch {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.messages == 0
+    }
+
+    /// All that it held is in the log, or never will be: it counts no longer.
+    pub(crate) fn is_logged(&mut self) {
+        assert!(self.is_empty(), "{} messages are not taken in", self.messages);
+        drop(std::mem::take(&mut self.unlogged));
     }
 
     /// How many messages and bytes the next entry has.

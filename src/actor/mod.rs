@@ -6,6 +6,8 @@
 pub(crate) mod activation;
 pub(crate) mod backlog;
 pub(crate) mod cell;
+#[cfg(test)]
+mod cell_tests;
 pub(crate) mod envelope;
 pub(crate) mod loader;
 pub(crate) mod mailbox;

@@ -12,6 +12,7 @@ use relive_storage::record::Sender;
 use relive_storage::{ActorId, Ssn};
 
 use crate::actor::cell::ActorCell;
+use crate::backpressure::Backpressure;
 use crate::retention::pin_index::PinIndex;
 use crate::sync::Rank;
 
@@ -23,14 +24,16 @@ pub(crate) struct ActorTable {
     kinds: Kinds,
     cells: DashMap<ActorId, Arc<ActorCell>>,
     pin_index: Arc<PinIndex>,
+    backpressure: Arc<Backpressure>,
     /// The last unacknowledged message of each channel at the opening of the store. Its sender sent
     /// it in an earlier life.
     found_unacknowledged: OnceLock<BTreeMap<(ActorId, ActorId), Ssn>>,
 }
 
 impl ActorTable {
-    pub(crate) fn new(kinds: Kinds, pin_index: Arc<PinIndex>) -> Self {
-        Self { kinds, cells: DashMap::new(), pin_index, found_unacknowledged: OnceLock::new() }
+    pub(crate) fn new(kinds: Kinds, pin_index: Arc<PinIndex>, backpressure: Arc<Backpressure>) -> Self {
+        let (cells, found_unacknowledged) = (DashMap::new(), OnceLock::new());
+        Self { kinds, cells, pin_index, backpressure, found_unacknowledged }
     }
 
     pub(crate) fn kinds(&self) -> &Kinds {
@@ -51,9 +54,13 @@ impl ActorTable {
         let kind = self.kinds.get(id.kind())?;
         let _held = Rank::Table.enter();
         let cell = self.cells.entry(id.clone());
-        Some(Arc::clone(&cell.or_insert_with(|| {
-            Arc::new(ActorCell::new(id.clone(), Arc::clone(kind), Arc::clone(&self.pin_index)))
-        })))
+        Some(Arc::clone(&cell.or_insert_with(|| self.new_cell(id.clone(), kind))))
+    }
+
+    /// A cell that is not in the table yet.
+    pub(crate) fn new_cell(&self, id: ActorId, kind: &Arc<dyn Kind>) -> Arc<ActorCell> {
+        let (pin_index, backpressure) = (Arc::clone(&self.pin_index), Arc::clone(&self.backpressure));
+        Arc::new(ActorCell::new(id, Arc::clone(kind), pin_index, backpressure))
     }
 
     /// The cell of an actor, if it has one.
@@ -134,7 +141,8 @@ mod tests {
 
     fn table() -> ActorTable {
         let kind = KindBuilder::<Account>::new().build().unwrap();
-        ActorTable::new(Kinds::from([(kind.name(), kind)]), Arc::new(PinIndex::new(PassivePins::default())))
+        let pin_index = Arc::new(PinIndex::new(PassivePins::default()));
+        ActorTable::new(Kinds::from([(kind.name(), kind)]), pin_index, Arc::new(Backpressure::new(u64::MAX)))
     }
 
     #[test]

@@ -134,7 +134,8 @@ impl<'a, A: Actor, M: Message> Tell<'a, A, M> {
         let attempt = core.lifecycle.intake().map_err(Refused::from).and_then(|()| {
             encoded(actor, &message, |name, payload| {
                 let taken = cell.places.try_take(places_of(payload));
-                let Some(taken) = taken.filter(|_| !core.services.log_budget.is_held_back()) else {
+                let Some(taken) = taken.filter(|_| !core.services.log_budget.backpressure().is_held_back())
+                else {
                     return Attempt::Full(name, Bytes::copy_from_slice(payload));
                 };
                 let (sender, waiter) = (Sender::Outside, Waiter::Nobody);
@@ -365,7 +366,7 @@ pub(crate) async fn submit<'m>(
     cell: &'m Arc<ActorCell>,
     mut mail: Mail<'m>,
 ) -> Result<u64, Unavailable> {
-    core.lifecycle.unless_stopped(core.services.log_budget.not_held_back()).await?;
+    core.lifecycle.unless_stopped(core.services.log_budget.backpressure().not_held_back()).await?;
     if matches!(mail.waiter, Waiter::Asker(_)) || cell.places.free() == 0 {
         may_wait_for(cell)?;
     }

@@ -1,30 +1,33 @@
 //! Which part of the log the store keeps, how many bytes that is, and whether senders outside must
 //! wait until a cut has freed some. Knows no store and no actor.
 
-use crate::sync::atomic::{AtomicBool, Ordering};
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use relive_storage::Lsn;
 
+use crate::backpressure::Backpressure;
 use crate::sync::{Mutex, MutexGuard, Notify, Rank};
 
 /// The budget of the log: what the store keeps of it, and who waits for it to shrink.
 pub(crate) struct LogBudget {
     kept: Mutex<RetainedRange>,
-    /// The log is over its budget, and waiting may help. Changes only under the lock of `kept`;
-    /// senders read it without the lock.
-    held_back: AtomicBool,
-    /// Wakes senders outside.
-    let_in: Notify,
+    /// Holds senders back. Learns of changes only under the lock of `kept`.
+    backpressure: Arc<Backpressure>,
     /// Wakes the task that cuts the log, when the log has grown.
     grown: Notify,
 }
 
 /// The part of the log that the store keeps. The runtime knows it in steps: where each step begins,
 /// and how many bytes stand before it.
+///
+/// A step begins where a block ends, also where the log ends for now. So however large the last
+/// block is, the actors that need it are known, and a cut behind it is seen to free it.
 pub(crate) struct RetainedRange {
     /// Where the log begins.
     pub(crate) start: Lsn,
+    /// Where the next block will begin.
+    pub(crate) next: Lsn,
     /// The beginnings of the steps, each with the number of bytes before it.
     pub(crate) steps: VecDeque<(Lsn, u64)>,
     /// How many bytes the log held at the opening, plus all bytes logged since.
@@ -50,6 +53,16 @@ impl RetainedRange {
     fn before(&self) -> u64 {
         self.steps.front().map_or(0, |(_, total)| *total)
     }
+
+    /// Begins a step where the log ends, if the last one is large enough. Returns whether it did.
+    fn end_step(&mut self) -> bool {
+        let last = self.steps.back().map_or(0, |(_, total)| *total);
+        let ends = self.total - last >= self.step_bytes;
+        if ends {
+            self.steps.push_back((self.next, self.total));
+        }
+        ends
+    }
 }
 
 impl LogBudget {
@@ -57,27 +70,22 @@ impl LogBudget {
         if kept.steps.is_empty() {
             kept.steps.push_back((kept.start, 0));
         }
-        let held_back = AtomicBool::new(false);
-        let log_budget = Self {
-            kept: Mutex::new(Rank::LogBudget, kept),
-            held_back,
-            let_in: Notify::new(),
-            grown: Notify::new(),
-        };
+        kept.end_step();
+        let backpressure = Arc::new(Backpressure::new(kept.budget));
+        let log_budget = Self { kept: Mutex::new(Rank::LogBudget, kept), backpressure, grown: Notify::new() };
         log_budget.judge(&log_budget.kept());
         log_budget
     }
 
-    /// A block is on stable storage.
-    pub(crate) fn keep(&self, first: Lsn, bytes: u64) {
+    /// A block is on stable storage, and the next one begins at `next`.
+    pub(crate) fn keep(&self, next: Lsn, bytes: u64) {
         let mut kept = self.kept();
-        let last = kept.steps.back().map_or(0, |(_, total)| *total);
-        let total = kept.total;
-        if total - last >= kept.step_bytes {
-            kept.steps.push_back((first, total));
+        assert!(next > kept.next, "a block ends at {next}, the log ends at {}", kept.next);
+        kept.next = next;
+        kept.total += bytes;
+        if kept.end_step() {
             self.grown.notify_one();
         }
-        kept.total += bytes;
         self.judge(&kept);
     }
 
@@ -107,27 +115,12 @@ impl LogBudget {
 
     /// Holds senders back, or lets them in.
     fn judge(&self, kept: &RetainedRange) {
-        let hold = kept.is_over() && !kept.may_grow;
-        // `swap` returns the old value, so that only the change wakes senders.
-        if self.held_back.swap(hold, Ordering::AcqRel) && !hold {
-            self.let_in.notify_waiters();
-        }
+        self.backpressure.set(kept.bytes(), if kept.may_grow { u64::MAX } else { kept.budget });
     }
 
-    /// Whether senders outside have to wait for the log to shrink.
-    pub(crate) fn is_held_back(&self) -> bool {
-        self.held_back.load(Ordering::Acquire)
-    }
-
-    /// Waits until senders outside may send again.
-    pub(crate) async fn not_held_back(&self) {
-        while self.is_held_back() {
-            // Made before the second look: from its making on, it hears every `notify_waiters`.
-            let news = self.let_in.notified();
-            if self.is_held_back() {
-                news.await;
-            }
-        }
+    /// What holds senders outside back while the log is over its budget.
+    pub(crate) fn backpressure(&self) -> &Arc<Backpressure> {
+        &self.backpressure
     }
 
     /// How many bytes of log the store keeps.
@@ -175,9 +168,9 @@ mod tests {
     use super::*;
 
     fn log_budget(budget: u64) -> LogBudget {
-        let start = Lsn::new(1);
+        let (start, next) = (Lsn::new(1), Lsn::new(1));
         let (steps, total, step_bytes, may_grow) = (VecDeque::new(), 0, 10, false);
-        LogBudget::new(RetainedRange { start, steps, total, step_bytes, budget, may_grow })
+        LogBudget::new(RetainedRange { start, next, steps, total, step_bytes, budget, may_grow })
     }
 
     /// Invariant: bounded. Senders wait from the commit that brings the log over its budget until
@@ -185,27 +178,51 @@ mod tests {
     #[test]
     fn senders_wait_while_the_log_is_over_its_budget() {
         let log_budget = log_budget(30);
-        for first in 1..=3 {
-            log_budget.keep(Lsn::new(first), 10);
-            assert!(!log_budget.is_held_back());
+        for next in 2..=4 {
+            log_budget.keep(Lsn::new(next), 10);
+            assert!(!log_budget.backpressure().is_held_back());
         }
-        log_budget.keep(Lsn::new(4), 10);
-        assert!(log_budget.is_held_back());
+        log_budget.keep(Lsn::new(5), 10);
+        assert!(log_budget.backpressure().is_held_back());
         assert_eq!((log_budget.bytes(), log_budget.bytes_below(Lsn::new(3))), (40, 20));
         log_budget.was_cut(Lsn::new(3));
         assert_eq!((log_budget.bytes(), log_budget.kept().start), (20, Lsn::new(3)));
-        assert!(!log_budget.is_held_back());
+        assert!(!log_budget.backpressure().is_held_back());
+    }
+
+    /// Invariant: bounded. One block over the whole budget, as after a disk that stood still, does
+    /// not hide who needs it: checkpoints of those and a cut behind it bring the log back.
+    #[test]
+    fn a_block_over_the_budget_can_be_cut() {
+        let log_budget = log_budget(30);
+        log_budget.keep(Lsn::new(8), 100);
+        assert!(log_budget.backpressure().is_held_back());
+        assert_eq!(log_budget.position_keeping(15), Lsn::new(8));
+        assert_eq!(log_budget.bytes_below(Lsn::new(8)), 100);
+        log_budget.was_cut(Lsn::new(8));
+        assert!(!log_budget.backpressure().is_held_back());
+    }
+
+    /// The same of a log that an opening has found.
+    #[test]
+    fn the_end_of_a_log_that_was_found_can_be_cut() {
+        let (start, next, steps) = (Lsn::new(1), Lsn::new(9), VecDeque::from([(Lsn::new(1), 0)]));
+        let range =
+            RetainedRange { start, next, steps, total: 100, step_bytes: 10, budget: 30, may_grow: false };
+        let log_budget = LogBudget::new(range);
+        assert_eq!(log_budget.position_keeping(15), Lsn::new(9));
+        assert_eq!(log_budget.bytes_below(Lsn::new(9)), 100);
     }
 
     #[test]
     fn a_log_that_may_grow_holds_nobody_back() {
         let log_budget = log_budget(5);
-        log_budget.keep(Lsn::new(1), 10);
-        assert!(log_budget.is_held_back());
-        log_budget.let_grow(true);
         log_budget.keep(Lsn::new(2), 10);
-        assert!(!log_budget.is_held_back());
+        assert!(log_budget.backpressure().is_held_back());
+        log_budget.let_grow(true);
+        log_budget.keep(Lsn::new(3), 10);
+        assert!(!log_budget.backpressure().is_held_back());
         log_budget.let_grow(false);
-        assert!(log_budget.is_held_back());
+        assert!(log_budget.backpressure().is_held_back());
     }
 }

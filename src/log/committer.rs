@@ -22,6 +22,7 @@ use relive_storage::limits::BLOCK_BYTES_MAX;
 use relive_storage::{Block, BlockHeader, Epoch, FrameBytes, Lsn, Store, StoreError};
 use tokio::sync::Notify;
 
+use crate::backpressure::{Backpressure, Unlogged};
 use crate::error::Ended;
 use crate::limits::{
     COMMIT_BUFFER_BYTES_MAX, GATHER_BYTES_MAX, GATHER_MAX, GATHER_RECORDS_MIN, GATHER_SLICE,
@@ -46,6 +47,7 @@ struct Shared {
     /// Wakes appenders that found the buffer full.
     space: Notify,
     log_budget: Arc<LogBudget>,
+    backpressure: Arc<Backpressure>,
     watermark: Watermark,
     counters: Arc<Counters>,
     stop: Arc<StopSignal>,
@@ -53,6 +55,8 @@ struct Shared {
 
 struct Buffer {
     bytes: Vec<u8>,
+    /// Counts the frames until the log has them.
+    unlogged: Unlogged,
     first: Lsn,
     records: u32,
     context: FrameContext,
@@ -113,12 +117,15 @@ impl Committer {
         let mut bytes = Vec::new();
         Block::reserve_header(&mut bytes);
         let context = FrameContext { first: next, clock: wall_clock(), seed: random_seed() };
-        let buffer = Buffer { bytes, first: next, records: 0, context, epoch, stop: false, failed: None };
+        let (unlogged, first) = (Unlogged::default(), next);
+        let buffer = Buffer { bytes, unlogged, first, records: 0, context, epoch, stop: false, failed: None };
+        let backpressure = Arc::clone(log_budget.backpressure());
         let shared = Arc::new(Shared {
             buffer: Mutex::new(Rank::CommitBuffer, buffer),
             work: Condvar::new(),
             space: Notify::new(),
             log_budget,
+            backpressure,
             watermark: Watermark::new(next),
             counters,
             stop,
@@ -263,6 +270,7 @@ impl Shared {
         let first = buffer.first.plus(u64::from(buffer.records));
         placed(buffer.first);
         frame.append_to(&mut buffer.bytes);
+        buffer.unlogged.add(&self.backpressure, frame.len() as u64);
         buffer.records += frame.records();
         let context = FrameContext { first, ..buffer.context };
         Ok(Appended { context, end: first.plus(u64::from(frame.records())) })
@@ -270,7 +278,7 @@ impl Shared {
 
     fn run(&self, store: &dyn Store) {
         let (mut spare, mut busy_since) = (Vec::new(), None);
-        while let Some(block) = self.next_block(std::mem::take(&mut spare), busy_since) {
+        while let Some((block, unlogged)) = self.next_block(std::mem::take(&mut spare), busy_since) {
             busy_since = (block.header().records >= GATHER_RECORDS_MIN).then(Instant::now);
             self.space.notify_waiters();
             let began = Instant::now();
@@ -280,7 +288,9 @@ impl Shared {
                 Ok(()) => {
                     let bytes = block.bytes().len() as u64;
                     self.counters.committed(u64::from(header.records), bytes, began.elapsed());
-                    self.log_budget.keep(header.first, bytes);
+                    self.log_budget.keep(header.next(), bytes);
+                    // After the log counts them, so that no sender slips in between.
+                    drop(unlogged);
                     self.watermark.rise(header.next());
                 }
                 Err(error) => {
@@ -304,7 +314,7 @@ impl Shared {
 
     /// Waits for records, and takes them out of the buffer as a block; `None` when no commit
     /// follows. The next frames gather in `fresh`.
-    fn next_block(&self, mut fresh: Vec<u8>, busy_since: Option<Instant>) -> Option<Block> {
+    fn next_block(&self, mut fresh: Vec<u8>, busy_since: Option<Instant>) -> Option<(Block, Unlogged)> {
         let mut buffer = self.buffer();
         loop {
             // A failed checkpoint or cut ends the commits too: after a failure the runtime trusts
@@ -332,11 +342,12 @@ impl Shared {
         };
         Block::reserve_header(&mut fresh);
         let bytes = std::mem::replace(&mut buffer.bytes, fresh);
+        let unlogged = std::mem::take(&mut buffer.unlogged);
         buffer.first = header.next();
         buffer.records = 0;
         buffer.context.seed = random_seed();
         drop(buffer);
-        Some(Block::seal(header, bytes))
+        Some((Block::seal(header, bytes), unlogged))
     }
 
     /// Waits as long as more frames come to the block that has gathered since `since`.

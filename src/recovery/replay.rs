@@ -15,13 +15,12 @@ use crate::actor::cell::ActorCell;
 use crate::actor::envelope::OutboxOwner;
 use crate::actor::loader::{Activated, LoadError, Source, newest_whole};
 use crate::actor::probation::{Probation, ProbeMode, Watched};
-use crate::actor::table::Kinds;
+use crate::actor::table::{ActorTable, Kinds};
 use crate::error::{ActorFailure, FailureCause, OpenError};
 use crate::limits::NOTED_TOGETHER_MAX;
 use crate::recovery::analysis::{FoundActor, Tried};
 use crate::recovery::report::{Progress, RecoveryProgress, is_told, tell};
 use crate::replayers::Replayers;
-use crate::retention::pin_index::PinIndex;
 use crate::retention::pins::Pins;
 
 /// The result of a recovery.
@@ -44,7 +43,8 @@ pub(crate) struct Recovery<'a> {
     pub(crate) scanned: &'a Scanned,
     pub(crate) progress: &'a Progress,
     pub(crate) kinds: &'a Kinds,
-    pub(crate) pin_index: &'a Arc<PinIndex>,
+    /// Makes the cells.
+    pub(crate) actors: &'a ActorTable,
     pub(crate) replayers: &'a Replayers,
     /// Logs which actors are about to be replayed, or have been.
     pub(crate) note: &'a (dyn Fn(&[ReplayNote]) -> Result<(), OpenError> + Sync),
@@ -73,7 +73,7 @@ impl Recovery<'_> {
         let mut cells = Vec::new();
         let mut work = Vec::new();
         for (id, found) in found {
-            let cell = Arc::new(ActorCell::new(id, Arc::clone(&found.kind), Arc::clone(self.pin_index)));
+            let cell = self.actors.new_cell(id, &found.kind);
             cell.change_pins(|pins| *pins = Pins::recovered(found.older, found.newer));
             cells.push(Arc::clone(&cell));
             if found.has_outbox || found.tape.remaining() > 0 {
@@ -241,7 +241,7 @@ impl Recovery<'_> {
                 Err(error) => return Err(error.into()),
             };
             if let Err(error) = revive(kind, &checkpoint, self.store_id) {
-                let cell = Arc::new(ActorCell::new(id.clone(), Arc::clone(kind), Arc::clone(self.pin_index)));
+                let cell = self.actors.new_cell(id.clone(), kind);
                 let reason = HaltReason::Checkpoint { reason: error.0 };
                 let halt = Halt::new(id.clone(), checkpoint.header.rsn, reason);
                 recovered.failed.push(fail(&cell, FailureCause::Replay, halt));

@@ -297,12 +297,14 @@ fn start(
     let pin_index = Arc::new(PinIndex::new(std::mem::take(&mut analysis.passive_pins)));
     let log_budget = Arc::new(LogBudget::new(RetainedRange {
         start: analysis.scanned.start,
+        next: analysis.scanned.next,
         steps: analysis.scanned.milestones.clone().into(),
         total: analysis.scanned.bytes,
         step_bytes: kept_step_bytes(config.log_bytes),
         budget: config.log_bytes,
         may_grow: false,
     }));
+    let backpressure = Arc::clone(log_budget.backpressure());
     let thread =
         |source: std::io::Error| StoreError::Backend { action: "start a thread", reason: source.to_string() };
     let committer = Committer::start(
@@ -335,7 +337,11 @@ fn start(
         replayers,
         tokio: Handle::current(),
     };
-    Ok(Core { actors: ActorTable::new(kinds, pin_index), lifecycle: Lifecycle::new(stop), services })
+    Ok(Core {
+        actors: ActorTable::new(kinds, pin_index, backpressure),
+        lifecycle: Lifecycle::new(stop),
+        services,
+    })
 }
 
 /// Restores the actors and lets them go on.
@@ -362,10 +368,10 @@ async fn recover(
         elapsed: Duration::ZERO,
     };
     let (store_id, tried, kinds) = (extent.store, last_tried, core.actors.kinds().clone());
-    let (pin_index, replaying) = (Arc::clone(core.actors.pin_index()), Arc::clone(core));
+    let replaying = Arc::clone(core);
     let recovered = blocking(&core.services.replayers, move || {
         let (store, last_tried, progress) = (&*store, &*tried, &*progress);
-        let (scanned, kinds, pin_index) = (&scanned, &kinds, &pin_index);
+        let (scanned, kinds) = (&scanned, &kinds);
         let replayers = &replaying.services.replayers;
         let note = |notes: &[ReplayNote]| note_replays(&replaying.services, notes);
         let recovery = Recovery {
@@ -374,7 +380,7 @@ async fn recover(
             scanned,
             progress,
             kinds,
-            pin_index,
+            actors: &replaying.actors,
             replayers,
             note: &note,
             in_probation: unsettled,

@@ -37,6 +37,7 @@ pub(crate) async fn maintain(core: Arc<Core>) {
         }
         if by_time {
             look_after_actors(&core);
+            log_budget.backpressure().look();
         }
         if trim(&core).await.is_err() {
             // Somebody is about to end everything, and says why.

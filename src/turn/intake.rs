@@ -42,6 +42,8 @@ impl Turn<'_> {
             // Positions become stable in order, so waiting for the last one is enough.
             received.end = Some(self.append(&mut encoder, &mut received.logged).await?);
         }
+        // The committer counts their frames now.
+        self.mail.is_logged();
         Ok(received)
     }
 

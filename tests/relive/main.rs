@@ -5,6 +5,7 @@
 
 mod actors;
 mod blame;
+mod bursts;
 mod codecs;
 mod crash_points;
 mod devices;

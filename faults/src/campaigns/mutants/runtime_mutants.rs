@@ -13,6 +13,42 @@ pub(super) const MUTANTS: &[Mutant] = &[
         test: PROMISES.filter("stability::a_delivery"),
     },
     Mutant {
+        name: "accepted messages count against the budget of the log",
+        edits: &[Edit {
+            file: "src/actor/cell.rs",
+            find: "        if !inner.uncounted {\n",
+            replace: "        if false {\n",
+        }],
+        test: RUNTIME.filter("actor::cell_tests::a_message_counts"),
+    },
+    Mutant {
+        name: "messages for a handler that waits hold nobody back",
+        edits: &[Edit {
+            file: "src/actor/cell.rs",
+            find: "            inner.uncounted = true;\n",
+            replace: "",
+        }],
+        test: RUNTIME.filter("actor::cell_tests::messages_that_wait"),
+    },
+    Mutant {
+        name: "frames count until the log has them",
+        edits: &[Edit {
+            file: "src/log/committer.rs",
+            find: "        buffer.unlogged.add(&self.backpressure, frame.len() as u64);\n",
+            replace: "",
+        }],
+        test: PROMISES.filter("bursts::senders_wait"),
+    },
+    Mutant {
+        name: "the last block can be cut, however large it is",
+        edits: &[Edit {
+            file: "src/log/budget.rs",
+            find: "            self.steps.push_back((self.next, self.total));\n",
+            replace: "",
+        }],
+        test: RUNTIME.filter("log::budget::tests::a_block_over"),
+    },
+    Mutant {
         name: "the log that passive actors fall back to is kept",
         edits: &[Edit {
             file: "src/retention/pin_index.rs",

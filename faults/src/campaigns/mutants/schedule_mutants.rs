@@ -52,9 +52,18 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a sender looks at the budget again once it would be told",
         edits: &[Edit {
-            file: "src/log/budget.rs",
+            file: "src/backpressure.rs",
             find: "            if self.is_held_back() {\n                news.await;\n            }\n",
             replace: "            drop(news);\n            self.let_in.notified().await;\n",
+        }],
+        test: SCHEDULES.filter("schedules::no_sender_waits"),
+    },
+    Mutant {
+        name: "a sender says that it waits before it looks again",
+        edits: &[Edit {
+            file: "src/backpressure.rs",
+            find: "            self.awaited.store(true, Ordering::SeqCst);\n            if self.is_held_back() {\n",
+            replace: "            if self.is_held_back() {\n                self.awaited.store(true, Ordering::SeqCst);\n",
         }],
         test: SCHEDULES.filter("schedules::no_sender_waits"),
     },
