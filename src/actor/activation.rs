@@ -61,6 +61,10 @@ impl Activation {
             engine::admit(&mut instance, &delivery.sender, delivery.rsn)?;
             backlog.push(Envelope::from(delivery));
         }
+        let (handled, received) = (instance.handled(), instance.received());
+        let ahead = received.since(handled);
+        assert_eq!(ahead, Some(backlog.len() as u64), "what is ahead of {handled} reaches to {received}");
+        // Before the tape forgets them: they count towards the next checkpoint, handled or not.
         let records = tape.deliveries().len() as u64;
         let bytes = tape.deliveries().iter().map(|delivery| delivery.payload.len() as u64).sum();
         tape.forget(instance.handled());
@@ -83,7 +87,12 @@ impl Activation {
     }
 
     /// Takes over from the halted activation: its requests, and those who wait for its deliveries.
+    ///
+    /// # Panics
+    /// When a delivery for which somebody waits is gone.
     pub(crate) fn inherit_waiters(&mut self, halted: Self) {
+        assert_eq!(self.instance.id(), halted.instance.id(), "an actor takes over from itself");
+        assert_eq!(self.places.len(), 0, "what was just loaded holds no places");
         self.probation = halted.probation;
         self.request = halted.request;
         self.places = halted.places;
@@ -95,6 +104,10 @@ impl Activation {
                 envelope.waiter = waiter;
             }
         }
+        // Everything that the halted one had ahead is on stable storage, so the load has found it.
+        // An asker that lost its delivery would wait for ever.
+        let lost = waiting.values().filter(|waiter| !matches!(waiter, Waiter::Nobody)).count();
+        assert_eq!(lost, 0, "a restart of {} keeps those who wait", self.instance.id());
     }
 }
 

@@ -65,6 +65,7 @@ impl Source<'_> {
     pub(crate) fn read(&self, after: Rsn, generation: Generation) -> Result<Tape, LoadError> {
         let from = match generation {
             Generation::Newest => self.from,
+            // Without a pin the log may hold all of it still; if not, the tape says what is gone.
             Generation::Previous => self.fallback_from.or(Some(Lsn::FIRST)),
         };
         match from {
@@ -84,6 +85,7 @@ impl Source<'_> {
         let restored = restore(self.kind, self.id, self.store_id, checkpoint, tape, before)?;
         let replayed = restored.replayed;
         let outbox = restored.outbox.clone();
+        // Only after the replay: the caller needs the tape when that halts.
         let active =
             Activation::new(restored, std::mem::take(tape)).map_err(|corrupt| corrupt.of(self.id))?;
         Ok(Activated { active, outbox, replayed })
@@ -119,6 +121,7 @@ pub(crate) fn read_tape(
         // The opening has checked the whole log, so a block that is missing now is damage.
         let gap = |what: &str| StoreError::CorruptLog { at, what: what.to_owned() };
         let stored = store.read(at)?.ok_or_else(|| gap("it ends before what is acknowledged"))?;
+        // From the first position on, the log begins wherever it was cut.
         if stored.first != at && at != Lsn::FIRST {
             return Err(gap("a block is missing").into());
         }

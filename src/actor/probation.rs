@@ -54,6 +54,7 @@ pub(crate) struct Watched {
 impl Probation {
     /// The deliveries of an actor up to `until`.
     pub(crate) fn new(until: Rsn, mode: ProbeMode) -> (Self, Watched) {
+        assert!(until > Rsn::NONE, "an actor in probation has a delivery ahead");
         let (permit, go) = oneshot::channel();
         let (does, watching) = watch::channel(Does::Run);
         let probation = Self { until, mode, noted: false, go: Some(go), does };
@@ -73,6 +74,7 @@ impl Probation {
 
     /// Whether the log needs a note ahead of the try of this delivery.
     pub(crate) fn must_log_attempt(&mut self, rsn: Rsn) -> bool {
+        // The first note of an actor stands for all that follow: its deliveries come in order.
         let first = !std::mem::replace(&mut self.noted, true);
         rsn <= self.until && (self.mode == ProbeMode::Delivery || (self.mode == ProbeMode::Actor && first))
     }
@@ -105,6 +107,7 @@ impl Probation {
 
     /// Says what the handler does from now on.
     pub(crate) fn handler(&self, now: Does) {
+        // Each poll of a handler comes here; the watcher wakes for changes only.
         self.does.send_if_modified(|before| std::mem::replace(before, now) != now);
     }
 }
@@ -119,10 +122,12 @@ impl Watched {
             let left = TRY_RUNS_MAX.saturating_sub(began.elapsed());
             match within(left, self.does.wait_for(|does| *does != Does::Run)).await {
                 None => return false,
+                // The other end is dropped when all is handled.
                 Some(Err(_)) => return true,
                 Some(Ok(does)) if *does == Does::Nothing => return false,
                 Some(Ok(_)) => {}
             }
+            // A short wait proves nothing: the code behind it may be what ends the process.
             match within(TRY_WAITS_MAX, self.does.wait_for(|does| *does != Does::Wait)).await {
                 None => return true,
                 Some(Err(_)) => return true,
