@@ -34,6 +34,8 @@ impl Turn<'_> {
             };
             if let Err(corrupt) = self.admit(&mut encoder, envelope, places, &mut received.logged) {
                 // The actor has not taken these in. Their senders learn what happens to the actor.
+                // What stands in the frame is not logged: the actor fails, and the next opening
+                // finds the log as it was.
                 self.cell.give_back(std::mem::take(&mut self.mail));
                 return Err(TurnError::Halted(corrupt.of(&self.cell.id)));
             }
@@ -42,6 +44,14 @@ impl Turn<'_> {
             // Positions become stable in order, so waiting for the last one is enough.
             received.end = Some(self.append(&mut encoder, &mut received.logged).await?);
         }
+        let Acks { fresh, duplicates, in_frame, .. } = received.logged;
+        assert_eq!(in_frame, 0, "what {} has taken in stands in a frame that was appended", self.cell.id);
+        assert_eq!(fresh > 0, received.end.is_some(), "{fresh} new messages end at {:?}", received.end);
+        assert!(
+            fresh + duplicates <= received.messages,
+            "of {} messages each counts once",
+            received.messages
+        );
         Ok(received)
     }
 
@@ -58,7 +68,9 @@ impl Turn<'_> {
         if logged.duplicates > 0 {
             self.core.services.counters.duplicates(logged.duplicates);
         }
+        // Duplicates count too: whoever sent one waits for a message that is on stable storage.
         self.cell.logged(messages);
+        // Only now: a sender that hears of it drops its copy of the message.
         for (sender, ssn) in logged.senders {
             sender.acknowledge(&self.cell.id, ssn);
         }
@@ -84,6 +96,14 @@ impl Turn<'_> {
         self.active.backlog.push_run(first, run);
     }
 
+    /// How many deliveries the actor has taken in and not handled.
+    pub(crate) fn ahead(&self) -> u64 {
+        let (received, handled) = (self.active.instance.received(), self.active.instance.handled());
+        let ahead = received.since(handled);
+        assert!(ahead.is_some(), "{} has handled {handled} and received {received}", self.cell.id);
+        ahead.unwrap_or_default()
+    }
+
     fn admit(
         &mut self,
         encoder: &mut PooledFrameWriter,
@@ -96,6 +116,8 @@ impl Turn<'_> {
             Admission::Fresh(rsn) => rsn,
             Admission::Duplicate => {
                 logged.duplicates += 1;
+                // It is acknowledged again, with this batch: the first acknowledgement may be lost
+                // with the life before, and the message it repeats may stand in this very frame.
                 match (envelope.waiter, sender) {
                     (Waiter::Actor(from), Sender::Actor { ssn, .. }) => logged.senders.push((from, *ssn)),
                     (Waiter::Producer(receipt), _) => {
@@ -106,6 +128,8 @@ impl Turn<'_> {
                 return Ok(());
             }
             Admission::Gap { expected, found } => {
+                // An actor's outbox sends in order and again, so a gap there is damage. A producer
+                // is a program of the user's, which may number its messages as it likes.
                 if let Sender::Actor { id, .. } = sender {
                     let rsn = self.active.instance.received().next();
                     let what = format!("{id} sent {found} when {expected} was next");
@@ -148,7 +172,9 @@ impl Turn<'_> {
         let appended = appended.map_err(|_| TurnError::Over)?;
         self.active.since_checkpoint.records += u64::from(frame.records());
         self.active.since_checkpoint.bytes += frame.len() as u64;
-        self.active.backlog.logged(std::mem::take(&mut logged.in_frame), appended.context);
+        let pushes = std::mem::take(&mut logged.in_frame);
+        assert!(pushes <= frame.records() as usize, "{pushes} pushes in {} records", frame.records());
+        self.active.backlog.logged(pushes, appended.context);
         Ok(appended.end)
     }
 
@@ -159,6 +185,7 @@ impl Turn<'_> {
         logged: &mut Acks,
     ) -> Result<(), TurnError> {
         let end = self.append(&mut encoder, logged).await?;
+        // Back to the thread before the wait, which may end on another one.
         drop(encoder);
         self.core.services.committer.stable(end).await.map_err(|_| TurnError::Over)
     }
@@ -178,14 +205,18 @@ impl Turn<'_> {
             let admitted = self.admit(&mut encoder, envelope, places, &mut logged);
             admitted.map_err(|corrupt| TurnError::Halted(corrupt.of(&self.cell.id)))?;
         }
+        // In one frame with the new delivery: after a crash either both are there or neither.
         encoder.put_discharge(rsn);
         self.append_and_wait(encoder, &mut logged).await?;
+        assert_eq!(logged.fresh, u64::from(is_anew), "a retry is a new delivery, and alone");
         self.core.services.counters.delivered(logged.fresh);
         let received = self.active.instance.received();
+        // Before the discharge: the retry takes its keys from the entry in quarantine.
         if is_anew {
             self.active.instance.redeliver(received, rsn);
         }
-        self.active.instance.discharge(rsn);
+        let discharged = self.active.instance.discharge(rsn);
+        assert!(discharged.is_some(), "{rsn} of {} leaves the quarantine once", self.cell.id);
         self.core.services.quarantine.remove(&self.cell.id, rsn);
         let _ = done.send(Ok(if is_anew { received } else { rsn }));
         Ok(())

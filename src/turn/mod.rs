@@ -48,6 +48,7 @@ struct Custody {
 
 impl Custody {
     fn new(core: &Arc<Core>, cell: Arc<ActorCell>) -> Self {
+        // Counted here, not in the task: a shutdown must see a turn that tokio has not polled yet.
         Self { turn: TurnGuard::begin(core), cell, ended: false }
     }
 
@@ -61,6 +62,7 @@ impl Custody {
             })
             .await
         };
+        // Before `fail`, which wakes foreign tasks and may panic: the host is not gone then.
         self.ended = true;
         if let Some(panic) = unwound {
             let actor = self.cell.id.clone();
@@ -148,6 +150,7 @@ impl Turn<'_> {
         // on.
         if !wants_checkpoint || self.cell.outbox_is_full() {
             let intake = self.cell.take_mail(&mut self.mail);
+            // Kept with the actor: the checkpoint may be many rounds, or a restart, away.
             if let Some(request) = intake.checkpoint {
                 self.active.request.get_or_insert_default().waiters.extend(request.waiters);
             }
@@ -161,6 +164,7 @@ impl Turn<'_> {
         // Also before a restart, which reads the log: what this round appended must be in it.
         self.wait_durable(received).await?;
         handled?;
+        // What came in is handled in the next round, when it is stable.
         if news {
             return Ok(true);
         }
@@ -184,12 +188,14 @@ impl Turn<'_> {
     /// Takes a checkpoint between two deliveries and hands it to the checkpointer. Waits only when
     /// the checkpointer's queue is full.
     async fn checkpoint(&mut self) -> Result<(), TurnError> {
+        assert_eq!(self.ahead(), 0, "{} takes a checkpoint between two deliveries", self.cell.id);
         let request = self.active.request.take().unwrap_or_default();
         let unacknowledged = self.cell.unacknowledged();
         let instance = &self.active.instance;
         // Encoding a large state takes longer than a commit. With few processors it would hold up
         // all who wait for a commit.
         let pause = &std::thread::yield_now;
+        // The checkpointer gives the number, in the order in which it writes.
         let number = CheckpointNumber::default();
         let captured = relive_replay::checkpoint_body::capture(instance, &unacknowledged, number, pause);
         self.active.since_checkpoint = SinceCheckpoint { at: Instant::now(), ..SinceCheckpoint::none() };
@@ -204,6 +210,7 @@ impl Turn<'_> {
                 return Ok(());
             }
         };
+        // Before it is queued: the checkpointer changes the pins when it has written it.
         self.cell.change_pins(Pins::taken);
         self.core.services.checkpointer.write(self.cell, checkpoint, expected, request).await;
         Ok(())
