@@ -132,6 +132,7 @@ impl Producer {
         let mail = Mail { sender, message: name, payload: &payload, waiter, taken: None };
         match submit(&self.core, &to.target().cell, mail).await {
             Ok(_) => {
+                // Only now: a number that no message got would be a gap for the receiver.
                 self.last.insert(to.id().clone(), ssn);
                 Ok(ProducerReceipt { target: Arc::clone(to.target()), ssn, receipted })
             }
