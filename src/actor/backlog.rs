@@ -186,3 +186,126 @@ impl LoggedRun {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use relive_storage::{Lsn, Name};
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::actor::envelope::Waiter;
+
+    fn delivery(rsn: u64, payload: &'static [u8]) -> Envelope {
+        let (message, payload) = (Name::from_static("debit"), Bytes::from_static(payload));
+        let mut envelope = Envelope::new(Sender::Outside, message, payload, Waiter::Nobody);
+        envelope.delivery.rsn = Rsn::new(rsn);
+        envelope
+    }
+
+    fn run(payloads: &[&[u8]]) -> Run {
+        let (message, mut records) = (Name::from_static("credit"), Vec::new());
+        for (at, payload) in payloads.iter().enumerate() {
+            if at == 0 {
+                Run::put_first(&mut records, &message, payload);
+            } else {
+                Run::put_next(&mut records, payload);
+            }
+        }
+        Run::new(message, u32::try_from(payloads.len()).unwrap(), records.into())
+    }
+
+    fn context(first: u64) -> FrameContext {
+        FrameContext { first: Lsn::new(first), clock: Timestamp::from_micros(first * 10), seed: first * 100 }
+    }
+
+    fn all(backlog: &mut Backlog) -> Vec<Delivery> {
+        std::iter::from_fn(|| backlog.pop()).map(|envelope| envelope.delivery).collect()
+    }
+
+    /// Invariant: fifo. Runs and single deliveries come out in the order of their positions, each
+    /// with its own payload.
+    #[test]
+    fn deliveries_come_out_in_the_order_in_which_they_came() {
+        let mut backlog = Backlog::default();
+        backlog.push(delivery(4, b"a"));
+        backlog.push_run(Rsn::new(5), run(&[b"b", b"c", b""]));
+        backlog.push(delivery(8, b"d"));
+        assert_eq!((backlog.len(), backlog.is_empty()), (5, false));
+        let all = all(&mut backlog);
+        let found: Vec<_> = all.iter().map(|d| (d.rsn.get(), &*d.message, &*d.payload)).collect();
+        let expected: [(u64, &str, &[u8]); 5] = [
+            (4, "debit", b"a"),
+            (5, "credit", b"b"),
+            (6, "credit", b"c"),
+            (7, "credit", b""),
+            (8, "debit", b"d"),
+        ];
+        assert_eq!(found, expected);
+        assert_eq!((backlog.len(), backlog.is_empty()), (0, true));
+        assert!(backlog.pop().is_none());
+    }
+
+    /// A replay gives a delivery the clock and the seed that its block has for its position, so
+    /// live it must get the same. What was logged before keeps what it had.
+    #[test]
+    fn each_delivery_gets_the_clock_and_seed_of_its_position() {
+        let mut backlog = Backlog::default();
+        backlog.push(delivery(1, b""));
+        backlog.logged(1, context(30));
+        backlog.push_run(Rsn::new(2), run(&[b"", b""]));
+        backlog.push(delivery(4, b""));
+        backlog.logged(2, context(70));
+        backlog.logged(0, context(90));
+        let found: Vec<_> = all(&mut backlog).iter().map(|d| (d.clock, d.seed)).collect();
+        let of = |context: FrameContext, lsn| (context.clock, context.seed_at(Lsn::new(lsn)));
+        let late = context(70);
+        assert_eq!(found, [of(context(30), 30), of(late, 70), of(late, 71), of(late, 72)]);
+    }
+
+    /// A delivery that halted is tried again, ahead of what is left of its run, with its asker.
+    #[test]
+    fn what_is_put_back_is_the_next_again() {
+        let mut backlog = Backlog::default();
+        backlog.push_run(Rsn::new(1), run(&[b"a", b"b"]));
+        assert!(backlog.first_sender().is_none(), "nothing was put back");
+        let mut taken = backlog.pop().unwrap();
+        taken.waiter = Waiter::Asker(oneshot::channel().0);
+        backlog.put_back(taken);
+        assert_eq!((backlog.len(), backlog.first_sender()), (2, Some(&Sender::Outside)));
+        let again = backlog.pop().unwrap();
+        assert!(again.has_asker());
+        assert_eq!((again.delivery.rsn, &*again.delivery.payload), (Rsn::new(1), &b"a"[..]));
+        assert_eq!(backlog.pop().map(|envelope| envelope.delivery.rsn), Some(Rsn::new(2)));
+    }
+
+    /// Tells have nobody who waits, so those who take waiters over skip their runs.
+    #[test]
+    fn only_single_deliveries_have_envelopes() {
+        let mut backlog = Backlog::default();
+        backlog.push(delivery(1, b""));
+        backlog.push_run(Rsn::new(2), run(&[b"", b""]));
+        backlog.push(delivery(4, b""));
+        let rsns: Vec<_> = backlog.envelopes_mut().map(|envelope| envelope.delivery.rsn.get()).collect();
+        assert_eq!(rsns, [1, 4]);
+        assert_eq!(backlog.into_envelopes().map(|envelope| envelope.delivery.rsn.get()).sum::<u64>(), 5);
+    }
+
+    /// A gap would give a handler a message that a replay does not show it.
+    #[test]
+    #[should_panic = "follows in a backlog"]
+    fn a_delivery_out_of_order_panics() {
+        let mut backlog = Backlog::default();
+        backlog.push_run(Rsn::new(1), run(&[b"", b""]));
+        backlog.push(delivery(4, b""));
+    }
+
+    /// Only the delivery that was taken last goes back.
+    #[test]
+    #[should_panic = "is put back ahead of"]
+    fn another_delivery_that_is_put_back_panics() {
+        let mut backlog = Backlog::default();
+        backlog.push(delivery(5, b""));
+        backlog.put_back(delivery(3, b""));
+    }
+}
