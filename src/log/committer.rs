@@ -397,3 +397,7 @@ impl Shared {
         self.watermark.end(error);
     }
 }
+
+#[cfg(test)]
+#[path = "committer_tests.rs"]
+mod tests;
