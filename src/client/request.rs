@@ -390,3 +390,7 @@ async fn limited<T>(
     };
     Ok(done?)
 }
+
+#[cfg(test)]
+#[path = "request_tests.rs"]
+mod tests;
