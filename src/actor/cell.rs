@@ -474,3 +474,7 @@ impl Inner {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "cell_tests.rs"]
+mod tests;
