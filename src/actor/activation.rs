@@ -124,3 +124,74 @@ pub(crate) fn finish_frame<'w>(
     tape.logged(handled);
     frame
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use relive_replay::{KindBuilder, restore};
+    use relive_storage::record::{Positioned, Record, Sender};
+    use relive_storage::{Lsn, Name, StoreId};
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::actor::places::Places;
+    use crate::actor::probation::ProbeMode;
+    use crate::shared::testing::{Account, Deposit};
+
+    /// An account whose log has deposits up to `last`, restored ahead of the one at `before`.
+    fn activation(before: u64, last: u64) -> Activation {
+        let mut tape = Tape::after(Rsn::NONE);
+        let payload: Bytes = relive_replay::payload::encode(&Deposit(1)).unwrap().into();
+        let deposits = (1..=last).map(|rsn| {
+            let (message, payload) = (Name::from_static("deposit"), payload.clone());
+            let mut envelope = Envelope::new(Sender::Outside, message, payload, Waiter::Nobody);
+            envelope.delivery.rsn = Rsn::new(rsn);
+            Positioned { lsn: Lsn::FIRST, record: Record::Delivery(envelope.delivery) }
+        });
+        tape.add((Rsn::NONE, Rsn::NONE), Some(&[]), deposits).unwrap();
+        let kind = KindBuilder::<Account>::new().handles::<Deposit>().build().unwrap();
+        let id = ActorId::new("account", "alice").unwrap();
+        let store = StoreId::new(1);
+        let restored = restore(&Arc::clone(&kind), &id, store, None, &mut tape, Some(Rsn::new(before)));
+        Activation::new(restored.unwrap(), tape).unwrap()
+    }
+
+    /// What a replay did not apply is ahead, and all that was read counts for the next checkpoint.
+    #[test]
+    fn what_was_not_replayed_is_ahead() {
+        let mut active = activation(3, 4);
+        assert_eq!(active.instance.state::<Account>(), Some(&Account { cents: 2 }));
+        assert_eq!((active.backlog.len(), active.since_checkpoint.records), (2, 4));
+        assert_eq!(active.backlog.pop().map(|envelope| envelope.delivery.rsn), Some(Rsn::new(3)));
+    }
+
+    /// A restart keeps who waits, for which delivery, and what the actor holds.
+    #[tokio::test]
+    async fn a_restart_keeps_those_who_wait() {
+        let places = Places::new(5);
+        let (mut halted, mut again) = (activation(3, 4), activation(3, 4));
+        let (asker, answer) = oneshot::channel();
+        halted.backlog.envelopes_mut().last().unwrap().waiter = Waiter::Asker(asker);
+        halted.places = places.hold(places.try_take(2).unwrap());
+        halted.request = Some(CheckpointRequest::default());
+        halted.probation = Some(Probation::new(Rsn::new(4), ProbeMode::None).0);
+        again.inherit_waiters(halted);
+        let asked: Vec<_> = again.backlog.envelopes_mut().map(|envelope| envelope.has_asker()).collect();
+        assert_eq!((asked, again.places.len()), (vec![false, true], 2));
+        assert!(again.request.is_some() && again.probation.is_some());
+        drop(again);
+        assert!(answer.await.is_err());
+        assert_eq!(places.free(), 5);
+    }
+
+    /// An asker whose delivery is gone would wait for ever.
+    #[test]
+    #[should_panic = "keeps those who wait"]
+    fn an_asker_without_a_delivery_panics() {
+        let mut halted = activation(3, 4);
+        halted.backlog.envelopes_mut().last().unwrap().waiter = Waiter::Asker(oneshot::channel().0);
+        activation(3, 3).inherit_waiters(halted);
+    }
+}
