@@ -30,6 +30,7 @@ fn address<T>(actor: &T) -> usize {
 
 impl Drop for Handling {
     fn drop(&mut self) {
+        // Not to nothing: a handler that blocks on futures may run another one inside.
         HANDLING.set(self.before);
     }
 }

@@ -64,6 +64,7 @@ impl Lifecycle {
     /// Ends everything at once, and gives up what is not on stable storage.
     pub(crate) fn stop(&self, reason: Ended) {
         self.close();
+        // Nobody who hears of the end finds the runtime open.
         self.stop.set(reason);
     }
 
@@ -115,6 +116,7 @@ impl Lifecycle {
             }
             let (turns, indebted) =
                 (self.turns.load(Ordering::Acquire), self.indebted.load(Ordering::Acquire));
+            // The log grows as long as some actor takes something in, which may make room.
             let now = (turns, indebted, end_of_log());
             if turns == indebted && before == Some(now) {
                 tracing::warn!(
@@ -131,7 +133,8 @@ impl Lifecycle {
     pub(crate) async fn while_outbox_is_full(&self, news: impl Future<Output = ()>) -> Result<(), Ended> {
         self.indebted.fetch_add(1, Ordering::AcqRel);
         let outcome = self.unless_stopped(news).await;
-        self.indebted.fetch_sub(1, Ordering::AcqRel);
+        let before = self.indebted.fetch_sub(1, Ordering::AcqRel);
+        assert!(before > 0, "a turn went on that was not counted as one that can't");
         outcome
     }
 
@@ -147,6 +150,7 @@ impl Lifecycle {
 
     fn turn_ends(&self) {
         let before = self.turns.fetch_sub(1, Ordering::AcqRel);
+        // Only in debug builds: this runs in a drop, where a panic may end the process.
         debug_assert!(before > 0, "a turn ended that was not counted");
         if before == 1 {
             self.turns_over.notify_waiters();

@@ -133,6 +133,9 @@ pub(crate) const REPLAY_STACK_BYTES: usize = 128 << 20;
 /// checkpoints after that.
 pub(crate) const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// A longer wait counts as this one, since the clock can't represent every instant further away.
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(60 * 60 * 24 * 365);
+
 /// For how many passive actors of each kind an opening decodes the checkpoint.
 pub(crate) const PASSIVE_CHECKED_MAX: usize = 256;
 

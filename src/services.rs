@@ -36,7 +36,7 @@ impl Services {
     pub(crate) fn abandon(&self) {
         drop(self.store.release());
         self.checkpointer.abandon();
-        self.committer.stop(false);
+        self.committer.abandon();
     }
 
     /// Where the log ends.

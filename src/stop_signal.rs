@@ -24,6 +24,7 @@ impl StopSignal {
         self.reason.send_if_modified(|stop| {
             let first = stop.is_none();
             stop.get_or_insert(reason);
+            // Under the lock of the reason: `reason` waits for it, so the two are seen together.
             self.is_set.store(true, Ordering::Release);
             first
         });
@@ -35,7 +36,12 @@ impl StopSignal {
 
     /// Why the runtime has ended, if it has.
     pub(crate) fn reason(&self) -> Option<Ended> {
-        if self.is_set() { self.reason.borrow().clone() } else { None }
+        if !self.is_set() {
+            return None;
+        }
+        let reason = self.reason.borrow().clone();
+        assert!(reason.is_some(), "who sees the end finds its reason");
+        reason
     }
 
     /// Waits until the runtime has ended.

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use futures_timer::Delay;
 
+use crate::limits::WAIT_MAX;
+
 /// Waits for a duration, exact to some milliseconds.
 ///
 /// # Cancel safety
 /// Dropping the future changes nothing.
 pub(crate) async fn sleep(time: Duration) {
-    Delay::new(time.min(LONGEST)).await;
+    Delay::new(time.min(WAIT_MAX)).await;
 }
 
 /// Waits for `future`, but at most for `time`; `None` when the time is up.
@@ -21,6 +23,7 @@ pub(crate) async fn sleep(time: Duration) {
 pub(crate) async fn within<T>(time: Duration, future: impl Future<Output = T>) -> Option<T> {
     let (mut future, mut up) = (pin!(future), pin!(sleep(time)));
     std::future::poll_fn(|task| {
+        // The future first: with no time left, what is ready still counts.
         if let std::task::Poll::Ready(value) = future.as_mut().poll(task) {
             return std::task::Poll::Ready(Some(value));
         }
@@ -28,9 +31,6 @@ pub(crate) async fn within<T>(time: Duration, future: impl Future<Output = T>) -
     })
     .await
 }
-
-/// A longer wait counts as this one, since the clock can't represent every instant further away.
-const LONGEST: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 
 #[cfg(test)]
 mod tests {

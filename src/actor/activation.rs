@@ -61,6 +61,10 @@ impl Activation {
             engine::admit(&mut instance, &delivery.sender, delivery.rsn)?;
             backlog.push(Envelope::from(delivery));
         }
+        let (handled, received) = (instance.handled(), instance.received());
+        let ahead = received.since(handled);
+        assert_eq!(ahead, Some(backlog.len() as u64), "what is ahead of {handled} reaches to {received}");
+        // Before the tape forgets them: they count towards the next checkpoint, handled or not.
         let records = tape.deliveries().len() as u64;
         let bytes = tape.deliveries().iter().map(|delivery| delivery.payload.len() as u64).sum();
         tape.forget(instance.handled());
@@ -83,7 +87,12 @@ impl Activation {
     }
 
     /// Takes over from the halted activation: its requests, and those who wait for its deliveries.
+    ///
+    /// # Panics
+    /// When a delivery for which somebody waits is gone.
     pub(crate) fn inherit_waiters(&mut self, halted: Self) {
+        assert_eq!(self.instance.id(), halted.instance.id(), "an actor takes over from itself");
+        assert_eq!(self.places.len(), 0, "what was just loaded holds no places");
         self.probation = halted.probation;
         self.request = halted.request;
         self.places = halted.places;
@@ -95,6 +104,10 @@ impl Activation {
                 envelope.waiter = waiter;
             }
         }
+        // Everything that the halted one had ahead is on stable storage, so the load has found it.
+        // An asker that lost its delivery would wait for ever.
+        let lost = waiting.values().filter(|waiter| !matches!(waiter, Waiter::Nobody)).count();
+        assert_eq!(lost, 0, "a restart of {} keeps those who wait", self.instance.id());
     }
 }
 
@@ -110,4 +123,75 @@ pub(crate) fn finish_frame<'w>(
     let frame = writer.finish(Some(actor), since, handled, &digests);
     tape.logged(handled);
     frame
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use relive_replay::{KindBuilder, restore};
+    use relive_storage::record::{Positioned, Record, Sender};
+    use relive_storage::{Lsn, Name, StoreId};
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::actor::places::Places;
+    use crate::actor::probation::ProbeMode;
+    use crate::shared::testing::{Account, Deposit};
+
+    /// An account whose log has deposits up to `last`, restored ahead of the one at `before`.
+    fn activation(before: u64, last: u64) -> Activation {
+        let mut tape = Tape::after(Rsn::NONE);
+        let payload: Bytes = relive_replay::payload::encode(&Deposit(1)).unwrap().into();
+        let deposits = (1..=last).map(|rsn| {
+            let (message, payload) = (Name::from_static("deposit"), payload.clone());
+            let mut envelope = Envelope::new(Sender::Outside, message, payload, Waiter::Nobody);
+            envelope.delivery.rsn = Rsn::new(rsn);
+            Positioned { lsn: Lsn::FIRST, record: Record::Delivery(envelope.delivery) }
+        });
+        tape.add((Rsn::NONE, Rsn::NONE), Some(&[]), deposits).unwrap();
+        let kind = KindBuilder::<Account>::new().handles::<Deposit>().build().unwrap();
+        let id = ActorId::new("account", "alice").unwrap();
+        let store = StoreId::new(1);
+        let restored = restore(&Arc::clone(&kind), &id, store, None, &mut tape, Some(Rsn::new(before)));
+        Activation::new(restored.unwrap(), tape).unwrap()
+    }
+
+    /// What a replay did not apply is ahead, and all that was read counts for the next checkpoint.
+    #[test]
+    fn what_was_not_replayed_is_ahead() {
+        let mut active = activation(3, 4);
+        assert_eq!(active.instance.state::<Account>(), Some(&Account { cents: 2 }));
+        assert_eq!((active.backlog.len(), active.since_checkpoint.records), (2, 4));
+        assert_eq!(active.backlog.pop().map(|envelope| envelope.delivery.rsn), Some(Rsn::new(3)));
+    }
+
+    /// A restart keeps who waits, for which delivery, and what the actor holds.
+    #[tokio::test]
+    async fn a_restart_keeps_those_who_wait() {
+        let places = Places::new(5);
+        let (mut halted, mut again) = (activation(3, 4), activation(3, 4));
+        let (asker, answer) = oneshot::channel();
+        halted.backlog.envelopes_mut().last().unwrap().waiter = Waiter::Asker(asker);
+        halted.places = places.hold(places.try_take(2).unwrap());
+        halted.request = Some(CheckpointRequest::default());
+        halted.probation = Some(Probation::new(Rsn::new(4), ProbeMode::None).0);
+        again.inherit_waiters(halted);
+        let asked: Vec<_> = again.backlog.envelopes_mut().map(|envelope| envelope.has_asker()).collect();
+        assert_eq!((asked, again.places.len()), (vec![false, true], 2));
+        assert!(again.request.is_some() && again.probation.is_some());
+        drop(again);
+        assert!(answer.await.is_err());
+        assert_eq!(places.free(), 5);
+    }
+
+    /// An asker whose delivery is gone would wait for ever.
+    #[test]
+    #[should_panic = "keeps those who wait"]
+    fn an_asker_without_a_delivery_panics() {
+        let mut halted = activation(3, 4);
+        halted.backlog.envelopes_mut().last().unwrap().waiter = Waiter::Asker(oneshot::channel().0);
+        activation(3, 3).inherit_waiters(halted);
+    }
 }

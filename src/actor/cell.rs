@@ -14,6 +14,7 @@ use crate::actor::envelope::{CheckpointRequest, DischargeRequest, OutboxOwner};
 use crate::actor::mailbox::{Batch, Mail, Mailbox, Next};
 use crate::actor::outbox::Outbox;
 use crate::actor::patience::{Holder, Tries};
+use crate::actor::phase::{Intake, Phase};
 use crate::actor::places::Places;
 use crate::backpressure::Backpressure;
 use crate::error::{ActorFailure, CheckpointError, FailureCause, Unavailable};
@@ -58,26 +59,6 @@ struct Inner {
     /// The handler waits, so nothing is taken in, and senders to other actors must not wait for
     /// that: what the mailbox accepts does not count.
     uncounted: bool,
-}
-
-/// Where an actor is in its life.
-#[derive(Default)]
-pub(crate) enum Phase {
-    /// Not in memory.
-    #[default]
-    Passive,
-    /// In memory, with nothing to do.
-    Idle(Box<Activation>),
-    /// A turn runs it.
-    Running,
-    /// Stopped for good.
-    Failed(Arc<ActorFailure>),
-}
-
-/// The requests that a turn finds beside the mail.
-pub(crate) struct Intake {
-    pub(crate) checkpoint: Option<CheckpointRequest>,
-    pub(crate) discharges: Vec<DischargeRequest>,
 }
 
 /// What the caller must do after it has put something into a cell.
@@ -144,6 +125,8 @@ impl ActorCell {
     /// Puts a message into the mailbox, and returns the message's number there.
     pub(crate) fn push(self: &Arc<Self>, mail: Mail<'_>, now: u64) -> Result<(u64, Wake), Unavailable> {
         let mut inner = self.inner();
+        // Under the lock of the mailbox: `fail` refuses what it finds there, and nobody would tell
+        // the sender of a message that comes later.
         if let Phase::Failed(failure) = &inner.phase {
             return Err(Unavailable::Actor(Arc::clone(failure)));
         }
@@ -191,6 +174,7 @@ impl ActorCell {
     fn wake(self: &Arc<Self>, mut inner: MutexGuard<'_, Inner>) -> Wake {
         let wake = inner.wake(self);
         let listens = std::mem::take(&mut inner.listens);
+        // The turn that is notified takes this lock first of all.
         drop(inner);
         if listens {
             self.news.notify_one();
@@ -220,6 +204,10 @@ impl ActorCell {
     /// the requests.
     pub(crate) fn take_mail(&self, mail: &mut Batch) -> Intake {
         let mut inner = self.inner();
+        inner.assert_running();
+        // A receipt resolves by this count: one too many would promise what a crash may lose.
+        let (logged, waiting) = (self.logged.load(Ordering::Acquire), inner.mail.len() as u64);
+        assert_eq!(logged + waiting, inner.accepted, "what was taken of {} is logged", self.id);
         inner.mail.take(mail);
         Intake { checkpoint: inner.checkpoint.take(), discharges: std::mem::take(&mut inner.discharges) }
     }
@@ -231,10 +219,17 @@ impl ActorCell {
 
     /// Ends a turn, unless something has come in the meantime: then returns the actor, and the turn
     /// goes on.
+    ///
+    /// # Panics
+    /// When no turn runs the actor, or it has deliveries ahead.
     pub(crate) fn rest(&self, mut active: Box<Activation>) -> Option<Box<Activation>> {
+        let (handled, received) = (active.instance.handled(), active.instance.received());
+        assert_eq!(handled, received, "{} rests with nothing ahead", self.id);
+        assert_eq!(active.places.len(), 0, "{} rests, and its senders have all places", self.id);
         // One lock covers the look and the change of phase: a message that comes now is seen here,
         // or finds the actor idle and starts a turn.
         let mut inner = self.inner();
+        inner.assert_running();
         if inner.has_work() {
             return Some(active);
         }
@@ -250,6 +245,7 @@ impl ActorCell {
         let failure = Arc::new(ActorFailure { actor: self.id.clone(), cause, tries, halt });
         let (mut mail, request, discharges) = {
             let mut inner = self.inner();
+            // The phase changes with what it takes away, so nothing is pushed in between.
             inner.phase = Phase::Failed(Arc::clone(&failure));
             (inner.mail.take_all(), inner.checkpoint.take(), std::mem::take(&mut inner.discharges))
         };
@@ -264,13 +260,16 @@ impl ActorCell {
         if let Some(request) = request {
             request.tell(&Err(Unavailable::Actor(Arc::clone(&failure)).into()));
         }
+        // Last: who waits for this looks at the phase, which is set by now.
         self.logged_news.notify_waiters();
         failure
     }
 
     /// Puts an actor that recovery has restored into memory.
     pub(crate) fn install(&self, active: Box<Activation>) {
-        self.inner().phase = Phase::Idle(active);
+        let mut inner = self.inner();
+        assert!(matches!(inner.phase, Phase::Passive), "{} is restored once", self.id);
+        inner.phase = Phase::Idle(active);
     }
 
     /// Why the actor is stopped, if it is.
@@ -312,6 +311,7 @@ impl ActorCell {
     /// Whether the runtime can forget the cell without losing anything.
     pub(crate) fn is_forgettable(&self) -> bool {
         let inner = self.inner();
+        // The lock is held over all four: a message in between would be forgotten with the cell.
         matches!(inner.phase, Phase::Passive)
             && !inner.has_work()
             && self.pins().needed().is_none()
@@ -357,6 +357,7 @@ impl ActorCell {
         let before = pins.needed();
         change(&mut pins);
         let after = pins.needed();
+        // Under the lock of the pins, so that the index gets two changes in their order.
         if before != after {
             self.pin_index.changed(&self.id, before, after);
         }
@@ -374,7 +375,8 @@ impl ActorCell {
                 inner.mail.count(&self.0.backpressure);
             }
         }
-        self.waits.fetch_add(1, Ordering::Relaxed);
+        let before = self.waits.fetch_add(1, Ordering::Relaxed);
+        assert!(before.is_multiple_of(2), "the one handler of {} begins to wait twice", self.id);
         let uncounted = {
             let mut inner = self.inner();
             inner.uncounted = true;
@@ -422,6 +424,7 @@ impl ActorCell {
     /// Waits until the message with that number is on stable storage, or the actor has failed.
     pub(crate) async fn wait_logged(&self, number: u64) -> Result<(), Unavailable> {
         loop {
+            // Made before the looks, as in `wait_failure`.
             let news = self.logged_news.notified();
             if self.logged.load(Ordering::Acquire) >= number {
                 return Ok(());
@@ -449,6 +452,7 @@ impl ActorCell {
 impl OutboxOwner for ActorCell {
     fn acknowledge(&self, receiver: &ActorId, ssn: Ssn) {
         self.outbox().acknowledge(receiver, ssn);
+        // Always: the turn may be about to wait for room in the outbox, and the permit stays.
         self.news.notify_one();
     }
 }
@@ -458,17 +462,19 @@ impl Inner {
         !self.mail.is_empty() || self.checkpoint.is_some() || !self.discharges.is_empty()
     }
 
+    fn assert_running(&self) {
+        assert!(matches!(self.phase, Phase::Running), "only the turn of an actor takes and rests");
+    }
+
     /// Hands the actor to a turn, unless a turn has it or it has failed.
     fn wake(&mut self, cell: &Arc<ActorCell>) -> Wake {
-        let start = |active| Wake::Start(Start { cell: Arc::clone(cell), active: Some(active) });
-        match std::mem::replace(&mut self.phase, Phase::Running) {
-            Phase::Passive => start(None),
-            Phase::Idle(active) => start(Some(active)),
-            Phase::Running => Wake::Running,
-            failed @ Phase::Failed(_) => {
-                self.phase = failed;
-                Wake::Running
-            }
+        match self.phase.hand_out() {
+            Some(active) => Wake::Start(Start { cell: Arc::clone(cell), active: Some(active) }),
+            None => Wake::Running,
         }
     }
 }
+
+#[cfg(test)]
+#[path = "cell_tests.rs"]
+mod tests;

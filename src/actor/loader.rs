@@ -65,6 +65,7 @@ impl Source<'_> {
     pub(crate) fn read(&self, after: Rsn, generation: Generation) -> Result<Tape, LoadError> {
         let from = match generation {
             Generation::Newest => self.from,
+            // Without a pin the log may hold all of it still; if not, the tape says what is gone.
             Generation::Previous => self.fallback_from.or(Some(Lsn::FIRST)),
         };
         match from {
@@ -84,6 +85,7 @@ impl Source<'_> {
         let restored = restore(self.kind, self.id, self.store_id, checkpoint, tape, before)?;
         let replayed = restored.replayed;
         let outbox = restored.outbox.clone();
+        // Only after the replay: the caller needs the tape when that halts.
         let active =
             Activation::new(restored, std::mem::take(tape)).map_err(|corrupt| corrupt.of(self.id))?;
         Ok(Activated { active, outbox, replayed })
@@ -119,6 +121,7 @@ pub(crate) fn read_tape(
         // The opening has checked the whole log, so a block that is missing now is damage.
         let gap = |what: &str| StoreError::CorruptLog { at, what: what.to_owned() };
         let stored = store.read(at)?.ok_or_else(|| gap("it ends before what is acknowledged"))?;
+        // From the first position on, the log begins wherever it was cut.
         if stored.first != at && at != Lsn::FIRST {
             return Err(gap("a block is missing").into());
         }
@@ -141,4 +144,87 @@ pub(crate) fn read_tape(
 /// Whether a replay needs the record.
 pub(crate) fn is_determinant(record: &Record) -> bool {
     matches!(record, Record::Delivery(_) | Record::Event(_) | Record::Quarantine(_) | Record::Discharge(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use relive_replay::KindBuilder;
+    use relive_storage::record::Sender;
+    use relive_storage::simulated_store::SimulatedDisk;
+    use relive_storage::{Block, BlockHeader, Epoch, FrameWriter, Log, Name, Timestamp};
+
+    use super::*;
+    use crate::shared::testing::{Account, Deposit};
+
+    fn id(key: &str) -> ActorId {
+        ActorId::new("account", key).unwrap()
+    }
+
+    /// A log of blocks with a deposit for "alice" and one for "bob" each, on a disk.
+    fn disk(blocks: u64) -> SimulatedDisk {
+        let disk = SimulatedDisk::new(1);
+        let (store, mut writer) = (disk.open(), FrameWriter::new());
+        for block in 0..blocks {
+            let mut bytes = Vec::new();
+            Block::reserve_header(&mut bytes);
+            for key in ["alice", "bob"] {
+                let (rsn, message) = (Rsn::new(block + 1), Name::from_static("deposit"));
+                let payload = relive_replay::payload::encode(&Deposit(1)).unwrap();
+                writer.put_delivery(rsn, &Sender::Outside, false, &message, &payload);
+                writer.finish(Some(&id(key)), Rsn::NONE, Rsn::NONE, &[]).append_to(&mut bytes);
+            }
+            let (first, clock) = (Lsn::new(block * 2), Timestamp::default());
+            let header =
+                BlockHeader { first, records: 2, durable: first, epoch: Epoch::new(1), clock, seed: block };
+            store.append(&Block::seal(header, bytes)).unwrap();
+            store.sync().unwrap();
+        }
+        disk
+    }
+
+    fn rsns(tape: &Tape) -> Vec<u64> {
+        tape.deliveries().iter().map(|delivery| delivery.rsn.get()).collect()
+    }
+
+    /// A tape has the records of its own actor, from where it is read to where it was acknowledged.
+    #[test]
+    fn a_tape_has_what_the_actor_received() {
+        let store = disk(3).open();
+        let read = |from: u64, to: u64, after| {
+            let tape = read_tape(&store, &id("bob"), Lsn::new(from), Lsn::new(to), Rsn::new(after));
+            rsns(&tape.unwrap())
+        };
+        assert_eq!(read(0, 6, 0), [1, 2, 3]);
+        assert_eq!(read(0, 6, 2), [3], "the checkpoint has the others");
+        assert_eq!(read(2, 4, 1), [2]);
+        assert_eq!(read(6, 6, 3), [0; 0]);
+    }
+
+    /// The opening has seen the whole log, so a part that is missing now is damage, and no end.
+    #[test]
+    fn a_log_that_misses_a_block_is_damaged() {
+        let disk = disk(3);
+        let store = disk.open();
+        let read = |from, to| read_tape(&store, &id("alice"), Lsn::new(from), Lsn::new(to), Rsn::NONE);
+        let is_damage = |read| matches!(read, Err(LoadError::Store(StoreError::CorruptLog { .. })));
+        assert!(is_damage(read(0, 7)), "it ends early");
+        assert!(disk.lose_block(Lsn::new(2)));
+        assert!(is_damage(read(0, 6)), "it has a gap");
+    }
+
+    /// Without a pin the newest checkpoint holds everything, and the one before needs all of the
+    /// log that there is.
+    #[test]
+    fn what_is_read_depends_on_the_checkpoint() {
+        let (disk, id) = (disk(2), id("alice"));
+        let (store, kind) =
+            (disk.open(), KindBuilder::<Account>::new().handles::<Deposit>().build().unwrap());
+        let store_id = store.extent().unwrap().store;
+        let (from, fallback_from, to) = (None, None, Lsn::new(4));
+        let source = Source { store: &store, store_id, kind: &kind, id: &id, from, fallback_from, to };
+        assert_eq!(rsns(&source.read(Rsn::new(2), Generation::Newest).unwrap()), [0; 0]);
+        assert_eq!(rsns(&source.read(Rsn::new(1), Generation::Previous).unwrap()), [2]);
+        let activated = Source { from: Some(Lsn::FIRST), ..source }.activate(Some(Rsn::new(2))).unwrap();
+        assert_eq!((activated.replayed, activated.active.backlog.len()), (1, 1));
+    }
 }

@@ -73,9 +73,33 @@ pub(crate) enum Next {
     One(Envelope, HeldPlaces),
 }
 
+impl Mail<'_> {
+    /// Checks what a receiver relies on: who waits fits the sender, and a message holds as many
+    /// places as its bytes need. Wrong places would be lost, or held by two.
+    fn assert_consistent(&self) {
+        let fits = matches!(
+            (&self.sender, &self.waiter),
+            (Sender::Outside, Waiter::Nobody | Waiter::Asker(_))
+                | (Sender::Producer { .. }, Waiter::Producer(_))
+                | (Sender::Actor { .. }, Waiter::Actor(_))
+        );
+        assert!(fits, "the waiter for a message of {:?} is another's", self.sender);
+        let from_outside = !matches!(self.sender, Sender::Actor { .. });
+        let needed = from_outside.then(|| places_of(self.payload) as usize);
+        let taken = self.taken.as_ref().map(TakenPlaces::len);
+        assert_eq!(taken, needed, "the places of a message of {} bytes", self.payload.len());
+    }
+}
+
 impl Mailbox {
+    /// Adds a message after the last.
+    ///
+    /// # Panics
+    /// When its places or its waiter do not fit it.
     pub(crate) fn push(&mut self, mail: Mail<'_>, places: &Places) {
+        mail.assert_consistent();
         if self.waiting.capacity() == 0 {
+            assert!(self.places.len() == 0 && self.bytes.is_empty(), "a mailbox without a queue is empty");
             *self = Self::spare();
         }
         self.messages += 1;
@@ -109,6 +133,7 @@ impl Mailbox {
 
     fn push_tell(&mut self, message: Name, payload: &[u8]) {
         let before = self.bytes.len();
+        // Only the last run goes on: one further back would let this tell overtake what follows it.
         if let Some(last) = self.waiting.back_mut()
             && let What::Run { messages, places } = &mut last.what
             && *messages < RUN_MESSAGES_MAX
@@ -137,7 +162,11 @@ impl Mailbox {
 
     /// Moves messages to the empty `batch`, up to and including the run or message that reaches a
     /// limit of one intake.
+    ///
+    /// # Panics
+    /// When `batch` is not empty.
     pub(crate) fn take(&mut self, batch: &mut Batch) {
+        assert!(batch.is_empty(), "a batch is empty before it takes mail, not {} messages", batch.len());
         if self.messages <= INTAKE_MESSAGES_MAX && self.bytes.len() <= INTAKE_BYTES_MAX {
             // Swaps the queues and keeps the byte buffer, so that the mailbox allocates nothing.
             std::mem::swap(&mut self.waiting, &mut batch.waiting);
@@ -146,16 +175,19 @@ impl Mailbox {
             batch.places.merge(std::mem::take(&mut self.places));
             batch.unlogged.merge(std::mem::take(&mut self.unlogged));
             self.bytes.clear();
+            assert_eq!(self.places.len(), 0, "places leave a mailbox with their messages");
             return;
         }
         let mut bytes = 0;
         while batch.messages < INTAKE_MESSAGES_MAX && bytes < INTAKE_BYTES_MAX {
             let Some(waiting) = self.waiting.pop_front() else { break };
+            // Also when it passes the limit: a message larger than the limit must get through.
             bytes += waiting.bytes;
             batch.messages += waiting.messages() as usize;
             batch.places.take_from(&mut self.places, waiting.places());
             batch.waiting.push_back(waiting);
         }
+        assert!(batch.messages <= self.messages, "{} messages of {}", batch.messages, self.messages);
         self.messages -= batch.messages;
         // What was counted ahead goes with the last of them.
         let logged = if self.messages == 0 { u64::MAX } else { log_bytes(bytes, batch.waiting.len()) };
@@ -193,9 +225,10 @@ impl Mailbox {
     /// When there are messages in it.
     pub(crate) fn retire(&mut self) {
         assert!(self.is_empty(), "a mailbox is retired with {} messages in it", self.messages);
-        debug_assert_eq!(self.places.len(), 0, "messages that are gone hold places");
+        assert_eq!(self.places.len(), 0, "messages that are gone hold places");
         assert_eq!(self.unlogged.bytes(), 0, "messages that are gone count as accepted");
         let retired = std::mem::take(self);
+        // A large buffer would stay with the thread for ever, for one large message.
         let small = retired.bytes.capacity() <= SPARE_MAILBOX_BYTES_MAX;
         SPARE.with_borrow_mut(|spare| {
             if small && retired.waiting.capacity() > 0 && spare.len() < SPARE_MAILBOXES_MAX {
@@ -260,6 +293,11 @@ impl Batch {
         self.messages -= next.messages() as usize;
         let bytes = self.bytes.split_to(next.bytes);
         let places = self.places.split(next.places());
+        assert_eq!(places.len(), next.places(), "each message brings the places that it was pushed with");
+        if self.waiting.is_empty() {
+            let (messages, bytes, places) = (self.messages, self.bytes.len(), self.places.len());
+            assert_eq!((messages, bytes, places), (0, 0, 0), "messages, bytes and places end together");
+        }
         Some(match next.what {
             What::Run { messages, .. } => Next::Run(Run::new(next.message, messages, bytes), places),
             What::One { sender, waiter } => {

@@ -6,13 +6,12 @@
 pub(crate) mod activation;
 pub(crate) mod backlog;
 pub(crate) mod cell;
-#[cfg(test)]
-mod cell_tests;
 pub(crate) mod envelope;
 pub(crate) mod loader;
 pub(crate) mod mailbox;
 pub(crate) mod outbox;
 pub(crate) mod patience;
+pub(crate) mod phase;
 pub(crate) mod places;
 pub(crate) mod probation;
 pub(crate) mod quarantine;

@@ -28,6 +28,7 @@ impl Outbox {
 
     /// The receiver has logged all messages of its channel up to `ssn`.
     pub(crate) fn acknowledge(&mut self, receiver: &ActorId, ssn: Ssn) {
+        // A receiver acknowledges a duplicate again, and its channel may be empty by then.
         let Some(channel) = self.channels.get_mut(receiver) else {
             return;
         };
@@ -38,6 +39,8 @@ impl Outbox {
         if channel.is_empty() {
             self.channels.remove(receiver);
         }
+        let channels = self.channels.len();
+        assert_eq!(channels == 0, self.unacknowledged == 0, "{} in {channels} channels", self.unacknowledged);
     }
 
     /// How many messages are unacknowledged.

@@ -68,14 +68,8 @@ impl fmt::Display for Hopeless {
 
 impl Patience {
     /// Ends an interval. Returns why senders wait in vain for a checkpoint of the actor that holds
-    /// the cut back, if they do.
-    pub(crate) fn look(
-        &mut self,
-        held_back: bool,
-        needed: Option<Needed>,
-        holder: Holder,
-    ) -> Option<Hopeless> {
-        let needed = needed.filter(|_| held_back);
+    /// the cut back, if they do. `needed` is `None` while the log is within its budget.
+    pub(crate) fn look(&mut self, needed: Option<Needed>, holder: Holder) -> Option<Hopeless> {
         let tries = holder.tries;
         let front = match (&mut self.front, needed) {
             (front, None) => {
@@ -83,6 +77,7 @@ impl Patience {
                 return None;
             }
             (Some(front), Some(needed)) if front.needed == needed => front,
+            // Another actor, or the same after progress: its time begins.
             (front, Some(needed)) => {
                 *front = Some(Front { needed, tries, intervals: 0 });
                 return None;
@@ -92,12 +87,14 @@ impl Patience {
             return Some(Hopeless::Stopped);
         }
         let before = std::mem::replace(&mut front.tries, tries);
+        // A slow disk is no fault of the actor's, so its time begins anew.
         if holder.is_pending {
             front.intervals = 0;
             return None;
         }
         front.intervals += 1;
         match tries {
+            // The same odd count as before: it is still the same wait.
             Tries { waits, .. } if waits % 2 == 1 && waits == before.waits => Some(Hopeless::Waits),
             Tries { unsaved, .. } if unsaved > before.unsaved => Some(Hopeless::Unsaved),
             _ => (front.intervals >= HOLDER_INTERVALS_MAX).then_some(Hopeless::Stands),
@@ -128,28 +125,27 @@ mod tests {
     fn senders_wait_as_long_as_there_is_progress() {
         let mut patience = Patience::default();
         for lsn in 0..1_000 {
-            assert_eq!(patience.look(true, needed(lsn), busy(1, 0)), None);
+            assert_eq!(patience.look(needed(lsn), busy(1, 0)), None);
         }
         for _ in 0..1_000 {
             let writing = Holder { is_pending: true, ..busy(3, 2) };
-            assert_eq!(patience.look(true, needed(1_000), writing), None);
+            assert_eq!(patience.look(needed(1_000), writing), None);
         }
         for _ in 0..1_000 {
-            assert_eq!(patience.look(false, needed(1_000), busy(3, 2)), None);
-            assert_eq!(patience.look(true, None, busy(3, 2)), None);
+            assert_eq!(patience.look(None, busy(3, 2)), None);
         }
     }
 
     #[test]
     fn nobody_waits_for_one_that_cant_be_checkpointed() {
         let mut patience = Patience::default();
-        assert_eq!(patience.look(true, needed(1), busy(1, 0)), None);
-        assert_eq!(patience.look(true, needed(1), busy(3, 0)), None, "it waits again, for something else");
-        assert_eq!(patience.look(true, needed(1), busy(3, 0)), Some(Hopeless::Waits));
-        assert_eq!(patience.look(true, needed(2), busy(4, 0)), None);
-        assert_eq!(patience.look(true, needed(2), busy(4, 1)), Some(Hopeless::Unsaved));
+        assert_eq!(patience.look(needed(1), busy(1, 0)), None);
+        assert_eq!(patience.look(needed(1), busy(3, 0)), None, "it waits again, for something else");
+        assert_eq!(patience.look(needed(1), busy(3, 0)), Some(Hopeless::Waits));
+        assert_eq!(patience.look(needed(2), busy(4, 0)), None);
+        assert_eq!(patience.look(needed(2), busy(4, 1)), Some(Hopeless::Unsaved));
         let stopped = Holder { is_stopped: true, ..busy(4, 1) };
-        assert_eq!(patience.look(true, needed(2), stopped), Some(Hopeless::Stopped));
+        assert_eq!(patience.look(needed(2), stopped), Some(Hopeless::Stopped));
         assert!(!patience.has_hope(needed(2).as_ref()));
         assert!(patience.has_hope(needed(3).as_ref()));
     }
@@ -157,7 +153,7 @@ mod tests {
     #[test]
     fn one_that_runs_gets_its_time() {
         let mut patience = Patience::default();
-        let looks = (0..).take_while(|_| patience.look(true, needed(1), busy(2, 0)).is_none()).count();
+        let looks = (0..).take_while(|_| patience.look(needed(1), busy(2, 0)).is_none()).count();
         assert_eq!(looks, HOLDER_INTERVALS_MAX as usize);
     }
 }

@@ -24,6 +24,13 @@ pub(crate) struct HeldPlaces {
     places: u32,
 }
 
+impl TakenPlaces<'_> {
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.num_permits()
+    }
+}
+
 impl Places {
     pub(crate) fn new(places: usize) -> Self {
         Self(Arc::new(Semaphore::new(places)))
@@ -59,7 +66,7 @@ impl Places {
 
     /// Adds places taken here to `held`.
     pub(crate) fn add(&self, TakenPlaces(taken): TakenPlaces<'_>, held: &mut HeldPlaces) {
-        debug_assert!(std::ptr::eq(taken.semaphore(), &*self.0), "they were taken of another mailbox");
+        assert!(std::ptr::eq(taken.semaphore(), &*self.0), "they were taken of another mailbox");
         held.assert_same(Some(&self.0));
         held.places += u32::try_from(taken.num_permits()).unwrap_or(u32::MAX);
         held.of.get_or_insert_with(|| Arc::clone(&self.0));
@@ -78,10 +85,12 @@ impl HeldPlaces {
         }
         other.places -= places;
         self.places += places;
+        // Moves the reference when it can: a count of it is shared by all threads that send.
         let of = if other.places == 0 { other.of.take() } else { None };
         if self.of.is_none() {
             self.of = of.or_else(|| other.of.clone());
         }
+        assert!(self.of.is_some(), "{places} places were held of no mailbox");
     }
 
     /// Takes over all places of another holder.
@@ -106,6 +115,7 @@ impl HeldPlaces {
     pub(crate) fn give_back(&mut self) {
         let places = std::mem::take(&mut self.places);
         if let Some(of) = self.of.take() {
+            // Only in debug builds: a drop comes here too, and a panic in it may end the process.
             debug_assert!(places > 0, "no places belong to a mailbox");
             of.add_permits(places as usize);
         }
@@ -113,7 +123,7 @@ impl HeldPlaces {
 
     fn assert_same(&self, of: Option<&Arc<Semaphore>>) {
         let same = self.of.as_ref().zip(of).is_none_or(|(own, other)| Arc::ptr_eq(own, other));
-        debug_assert!(same, "places of two mailboxes are held together");
+        assert!(same, "places of two mailboxes are held together");
     }
 }
 
@@ -156,7 +166,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg(debug_assertions)]
     #[should_panic = "places of two mailboxes"]
     fn places_of_two_mailboxes_are_not_mixed() {
         let (one, other) = (Places::new(1), Places::new(1));

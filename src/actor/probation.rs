@@ -54,6 +54,7 @@ pub(crate) struct Watched {
 impl Probation {
     /// The deliveries of an actor up to `until`.
     pub(crate) fn new(until: Rsn, mode: ProbeMode) -> (Self, Watched) {
+        assert!(until > Rsn::NONE, "an actor in probation has a delivery ahead");
         let (permit, go) = oneshot::channel();
         let (does, watching) = watch::channel(Does::Run);
         let probation = Self { until, mode, noted: false, go: Some(go), does };
@@ -73,6 +74,7 @@ impl Probation {
 
     /// Whether the log needs a note ahead of the try of this delivery.
     pub(crate) fn must_log_attempt(&mut self, rsn: Rsn) -> bool {
+        // The first note of an actor stands for all that follow: its deliveries come in order.
         let first = !std::mem::replace(&mut self.noted, true);
         rsn <= self.until && (self.mode == ProbeMode::Delivery || (self.mode == ProbeMode::Actor && first))
     }
@@ -105,6 +107,7 @@ impl Probation {
 
     /// Says what the handler does from now on.
     pub(crate) fn handler(&self, now: Does) {
+        // Each poll of a handler comes here; the watcher wakes for changes only.
         self.does.send_if_modified(|before| std::mem::replace(before, now) != now);
     }
 }
@@ -119,10 +122,12 @@ impl Watched {
             let left = TRY_RUNS_MAX.saturating_sub(began.elapsed());
             match within(left, self.does.wait_for(|does| *does != Does::Run)).await {
                 None => return false,
+                // The other end is dropped when all is handled.
                 Some(Err(_)) => return true,
                 Some(Ok(does)) if *does == Does::Nothing => return false,
                 Some(Ok(_)) => {}
             }
+            // A short wait proves nothing: the code behind it may be what ends the process.
             match within(TRY_WAITS_MAX, self.does.wait_for(|does| *does != Does::Wait)).await {
                 None => return true,
                 Some(Err(_)) => return true,
@@ -136,5 +141,88 @@ impl Watched {
         if let Some(go) = self.go.take() {
             let _ = go.send(());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    use super::*;
+
+    fn probation(mode: ProbeMode) -> (Probation, Watched) {
+        Probation::new(Rsn::new(3), mode)
+    }
+
+    /// Which deliveries of five need a note ahead of their try.
+    fn noted(mode: ProbeMode) -> Vec<u64> {
+        let (mut probation, _watched) = probation(mode);
+        (1..=5).filter(|rsn| probation.must_log_attempt(Rsn::new(*rsn))).collect()
+    }
+
+    /// One note blames an actor, notes of each delivery blame one of them. What came in this life
+    /// needs none.
+    #[test]
+    fn notes_are_as_fine_as_the_blame() {
+        assert_eq!(noted(ProbeMode::None), [0; 0]);
+        assert_eq!(noted(ProbeMode::Actor), [1]);
+        assert_eq!(noted(ProbeMode::Delivery), [1, 2, 3]);
+    }
+
+    /// Tries count against a delivery only when it was noted alone.
+    #[test]
+    fn only_notes_of_each_delivery_count_against_it() {
+        for mode in [ProbeMode::None, ProbeMode::Actor, ProbeMode::Delivery] {
+            let (probation, _watched) = probation(mode);
+            assert_eq!(probation.counts_attempts(Rsn::new(3)), mode == ProbeMode::Delivery);
+            assert!(!probation.counts_attempts(Rsn::new(4)), "it came in this life");
+        }
+    }
+
+    /// What an opening found may have been handled before, unless what is known of its tries says
+    /// otherwise. It is over with the last of them.
+    #[test]
+    fn what_was_found_may_have_been_handled() {
+        let (probation, _watched) = probation(ProbeMode::Delivery);
+        let panicked = HaltReason::Panicked { message: "m".into(), panic: "p".into() };
+        assert!(probation.may_have_handled(Rsn::new(3), &panicked));
+        assert!(!probation.may_have_handled(Rsn::new(4), &panicked));
+        for may_be_known in [true, false] {
+            let ended = HaltReason::ProcessEnded { message: "m".into(), tries: 3, may_be_known };
+            assert_eq!(probation.may_have_handled(Rsn::new(3), &ended), may_be_known);
+        }
+        assert!(!probation.is_over(Rsn::new(2)));
+        assert!(probation.is_over(Rsn::new(3)));
+    }
+
+    /// One actor at a time is tried: the next waits for its permit, unless all are tried at once.
+    #[tokio::test]
+    async fn an_actor_waits_for_its_turn() {
+        let (mut all_at_once, _watched) = probation(ProbeMode::None);
+        all_at_once.permitted().await;
+        let (mut probation, mut watched) = probation(ProbeMode::Actor);
+        {
+            let mut permitted = pin!(probation.permitted());
+            assert!(permitted.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            watched.permit();
+            permitted.await;
+        }
+        probation.permitted().await;
+    }
+
+    /// An actor survives when it has handled all, and not when this opening leaves it alone. Other
+    /// failures say nothing of the process.
+    #[tokio::test]
+    async fn an_actor_survives_when_nothing_is_left() {
+        let (handles, mut watched) = probation(ProbeMode::Actor);
+        handles.handler(Does::Wait);
+        drop(handles);
+        assert!(watched.survives().await);
+        let (ends, mut watched) = probation(ProbeMode::Delivery);
+        ends.actor_failed(&HaltReason::Panicked { message: "m".into(), panic: "p".into() });
+        assert_eq!(*watched.does.borrow_and_update(), Does::Run);
+        ends.actor_failed(&HaltReason::ProcessEnded { message: "m".into(), tries: 3, may_be_known: true });
+        assert!(!watched.survives().await);
     }
 }

@@ -52,6 +52,7 @@ impl ActorTable {
             return Some(cell);
         }
         let kind = self.kinds.get(id.kind())?;
+        // `entry` looks again, under the lock of the shard: another thread may have made the cell.
         let _held = Rank::Table.enter();
         let cell = self.cells.entry(id.clone());
         Some(Arc::clone(&cell.or_insert_with(|| self.new_cell(id.clone(), kind))))
@@ -101,9 +102,13 @@ impl ActorTable {
 
     /// Remembers the messages that were unacknowledged at the opening of the store: sender,
     /// receiver and number, in order within each channel, so that the last number of each channel
-    /// stays. Only the first call counts.
+    /// stays.
+    ///
+    /// # Panics
+    /// When it is called twice: there is one opening.
     pub(crate) fn found(&self, unacknowledged: impl IntoIterator<Item = ((ActorId, ActorId), Ssn)>) {
-        let _ = self.found_unacknowledged.set(unacknowledged.into_iter().collect());
+        let first = self.found_unacknowledged.set(unacknowledged.into_iter().collect());
+        assert!(first.is_ok(), "what was unacknowledged at the opening is set once");
     }
 
     /// Whether a message was sent in an earlier life, and was unacknowledged at the opening of the

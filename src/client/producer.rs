@@ -132,6 +132,7 @@ impl Producer {
         let mail = Mail { sender, message: name, payload: &payload, waiter, taken: None };
         match submit(&self.core, &to.target().cell, mail).await {
             Ok(_) => {
+                // Only now: a number that no message got would be a gap for the receiver.
                 self.last.insert(to.id().clone(), ssn);
                 Ok(ProducerReceipt { target: Arc::clone(to.target()), ssn, receipted })
             }
@@ -181,5 +182,67 @@ impl ProducerReceipt {
 impl std::fmt::Debug for ProducerReceipt {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ProducerReceipt").field("ssn", &self.ssn).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use relive_storage::MemoryStore;
+
+    use super::*;
+    use crate::error::{RuntimeFailure, Unavailable};
+    use crate::shared::testing::{Account, Deposit, account, core};
+
+    fn producer() -> (Producer, ActorRef<Account>) {
+        let core = core(Arc::new(MemoryStore::new()));
+        let cell = account(&core, "alice");
+        (Producer::new(Arc::clone(&core), Name::from_static("import")), ActorRef::new(core, cell))
+    }
+
+    async fn tell(producer: &mut Producer, to: &ActorRef<Account>) -> Result<ProducerReceipt, Refused> {
+        producer.tell(to, Deposit(1)).await.map_err(|error| error.reason)
+    }
+
+    /// Numbers count from 1 without gaps, and begin again where a sender says. What the actor has
+    /// is a duplicate under its old number.
+    #[tokio::test]
+    async fn messages_are_numbered_from_where_the_sender_is() {
+        let (mut producer, alice) = producer();
+        assert_eq!(producer.last(&alice), Ssn::NONE);
+        for ssn in 1..=2 {
+            let receipt = tell(&mut producer, &alice).await.unwrap();
+            assert_eq!(receipt.ssn(), Ssn::new(ssn));
+            assert!(matches!(receipt.durable().await, Ok(Receipted::Logged(rsn)) if rsn.get() == ssn));
+        }
+        producer.resume(&alice, Ssn::new(1));
+        let again = tell(&mut producer, &alice).await.unwrap();
+        assert_eq!((again.ssn(), producer.last(&alice)), (Ssn::new(2), Ssn::new(2)));
+        assert_eq!(again.durable().await.unwrap(), Receipted::Duplicate);
+        producer.resume(&alice, Ssn::new(7));
+        let ahead = tell(&mut producer, &alice).await.unwrap().durable().await.unwrap_err();
+        assert!(matches!(ahead, ReceiptError::Gap { expected, .. } if expected == Ssn::new(3)));
+    }
+
+    /// A message that no mailbox has accepted leaves its number to the next: a number without a
+    /// message would be a gap.
+    #[tokio::test]
+    async fn a_refused_message_uses_no_number() {
+        let (mut producer, alice) = producer();
+        assert!(tell(&mut producer, &alice).await.is_ok());
+        alice.target().core.lifecycle.stop(RuntimeFailure::HostGone.into());
+        let refused = tell(&mut producer, &alice).await.err();
+        assert!(matches!(refused, Some(Refused::Unavailable(Unavailable::Failed(_)))), "{refused:?}");
+        assert_eq!(producer.last(&alice), Ssn::new(1));
+    }
+
+    /// Counting on from the last number of all is refused, not wrapped around.
+    #[tokio::test]
+    async fn there_is_no_number_after_the_last() {
+        let (mut producer, alice) = producer();
+        producer.resume(&alice, Ssn::new(POSITION_MAX));
+        let refused = tell(&mut producer, &alice).await.err();
+        assert!(matches!(refused, Some(Refused::OutOfRange { last }) if last.get() == POSITION_MAX));
+        producer.resume(&alice, Ssn::new(u64::MAX));
+        assert!(matches!(tell(&mut producer, &alice).await.err(), Some(Refused::OutOfRange { .. })));
     }
 }

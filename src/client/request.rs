@@ -133,6 +133,7 @@ impl<'a, A: Actor, M: Message> Tell<'a, A, M> {
         let Target { core, cell } = &**actor.target();
         let attempt = core.lifecycle.intake().map_err(Refused::from).and_then(|()| {
             encoded(actor, &message, |name, payload| {
+                // Fails while a task waits for a place too, so this sender does not overtake it.
                 let taken = cell.places.try_take(places_of(payload));
                 let Some(taken) = taken.filter(|_| !core.services.log_budget.backpressure().is_held_back())
                 else {
@@ -274,6 +275,7 @@ impl<'a, A: Actor, M: Message> Ask<'a, A, M> {
             let (sender, waiter) = (Sender::Outside, Waiter::Asker(reply_to));
             let mail = Mail { sender, message: name, payload: &payload, waiter, taken: None };
             submit(core, cell, mail).await?;
+            // From here on the actor may handle it, whatever ends the wait.
             accepted = true;
             answer(&core.lifecycle, cell, reply).await
         };
@@ -366,12 +368,15 @@ pub(crate) async fn submit<'m>(
     cell: &'m Arc<ActorCell>,
     mut mail: Mail<'m>,
 ) -> Result<u64, Unavailable> {
+    assert!(mail.taken.is_none(), "a message that holds places is not submitted once more");
     core.lifecycle.unless_stopped(core.services.log_budget.backpressure().not_held_back()).await?;
+    // An asker waits for its actor in any case, a tell only when it finds no place.
     if matches!(mail.waiter, Waiter::Asker(_)) || cell.places.free() == 0 {
         may_wait_for(cell)?;
     }
     let taken = cell.places.take(places_of(mail.payload));
     mail.taken = Some(core.lifecycle.unless_stopped(taken).await??);
+    // Once more: the runtime may have been closed while this sender waited.
     core.lifecycle.intake()?;
     post(core, cell, mail)
 }
@@ -386,3 +391,7 @@ async fn limited<T>(
     };
     Ok(done?)
 }
+
+#[cfg(test)]
+#[path = "request_tests.rs"]
+mod tests;

@@ -43,7 +43,10 @@ pub(crate) struct RetainedRange {
 
 impl RetainedRange {
     fn bytes(&self) -> u64 {
-        self.total - self.before()
+        let (total, before) = (self.total, self.before());
+        // Wrapped around, the size would hold all senders back for ever.
+        assert!(before <= total, "{before} bytes are cut of a log that had {total}");
+        total - before
     }
 
     fn is_over(&self) -> bool {
@@ -93,19 +96,27 @@ impl LogBudget {
     pub(crate) fn was_cut(&self, start: Lsn) {
         let mut kept = self.kept();
         kept.start = start;
+        // The step in which the cut lies stays, so the size errs to the side of too large.
         while kept.steps.len() > 1 && kept.steps[1].0 <= start {
             kept.steps.pop_front();
         }
         self.judge(&kept);
     }
 
-    /// Sets whether the log may grow over its budget, because waiting does not help. Returns
-    /// whether this is a change.
-    pub(crate) fn let_grow(&self, may_grow: bool) -> bool {
+    /// Lets the log grow over its budget, because waiting does not help. Returns whether this is a
+    /// change.
+    pub(crate) fn let_grow(&self) -> bool {
         let mut kept = self.kept();
-        let before = std::mem::replace(&mut kept.may_grow, may_grow);
+        let before = std::mem::replace(&mut kept.may_grow, true);
         self.judge(&kept);
-        before != may_grow
+        !before
+    }
+
+    /// Holds the log to its budget again, because waiting may help.
+    pub(crate) fn hold_to_budget(&self) {
+        let mut kept = self.kept();
+        kept.may_grow = false;
+        self.judge(&kept);
     }
 
     /// Whether the log is over its budget, even when no sender waits for that.
@@ -138,6 +149,7 @@ impl LogBudget {
     /// Where to cut so that at most `bytes` remain, to the granularity of a step.
     pub(crate) fn position_keeping(&self, bytes: u64) -> Lsn {
         let kept = self.kept();
+        // A log that never had so many bytes needs no cut.
         let floor = kept.total.saturating_sub(bytes);
         let first_kept = kept.steps.iter().find(|(_, total)| *total >= floor);
         first_kept.or(kept.steps.back()).map_or(Lsn::FIRST, |(lsn, _)| *lsn)
@@ -219,10 +231,11 @@ mod tests {
         let log_budget = log_budget(5);
         log_budget.keep(Lsn::new(2), 10);
         assert!(log_budget.backpressure().is_held_back());
-        log_budget.let_grow(true);
+        assert!(log_budget.let_grow());
+        assert!(!log_budget.let_grow(), "it may grow already");
         log_budget.keep(Lsn::new(3), 10);
         assert!(!log_budget.backpressure().is_held_back());
-        log_budget.let_grow(false);
+        log_budget.hold_to_budget();
         assert!(log_budget.backpressure().is_held_back());
     }
 }

@@ -194,7 +194,10 @@ impl Committer {
     /// # Cancel safety
     /// Dropping the future changes nothing.
     pub(crate) async fn stable(&self, end: Lsn) -> Result<(), Arc<StoreError>> {
-        self.shared.watermark.reached(end).await
+        self.shared.watermark.reached(end).await?;
+        // Handlers run on what is stable, so this is looked at once more where all waits end.
+        assert!(end <= self.durable(), "nobody goes on before {end} is on stable storage");
+        Ok(())
     }
 
     /// How many bytes wait for the next commit.
@@ -202,20 +205,31 @@ impl Committer {
         self.shared.buffer().bytes.len() - BLOCK_HEADER_BYTES
     }
 
-    /// Ends the thread, and waits for its end. With `drain`, the thread first commits what the
-    /// buffer holds.
-    pub(crate) fn stop(&self, drain: bool) {
+    /// Ends the thread once it has committed what the buffer holds, and waits for its end.
+    pub(crate) fn stop(&self) {
+        self.shared.buffer().stop = true;
+        self.end_thread();
+    }
+
+    /// Ends the thread without a further commit, and waits for its end. What the buffer holds is
+    /// lost.
+    pub(crate) fn abandon(&self) {
         {
             let mut buffer = self.shared.buffer();
             buffer.stop = true;
-            if !drain && buffer.failed.is_none() {
-                buffer.failed = Some(Arc::new(stopped()));
-            }
+            // An earlier failure says more than the end that follows from it.
+            buffer.failed.get_or_insert_with(|| Arc::new(stopped()));
         }
+        self.end_thread();
+    }
+
+    /// Waits for the end of the thread, which was told to stop.
+    fn end_thread(&self) {
         self.shared.work.notify_all();
+        // Appenders that found the buffer full would wait for a commit that never comes.
         self.shared.space.notify_waiters();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // A thread can't join itself.
+        // A thread can't join itself: it may drop the last reference, in a waker that it wakes.
         if let Some(thread) = thread
             && thread.thread().id() != std::thread::current().id()
         {
@@ -226,7 +240,7 @@ impl Committer {
 
 impl Drop for Committer {
     fn drop(&mut self) {
-        self.stop(false);
+        self.abandon();
     }
 }
 
@@ -241,6 +255,7 @@ impl Shared {
         placed: &impl Fn(Lsn),
     ) -> Result<Option<Appended>, Arc<StoreError>> {
         let mut buffer = self.buffer();
+        // An empty buffer takes any frame: one that is larger than the limit would never fit.
         if buffer.records > 0 && buffer.bytes.len() + frame.len() > COMMIT_BUFFER_BYTES_MAX {
             return match &buffer.failed {
                 Some(error) => Err(Arc::clone(error)),
@@ -262,16 +277,28 @@ impl Shared {
         if buffer.stop {
             return Err(Arc::new(stopped()));
         }
-        assert!(buffer.bytes.len() + frame.len() <= BLOCK_BYTES_MAX, "a frame of {} bytes", frame.len());
+        let before = buffer.bytes.len();
+        assert!(before + frame.len() <= BLOCK_BYTES_MAX, "a frame of {} bytes", frame.len());
+        let is_empty = before == BLOCK_HEADER_BYTES;
+        assert_eq!(
+            is_empty,
+            buffer.records == 0,
+            "a buffer of {before} bytes has {} records",
+            buffer.records
+        );
         if buffer.records == 0 {
+            // Now, not when the block is sealed: the appenders get the clock of their block with
+            // the append.
             buffer.context.clock = wall_clock();
             self.work.notify_one();
         }
         let first = buffer.first.plus(u64::from(buffer.records));
+        // Under this lock, which `end` waits for: no cut sees the frame without its pin.
         placed(buffer.first);
         frame.append_to(&mut buffer.bytes);
         buffer.unlogged.add(&self.backpressure, frame.len() as u64);
         buffer.records += frame.records();
+        assert_eq!(buffer.bytes.len(), before + frame.len(), "a frame has the length that it says");
         let context = FrameContext { first, ..buffer.context };
         Ok(Appended { context, end: first.plus(u64::from(frame.records())) })
     }
@@ -280,6 +307,7 @@ impl Shared {
         let (mut spare, mut busy_since) = (Vec::new(), None);
         while let Some((block, unlogged)) = self.next_block(std::mem::take(&mut spare), busy_since) {
             busy_since = (block.header().records >= GATHER_RECORDS_MIN).then(Instant::now);
+            // Before the disk is at work: the next block gathers while this one is written.
             self.space.notify_waiters();
             let began = Instant::now();
             let outcome = store.append(&block).and_then(|()| store.sync()).map_err(Arc::new);
@@ -288,6 +316,7 @@ impl Shared {
                 Ok(()) => {
                     let bytes = block.bytes().len() as u64;
                     self.counters.committed(u64::from(header.records), bytes, began.elapsed());
+                    // Before anyone learns of the commit: a caller that was told finds it counted.
                     self.log_budget.keep(header.next(), bytes);
                     // After the log counts them, so that no sender slips in between.
                     drop(unlogged);
@@ -295,6 +324,8 @@ impl Shared {
                 }
                 Err(error) => {
                     tracing::error!(%error, first = %header.first, "a commit failed; the store takes nothing more");
+                    // No second try: after a failed sync the system may have dropped the pages, and
+                    // a sync that then succeeds says nothing of them.
                     self.fail(error);
                 }
             }
@@ -306,6 +337,7 @@ impl Shared {
 
     /// Tells every waiting task that no further commit follows.
     fn is_over(&self) {
+        // Under the lock of the buffer first, so that no frame comes in that nobody commits.
         let error = self.buffer().failed.get_or_insert_with(|| Arc::new(stopped())).clone();
         self.watermark.end(&error);
         self.space.notify_waiters();
@@ -331,6 +363,8 @@ impl Shared {
         if let Some(since) = busy_since {
             buffer = self.gather(buffer, since);
         }
+        let stable = self.watermark.get();
+        assert_eq!(stable, buffer.first, "a block begins where everything before is on stable storage");
         let header = BlockHeader {
             first: buffer.first,
             records: buffer.records,
@@ -346,6 +380,7 @@ impl Shared {
         buffer.first = header.next();
         buffer.records = 0;
         buffer.context.seed = random_seed();
+        // Without the lock: the checksum takes time in which actors can append.
         drop(buffer);
         Some((Block::seal(header, bytes), unlogged))
     }
@@ -358,6 +393,7 @@ impl Shared {
             drop(buffer);
             std::thread::sleep(GATHER_SLICE);
             buffer = self.buffer();
+            assert!(buffer.records >= before, "only this thread takes records out of the buffer");
             if buffer.records == before {
                 break;
             }
@@ -372,3 +408,7 @@ impl Shared {
         self.watermark.end(error);
     }
 }
+
+#[cfg(test)]
+#[path = "committer_tests.rs"]
+mod tests;

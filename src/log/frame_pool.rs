@@ -16,7 +16,9 @@ pub(crate) struct PooledFrameWriter(Box<FrameWriter>);
 impl PooledFrameWriter {
     /// Borrows the thread's spare writer, or makes a new one. It is empty.
     pub(crate) fn borrow() -> Self {
-        Self(SPARE.take().unwrap_or_default())
+        let writer = SPARE.take().unwrap_or_default();
+        assert_eq!(writer.count(), 0, "a writer comes back without records of another actor");
+        Self(writer)
     }
 }
 

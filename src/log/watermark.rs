@@ -42,6 +42,7 @@ impl Watermark {
 
     /// Everything below `stable` is on stable storage now.
     pub(crate) fn rise(&self, stable: Lsn) {
+        assert!(self.get() <= stable, "the watermark never falls, and {stable} is below {}", self.get());
         // Before the list is locked: a task that looks under the lock either sees this value, or is
         // in the list by now.
         self.stable.store(stable.get(), Ordering::Release);
@@ -54,9 +55,13 @@ impl Watermark {
     pub(crate) fn end(&self, reason: &Arc<StoreError>) {
         let wakers = {
             let mut waiting = self.waiting();
+            // Nobody would wake a task that joined the list after the end.
+            let is_first = waiting.over.is_none();
+            assert!(is_first || waiting.wakers.is_empty(), "nobody waits for commits after their end");
             waiting.over.get_or_insert_with(|| Arc::clone(reason));
             std::mem::take(&mut waiting.wakers)
         };
+        // Without the lock here too: a waker may poll its task at once, and that takes the lock.
         wakers.into_iter().for_each(|(_, waker)| waker.wake());
     }
 
@@ -75,9 +80,11 @@ impl Watermark {
             if self.get() >= end {
                 return Poll::Ready(Ok(()));
             }
+            // Only after the look at the position: what was reached before the end counts.
             if let Some(reason) = &waiting.over {
                 return Poll::Ready(Err(Arc::clone(reason)));
             }
+            // A task that is polled for other reasons would stand in the list once for each poll.
             if !known.as_ref().is_some_and(|known| known.will_wake(task.waker())) {
                 waiting.wakers.push((end, task.waker().clone()));
                 known = Some(task.waker().clone());

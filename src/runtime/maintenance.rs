@@ -46,14 +46,15 @@ pub(crate) async fn maintain(core: Arc<Core>) {
         }
         let needed = core.actors.pin_index().front();
         if patience.has_hope(needed.as_ref()) {
-            log_budget.let_grow(false);
+            log_budget.hold_to_budget();
         }
         if by_time {
             let actor = needed.as_ref().and_then(|(_, actor)| actor.as_ref());
             let cell = actor.and_then(|actor| core.actors.get(actor));
             let holder = cell.as_ref().map(|cell| cell.holder()).unwrap_or_default();
-            if let Some(why) = patience.look(log_budget.is_over(), needed.clone(), holder)
-                && log_budget.let_grow(true)
+            let holds_back = needed.clone().filter(|_| log_budget.is_over());
+            if let Some(why) = patience.look(holds_back, holder)
+                && log_budget.let_grow()
             {
                 let (bytes, actor) =
                     (log_budget.bytes(), cell.as_ref().map(|cell| tracing::field::display(&cell.id)));

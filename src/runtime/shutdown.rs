@@ -134,7 +134,10 @@ pub(crate) async fn close(core: &Arc<Core>, ending: Ending) -> Result<(), Runtim
     let closing = Arc::clone(core);
     let body = move || {
         closing.services.checkpointer.stop();
-        closing.services.committer.stop(ending == Ending::InOrder);
+        match ending {
+            Ending::InOrder => closing.services.committer.stop(),
+            Ending::Crash => closing.services.committer.abandon(),
+        }
         closing.lifecycle.stop(Ended::Stopped);
         let _ = done.send(());
     };

@@ -25,13 +25,20 @@ use crate::turn::{Turn, TurnError};
 impl Turn<'_> {
     /// Handles the first `stable` deliveries of the backlog, and gives back the places that they
     /// held.
+    ///
+    /// # Panics
+    /// When the backlog is not what the actor has taken in and not handled, or has fewer.
     pub(crate) async fn handle_backlog(&mut self, stable: usize) -> Result<(), TurnError> {
+        let (ahead, backlog) = (self.ahead(), self.active.backlog.len());
+        assert_eq!(ahead, backlog as u64, "{} has ahead what it has not handled", self.cell.id);
+        assert!(stable <= backlog, "{stable} deliveries are stable of {backlog}");
         if let Some(probation) = &mut self.active.probation {
             Box::pin(self.core.lifecycle.unless_stopped(probation.permitted()))
                 .await
                 .map_err(|_| TurnError::Over)?;
         }
         let handled = self.handle_deliveries(stable).await;
+        // Also after a halt: what was handled before it no longer holds a place.
         self.freed.give_back();
         handled
     }
@@ -39,6 +46,7 @@ impl Turn<'_> {
     /// Invariant: log-before-handle. Handles what is on stable storage, until the outbox is full.
     async fn handle_deliveries(&mut self, stable: usize) -> Result<(), TurnError> {
         for _ in 0..stable {
+            // Before each: one delivery may fill the outbox.
             if self.cell.outbox_is_full() {
                 break;
             }
@@ -53,6 +61,7 @@ impl Turn<'_> {
                 return Err(broken);
             }
             let handled = self.active.instance.handled();
+            assert_eq!(handled, envelope.delivery.rsn, "{} handles its deliveries in order", self.cell.id);
             self.active.probation.take_if(|probation| probation.is_over(handled));
         }
         Ok(())
@@ -63,8 +72,7 @@ impl Turn<'_> {
             self.leave_out(envelope, &decision);
             return Ok(());
         }
-        let wants_reply = envelope.has_asker();
-        let effects = self.step(&envelope.delivery, wants_reply).await?;
+        let effects = self.step(envelope).await?;
         self.after_try(&envelope.delivery).await?;
         self.release(envelope, effects);
         Ok(())
@@ -78,6 +86,8 @@ impl Turn<'_> {
         if let Some(decision) = active.tape.left_out(rsn) {
             return Ok(Some(decision.clone()));
         }
+        let is_ahead = active.pending_quarantine.as_ref().is_none_or(|decision| decision.rsn >= rsn);
+        assert!(is_ahead, "a decision was passed over, {rsn} of {} is next", self.cell.id);
         if let Some(decision) = active.pending_quarantine.take_if(|decision| decision.rsn == rsn) {
             let mut encoder = PooledFrameWriter::borrow();
             encoder.put_quarantine(&decision);
@@ -124,6 +134,7 @@ impl Turn<'_> {
         let delivery = &envelope.delivery;
         let origin = self.active.instance.origin(delivery.rsn);
         self.active.instance.skip(delivery, decision);
+        // With the origin from before the skip, which forgets it.
         let entry = Arc::new(Quarantined::new(&self.cell.id, delivery, origin, decision));
         self.core.services.quarantine.add(Arc::clone(&entry));
         self.core.services.counters.quarantined();
@@ -133,7 +144,8 @@ impl Turn<'_> {
         self.free_places(envelope);
     }
 
-    async fn step(&mut self, delivery: &Delivery, wants_reply: bool) -> Result<Effects, TurnError> {
+    async fn step(&mut self, envelope: &Envelope) -> Result<Effects, TurnError> {
+        let (delivery, wants_reply) = (&envelope.delivery, envelope.has_asker());
         let Activation { instance, tape, since_checkpoint, probation, .. } = &mut *self.active;
         let (committer, cell) = (&self.core.services.committer, self.cell);
         let mut live = Live { committer, cell, tape, wants_reply, events: 0, bytes: 0 };
@@ -141,6 +153,7 @@ impl Turn<'_> {
             message = %delivery.message, replaying = false);
         let stepped = {
             let mut stepping = pin!(step(instance, delivery, &mut live));
+            // Entered at each poll, and not held over a wait: the thread runs other actors then.
             let mut poll = |task: &mut Context<'_>| {
                 let _entered = span.enter();
                 let _handling = Handling::enter(&**self.cell);
@@ -174,7 +187,11 @@ impl Turn<'_> {
 
     /// The delivery is done: its effects leave the actor, in order.
     fn release(&mut self, envelope: &mut Envelope, effects: Effects) {
+        // An asker without a reply would wait until the actor fails.
+        let is_answered = effects.reply.is_some() || !envelope.has_asker();
+        assert!(is_answered, "the asker of {} of {} gets a reply", envelope.delivery.rsn, self.cell.id);
         if !effects.sends.is_empty() {
+            // Kept before they leave: a receiver may acknowledge at once.
             self.cell.keep_until_acknowledged(&effects.sends);
             release(self.core, self.cell, effects.sends);
         }
@@ -195,3 +212,7 @@ impl Turn<'_> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "delivery_tests.rs"]
+mod tests;

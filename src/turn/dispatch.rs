@@ -71,6 +71,7 @@ pub(crate) fn resume_all(core: &Arc<Core>, cells: &[Arc<ActorCell>]) {
 /// Puts the messages that an actor sent into its receivers' mailboxes. They stay in the outbox
 /// until the receivers have logged them.
 pub(crate) fn release(core: &Arc<Core>, from: &Arc<ActorCell>, messages: Vec<Outgoing>) {
+    // They are in the outbox, from which the next opening sends them.
     if core.lifecycle.keeps_sends() {
         return;
     }
@@ -99,6 +100,8 @@ fn deliver(core: &Core, from: &Arc<ActorCell>, outgoing: Outgoing) -> Option<Wak
     let Outgoing { ssn, message, payload, .. } = outgoing;
     let sender = Sender::Actor { id: from.id.clone(), ssn };
     let debtor = Arc::clone(from) as Arc<dyn OutboxOwner>;
+    // No places: an actor that waits for room in another's mailbox could wait for itself. Its full
+    // outbox holds it back instead.
     let mail = Mail { sender, message, payload: &payload, waiter: Waiter::Actor(debtor), taken: None };
     match to.push(mail, core.lifecycle.now()) {
         Ok((_, wake)) => Some(wake),

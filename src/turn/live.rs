@@ -37,6 +37,7 @@ impl Determinants for Live<'_> {
         Box::pin(async move {
             let mut encoder = PooledFrameWriter::borrow();
             encoder.put_event(&event);
+            // The delivery is under way, so the frame says that the one before is handled.
             let handled = event.rsn.prev();
             let frame = finish_frame(self.tape, &self.cell.id, handled, &mut encoder);
             self.events += 1;
@@ -44,6 +45,7 @@ impl Determinants for Live<'_> {
             let placed = |block| self.cell.change_pins(|pins| pins.placed(block));
             let appended = self.committer.append(frame, placed).await;
             let appended = appended.map_err(|_| NoOutcome)?;
+            // Back to the thread before the wait, which may end on another one.
             drop(encoder);
             self.committer.stable(appended.end).await.map_err(|_| NoOutcome)
         })

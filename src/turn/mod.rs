@@ -48,6 +48,7 @@ struct Custody {
 
 impl Custody {
     fn new(core: &Arc<Core>, cell: Arc<ActorCell>) -> Self {
+        // Counted here, not in the task: a shutdown must see a turn that tokio has not polled yet.
         Self { turn: TurnGuard::begin(core), cell, ended: false }
     }
 
@@ -61,6 +62,7 @@ impl Custody {
             })
             .await
         };
+        // Before `fail`, which wakes foreign tasks and may panic: the host is not gone then.
         self.ended = true;
         if let Some(panic) = unwound {
             let actor = self.cell.id.clone();
@@ -148,6 +150,7 @@ impl Turn<'_> {
         // on.
         if !wants_checkpoint || self.cell.outbox_is_full() {
             let intake = self.cell.take_mail(&mut self.mail);
+            // Kept with the actor: the checkpoint may be many rounds, or a restart, away.
             if let Some(request) = intake.checkpoint {
                 self.active.request.get_or_insert_default().waiters.extend(request.waiters);
             }
@@ -161,6 +164,7 @@ impl Turn<'_> {
         // Also before a restart, which reads the log: what this round appended must be in it.
         self.wait_durable(received).await?;
         handled?;
+        // What came in is handled in the next round, when it is stable.
         if news {
             return Ok(true);
         }
@@ -184,12 +188,14 @@ impl Turn<'_> {
     /// Takes a checkpoint between two deliveries and hands it to the checkpointer. Waits only when
     /// the checkpointer's queue is full.
     async fn checkpoint(&mut self) -> Result<(), TurnError> {
+        assert_eq!(self.ahead(), 0, "{} takes a checkpoint between two deliveries", self.cell.id);
         let request = self.active.request.take().unwrap_or_default();
         let unacknowledged = self.cell.unacknowledged();
         let instance = &self.active.instance;
         // Encoding a large state takes longer than a commit. With few processors it would hold up
         // all who wait for a commit.
         let pause = &std::thread::yield_now;
+        // The checkpointer gives the number, in the order in which it writes.
         let number = CheckpointNumber::default();
         let captured = relive_replay::checkpoint_body::capture(instance, &unacknowledged, number, pause);
         self.active.since_checkpoint = SinceCheckpoint { at: Instant::now(), ..SinceCheckpoint::none() };
@@ -204,8 +210,172 @@ impl Turn<'_> {
                 return Ok(());
             }
         };
+        // Before it is queued: the checkpointer changes the pins when it has written it.
         self.cell.change_pins(Pins::taken);
         self.core.services.checkpointer.write(self.cell, checkpoint, expected, request).await;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use relive_replay::payload::encode;
+    use relive_replay::{Message, Outgoing};
+    use relive_storage::record::Sender;
+    use relive_storage::{ActorId, MemoryStore, Name, Ssn};
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::actor::cell::{Start, Wake};
+    use crate::actor::envelope::{Envelope, OutboxOwner, Waiter, places_of};
+    use crate::actor::mailbox::Mail;
+    use crate::error::Ended;
+    use crate::limits::OUTBOX_MESSAGES_MAX;
+    use crate::shared::testing::{Account, Deposit, account, core};
+
+    /// Puts a message from outside into an actor's mailbox.
+    pub(super) fn push<M: Message>(cell: &Arc<ActorCell>, message: &M, waiter: Waiter) -> Wake {
+        send(cell, message, Sender::Outside, waiter)
+    }
+
+    pub(super) fn send<M: Message>(
+        cell: &Arc<ActorCell>,
+        message: &M,
+        sender: Sender,
+        waiter: Waiter,
+    ) -> Wake {
+        let payload = encode(message).unwrap();
+        let from_outside = !matches!(sender, Sender::Actor { .. });
+        let taken = from_outside.then(|| cell.places.try_take(places_of(&payload)).unwrap());
+        let message = Name::from_static(M::NAME);
+        cell.push(Mail { sender, message, payload: &payload, waiter, taken }, 0).unwrap().1
+    }
+
+    /// The turn of an actor that rests, in the hands of a test.
+    pub(super) async fn begin<'a>(core: &'a Arc<Core>, cell: &'a Arc<ActorCell>) -> Turn<'a> {
+        let active = match cell.start() {
+            Wake::Start(start) => activated(core, cell, start).await,
+            Wake::Running => panic!("another turn runs it"),
+        };
+        Turn { core, cell, active, mail: Batch::default(), freed: HeldPlaces::default() }
+    }
+
+    async fn activated(core: &Arc<Core>, cell: &Arc<ActorCell>, start: Start) -> Box<Activation> {
+        match start.take().1 {
+            Some(active) => active,
+            None => activate(core, cell).await.unwrap(),
+        }
+    }
+
+    /// Puts mail of the turn's actor into its mailbox: the turn is under way, and nothing is begun.
+    pub(super) fn arrives<M: Message>(turn: &Turn<'_>, message: &M) {
+        assert!(matches!(push(turn.cell, message, Waiter::Nobody), Wake::Running));
+    }
+
+    pub(super) fn memory_core() -> Arc<Core> {
+        core(Arc::new(MemoryStore::new()))
+    }
+
+    /// The cents of the account, what it has handled, and what it has ahead.
+    pub(super) fn state(turn: &Turn<'_>) -> (i64, u64, usize) {
+        let instance = &turn.active.instance;
+        let cents = instance.state::<Account>().unwrap().cents;
+        (cents, instance.handled().get(), turn.active.backlog.len())
+    }
+
+    /// Fills the outbox of an actor with messages that nobody acknowledges, up to `free` places.
+    pub(super) fn fill_outbox(cell: &ActorCell, free: usize) {
+        let to = ActorId::new("account", "silent").unwrap();
+        let messages = (1..=OUTBOX_MESSAGES_MAX - free).map(|ssn| Outgoing {
+            to: to.clone(),
+            ssn: Ssn::new(ssn as u64),
+            message: "deposit".into(),
+            payload: Bytes::new(),
+        });
+        cell.keep_until_acknowledged(&messages.collect::<Vec<_>>());
+    }
+
+    /// Invariant: log-before-handle. A round handles what was stable before it, and ends when what
+    /// it took in is stable too.
+    #[tokio::test]
+    async fn what_comes_in_is_handled_in_the_next_round() {
+        let core = memory_core();
+        let cell = account(&core, "alice");
+        let mut turn = begin(&core, &cell).await;
+        arrives(&turn, &Deposit(5));
+        assert!(turn.round().await.is_ok_and(|more| more));
+        assert_eq!(state(&turn), (0, 0, 1));
+        assert_eq!(core.services.committer.durable(), core.services.end_of_log());
+        assert!(turn.round().await.is_ok_and(|more| !more));
+        assert_eq!(state(&turn), (5, 1, 0));
+        assert!(cell.rest(turn.active).is_none());
+    }
+
+    /// An actor that takes a checkpoint takes nothing in before: else one that is always busy would
+    /// never come to it.
+    #[tokio::test]
+    async fn no_mail_comes_in_ahead_of_a_checkpoint() {
+        let core = memory_core();
+        let cell = account(&core, "alice");
+        let mut turn = begin(&core, &cell).await;
+        arrives(&turn, &Deposit(5));
+        let (waiter, outcome) = oneshot::channel();
+        assert!(matches!(cell.request_checkpoint(Some(waiter)), Some(Wake::Running)));
+        assert!(turn.round().await.is_ok_and(|more| more));
+        arrives(&turn, &Deposit(6));
+        assert!(turn.round().await.is_ok_and(|more| more));
+        assert_eq!((state(&turn), cell.waiting()), ((5, 1, 0), 1));
+        assert!(turn.round().await.is_ok());
+        assert_eq!((state(&turn), cell.waiting()), ((5, 1, 1), 0));
+        assert_eq!(outcome.await.unwrap().unwrap(), Rsn::new(1), "the mail after it is not in it");
+    }
+
+    /// An actor whose outbox is full still logs what comes, which lets its senders' outboxes empty,
+    /// also ahead of a checkpoint that it can't take.
+    #[tokio::test]
+    async fn a_full_outbox_stops_handling_and_no_intake() {
+        let core = memory_core();
+        let cell = account(&core, "alice");
+        let mut turn = begin(&core, &cell).await;
+        arrives(&turn, &Deposit(5));
+        assert!(turn.round().await.is_ok());
+        fill_outbox(&cell, 0);
+        turn.active.request = Some(Default::default());
+        arrives(&turn, &Deposit(6));
+        assert!(turn.round().await.is_ok_and(|more| more));
+        assert_eq!((state(&turn), cell.waiting()), ((0, 0, 2), 0));
+        cell.acknowledge(&ActorId::new("account", "silent").unwrap(), Ssn::new(1));
+        assert!(turn.round().await.is_ok());
+        assert_eq!(state(&turn), (11, 2, 0), "it has room again");
+    }
+
+    /// No caller waits for an actor that no turn runs: a turn that unwinds fails its actor, and
+    /// tells who waits.
+    #[tokio::test]
+    async fn a_turn_that_unwinds_fails_its_actor() {
+        let core = memory_core();
+        let cell = account(&core, "alice");
+        let (asker, answer) = oneshot::channel();
+        let Wake::Start(start) = push(&cell, &Deposit(5), Waiter::Asker(asker)) else {
+            panic!("nobody runs it")
+        };
+        let mut active = activated(&core, &cell, start).await;
+        let stray = Envelope::new(Sender::Outside, "deposit".into(), Bytes::new(), Waiter::Nobody);
+        active.backlog.push(stray);
+        Custody::new(&core, Arc::clone(&cell)).run(Some(active)).await;
+        assert!(matches!(&cell.failure().unwrap().cause, FailureCause::Unwound));
+        assert!(answer.await.is_err(), "the turn had taken the mail, and its waiter is gone with it");
+        assert!(core.lifecycle.stop_reason().is_none(), "the other actors go on");
+    }
+
+    /// A tokio that drops the turns runs no actor any more, and the runtime says so.
+    #[tokio::test]
+    async fn a_turn_that_is_dropped_stops_the_runtime() {
+        let core = memory_core();
+        let turn = Custody::new(&core, account(&core, "alice"));
+        drop(turn.run(None));
+        assert!(matches!(core.lifecycle.stop_reason(), Some(Ended::Failed(RuntimeFailure::HostGone))));
+        core.lifecycle.quiet().await;
     }
 }

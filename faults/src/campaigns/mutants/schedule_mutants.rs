@@ -16,9 +16,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a turn is started for an actor that is in none",
         edits: &[Edit {
-            file: "src/actor/cell.rs",
-            find: "            Phase::Running => Wake::Running,\n",
-            replace: "            Phase::Running => start(None),\n",
+            file: "src/actor/phase.rs",
+            find: "            Self::Running => None,\n",
+            replace: "            Self::Running => Some(None),\n",
         }],
         test: SCHEDULES.filter("schedules::no_message_is_lost"),
     },
