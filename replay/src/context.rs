@@ -202,6 +202,7 @@ impl Context<'_> {
         }
         let index = self.events;
         self.events += 1;
+        // Live and in a replay, whether the outcome is on record or not: both have one digest.
         self.effects.side_effect(index, name);
         match self.outcome(index, name, perform).await {
             Ok(outcome) => outcome,
@@ -254,10 +255,13 @@ impl Context<'_> {
         Fut: Future<Output = T>,
         T: Serialize + DeserializeOwned,
     {
+        // Here and not in a type: the name is the user's, and one that is wrong must stop the
+        // handler in each run.
         if let Err(error) = check_name("side effect", name) {
             return Err(codec(name, &CodecError(error.to_string())).into());
         }
         let rsn = self.delivery.rsn;
+        // Live looks too: a crash may have come after the event and before the delivery was done.
         match self.determinants.recorded(rsn, index, name)? {
             Recorded::Outcome(outcome) => return Ok(decode(&outcome).map_err(|error| codec(name, &error))?),
             Recorded::Nothing => {}
@@ -273,6 +277,7 @@ impl Context<'_> {
             Err(reason) => Err(reason.into()),
         };
         begun.end();
+        // What the bytes say, not the value that was there: a replay has only the bytes.
         Ok(decode(&stored?).map_err(|error| codec(name, &error))?)
     }
 
@@ -296,6 +301,8 @@ impl Context<'_> {
     /// Stops the handler: hands the reason to the step and never resumes.
     async fn halt(&mut self, interruption: Interruption) -> Infallible {
         self.signal.halt(interruption);
+        // A value would have to be made up, and the handler could go on with it. The step sees the
+        // signal in the same poll, and drops the handler.
         pending().await
     }
 
@@ -366,6 +373,11 @@ impl Signal {
     pub(crate) const HALTED: u8 = 2;
 
     fn set(&self, value: u8) {
+        let is_permitted = matches!(
+            (self.get(), value),
+            (Self::RUNNING, Self::WAITING) | (Self::WAITING, Self::RUNNING) | (_, Self::HALTED)
+        );
+        assert!(is_permitted, "a handler waits for one thing at a time, and goes on never after a halt");
         self.state.store(value, Ordering::Relaxed);
     }
 
@@ -375,6 +387,7 @@ impl Signal {
 
     /// Stops the handler for good. The first reason counts.
     pub(crate) fn halt(&self, interruption: impl Into<Interruption>) {
+        // Before the state: who sees that the handler has halted finds the reason.
         self.interruption.get_or_init(|| interruption.into());
         self.set(Self::HALTED);
     }

@@ -91,13 +91,16 @@ impl Instance {
         };
         if let Some((last, ssn)) = entry {
             let known = last.as_deref().copied().unwrap_or(Ssn::NONE);
+            // A channel is a queue, so one number says of all messages whether they have come.
             if ssn <= known {
                 return Admission::Duplicate;
             }
+            // Checked: the number comes from outside, and may be the last of its range.
             if known.checked_plus(1) != Some(ssn) {
                 return Admission::Gap { expected: known.next(), found: ssn };
             }
             match (last, sender) {
+                // The usual case copies no name.
                 (Some(last), _) => *last = ssn,
                 (None, Sender::Producer { name, .. }) => {
                     self.channels.from_producers.insert(name.clone(), ssn);
@@ -114,7 +117,11 @@ impl Instance {
 
     /// Admits `count` unnumbered messages from outside, which the duplicate table can't know.
     /// Returns the position of the first.
+    ///
+    /// # Panics
+    /// When there is none: then there is no first.
     pub fn admit_outside(&mut self, count: u32) -> Rsn {
+        assert!(count > 0, "{} takes in at least one message at a time", self.id);
         let first = self.received.next();
         self.received = self.received.plus(u64::from(count));
         first
@@ -128,14 +135,19 @@ impl Instance {
         assert_eq!(delivery.rsn, decision.rsn, "a decision of {} about another delivery", self.id);
         assert_eq!(delivery.rsn, self.handled.next(), "deliveries of {} are left out in order", self.id);
         assert!(delivery.rsn <= self.received, "{} of {} was never taken in", delivery.rsn, self.id);
+        // Before `now_handled`, which forgets the origin.
         let origin = self.origin(delivery.rsn);
-        self.quarantine.insert(delivery.rsn, Quarantined::new(&self.id, delivery, origin, decision));
+        let entry = Quarantined::new(&self.id, delivery, origin, decision);
+        let before = self.quarantine.insert(delivery.rsn, entry);
+        assert!(before.is_none(), "{} of {} is left out once", delivery.rsn, self.id);
         self.now_handled(delivery.rsn);
     }
 
     /// The delivery at `rsn` is done.
     pub(crate) fn now_handled(&mut self, rsn: Rsn) {
+        assert!(self.handled < rsn && rsn <= self.received, "{} handled {rsn} out of order", self.id);
         self.handled = rsn;
+        // Retries are rare, and this is on the way of each message.
         if !self.origins.is_empty() {
             self.origins.remove(&rsn);
         }
@@ -148,7 +160,12 @@ impl Instance {
     }
 
     /// The delivery at `rsn` is a retry of one in quarantine, and keeps its keys.
+    ///
+    /// # Panics
+    /// When the delivery at `rsn` is handled: its side effects have had other keys.
     pub fn redeliver(&mut self, rsn: Rsn, quarantined: Rsn) {
+        assert!(rsn > self.handled, "{rsn} of {} gets its keys before it is handled", self.id);
+        // A retry of a retry has the keys of the first, so that a service outside knows them.
         let origin = self.quarantine.get(&quarantined).map_or(quarantined, |entry| entry.origin);
         self.origins.insert(rsn, origin);
     }

@@ -161,6 +161,7 @@ impl<A: Actor> KindBuilder<A> {
         A: Handle<M>,
     {
         const { assert_listed::<A, M>() };
+        // Kept until `build`, so that registrations can be chained without a question mark each.
         if let Err(error) = check_name("message type", M::NAME) {
             self.error.get_or_insert(error.into());
         }
@@ -210,6 +211,7 @@ where
     A: Handle<M>,
     M: Message,
 {
+    // Outside of the future: bytes that do not decode stop the actor before the handler begins.
     let message: M = decode(payload)?;
     Ok(Box::pin(async move {
         let reply = actor.handle(message, cx).await;
@@ -266,6 +268,7 @@ impl<A: Actor> Kind for TypedKind<A> {
 
     fn verify(&self, state: &[u8], expected: &Expected) -> Result<(), CodecError> {
         let back = expected.verify::<A>(state, &self.states)?;
+        // A value of the user's type, whose drop may panic.
         drop(Dropped::new(A::KIND, back));
         Ok(())
     }

@@ -133,6 +133,7 @@ impl<A: Actor> Recipient<'_, '_, A> {
             Some(Taker::Kind(shapes)) => Some(&shapes.message),
             None => None,
         };
+        // Before the encoding: how many there were is the same in each run, so the error is too.
         if cx.effects.sends.len() >= SENDS_PER_DELIVERY_MAX {
             return Err(SendError::TooMany { limit: SENDS_PER_DELIVERY_MAX });
         }
@@ -157,6 +158,7 @@ impl<A: Actor> Recipient<'_, '_, A> {
             let (found, limit) = (payload.len(), PAYLOAD_BYTES_MAX);
             return Err(MessageError::TooLarge { message: M::NAME, found, limit }.into());
         }
+        // After the last error: a number without a message would be a gap for the receiver.
         let ssn = cx.channels.next_ssn(&to);
         let message = Name::from_static(M::NAME);
         cx.effects.send(Outgoing { to, ssn, message, payload });
