@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn a_long_reason_is_cut_between_two_characters() {
         for length in QUARANTINE_REASON_BYTES_MAX - 60..QUARANTINE_REASON_BYTES_MAX + 4 {
-            let panic = "\u{20ac}".repeat(length / 3) + &"x".repeat(length % 3);
+            let panic = "x".repeat(length % 3) + &"\u{20ac}".repeat(length / 3);
             let reason = HaltReason::Panicked { message: "m".to_owned(), panic };
             let (whole, short) = (reason.to_string(), shortened(&reason));
             assert!(short.len() <= QUARANTINE_REASON_BYTES_MAX && whole.starts_with(&short));
