@@ -318,3 +318,7 @@ mod bytes_as_binary {
         deserializer.deserialize_bytes(Binary)
     }
 }
+
+#[cfg(test)]
+#[path = "checkpoint_body_tests.rs"]
+mod tests;

@@ -397,3 +397,58 @@ impl Signal {
         self.interruption.into_inner()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Why a handler has halted.
+    fn reason(signal: Signal) -> HaltReason {
+        match signal.halted() {
+            Some(Interruption::Halted(reason)) => reason,
+            other => panic!("it has not halted: {other:?}"),
+        }
+    }
+
+    fn foreign() -> HaltReason {
+        HaltReason::ForeignAwait { message: "pay".to_owned() }
+    }
+
+    /// What stopped a handler is what happened first, not what followed from that.
+    #[test]
+    fn the_first_reason_of_a_halt_counts() {
+        let signal = Signal::default();
+        signal.halt(foreign());
+        signal.halt(given_up(&"pay".into(), "charge"));
+        assert_eq!(signal.get(), Signal::HALTED);
+        assert_eq!(reason(signal), foreign());
+    }
+
+    /// A handler that gives a side effect up is stopped at once; one that comes to its end is not.
+    #[test]
+    fn a_side_effect_that_is_dropped_halts() {
+        let (signal, message) = (Signal::default(), Name::from("pay"));
+        Begun::new(&signal, &message, "charge").end();
+        assert_eq!(signal.get(), Signal::RUNNING);
+        drop(Begun::new(&signal, &message, "charge"));
+        assert_eq!(signal.get(), Signal::HALTED);
+        assert_eq!(reason(signal), given_up(&message, "charge"));
+    }
+
+    #[test]
+    #[should_panic(expected = "goes on never after a halt")]
+    fn a_handler_that_halted_begins_nothing() {
+        let (signal, message) = (Signal::default(), Name::from("pay"));
+        signal.halt(foreign());
+        let _begun = Begun::new(&signal, &message, "charge");
+    }
+
+    #[test]
+    #[should_panic(expected = "waits for one thing at a time")]
+    fn a_handler_waits_for_one_thing() {
+        let (signal, message) = (Signal::default(), Name::from("pay"));
+        // As a handler that leaks what it began.
+        std::mem::forget(Begun::new(&signal, &message, "first"));
+        let _begun = Begun::new(&signal, &message, "second");
+    }
+}

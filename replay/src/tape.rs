@@ -473,3 +473,7 @@ fn refers_to(record: &Record) -> Option<(Rsn, &'static str)> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+#[path = "tape_tests.rs"]
+mod tests;

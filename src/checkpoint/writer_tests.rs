@@ -151,6 +151,7 @@ async fn a_state_that_does_not_come_back_is_not_written() {
     assert!(matches!(refused.await, Ok(Err(CheckpointError::NotTaken { actor, .. })) if actor == alice.id));
     assert!(matches!(written.await, Ok(Ok(_))));
     assert_eq!(alice.pins().uncovered(), Some(Lsn::new(3)));
+    assert!(!alice.pins().is_pending(), "the next one may be taken");
     assert_eq!(alice.holder().tries.unsaved, 1);
     assert!(store.get(&alice.id, Generation::Newest).unwrap().is_none());
     assert!(writing.stop.reason().is_none(), "the actor goes on");

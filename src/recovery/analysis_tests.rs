@@ -1,12 +1,13 @@
 //! What an opening finds in a store, before it changes anything.
 
+use relive_replay::payload::encode;
 use relive_replay::{Actor, KindBuilder};
 use relive_storage::record::Sender;
 use relive_storage::{Checkpoint, CheckpointStore, MemoryStore};
 use serde::{Deserialize, Serialize};
 
 use super::*;
-use crate::recovery::testing::{Account, Boom, Pass, TestLog, id, kinds};
+use crate::recovery::testing::{Account, Boom, Deposit, Note, Pass, TestLog, from_actor, id, kinds};
 
 fn analyzed_with(log: &TestLog, kinds: &Kinds) -> Result<Analysis, OpenError> {
     analyze(&log.store, kinds, &|_| ())
@@ -84,6 +85,20 @@ fn a_message_without_a_handler_is_refused_when_it_is_to_be_replayed() {
     assert_eq!((actor, rsn, message.as_str()), (alice.clone(), Rsn::new(1), "deposit"));
     log.checkpoint(&alice, 1, 1);
     assert!(analyzed_with(&log, &without).is_ok());
+    // One frame holds deliveries from both sides of the checkpoint.
+    let (mut log, deposits) = (TestLog::default(), KindBuilder::<Account>::new().handles::<Deposit>());
+    let payload = encode(&Deposit(1)).unwrap();
+    log.frame(&alice, 0, |frame| {
+        let (note, deposit) = (encode(&Note(String::new())).unwrap(), &payload);
+        frame.put_delivery(Rsn::new(1), &Sender::Outside, false, &"note".into(), &note);
+        frame.put_delivery(Rsn::new(2), &Sender::Outside, false, &"deposit".into(), deposit);
+    });
+    log.commit();
+    let kinds = Kinds::from([(Account::KIND, deposits.build().unwrap())]);
+    assert!(matches!(refusal(&log, &kinds), OpenError::UnknownMessage { .. }));
+    log.checkpoint(&alice, 1, 1);
+    let found = analyzed_with(&log, &kinds).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!((found.actors[&alice].older, found.actors[&alice].newer), (None, Some(Lsn::FIRST)));
 }
 
 /// No record of a kind that this code does not know is passed over.
@@ -227,7 +242,7 @@ fn a_try_of_what_was_handled_is_a_replay() {
     log.attempt(&alice, 1, 0);
     assert!(!analyzed(&log).last_tried[0].replay, "nothing tells that it was handled");
     // The next frame tells.
-    let payload = relive_replay::payload::encode(&Boom()).unwrap();
+    let payload = encode(&Boom()).unwrap();
     log.frame(&alice, 1, |frame| {
         frame.put_delivery(Rsn::new(2), &Sender::Outside, false, &"boom".into(), &payload);
     });
@@ -238,6 +253,22 @@ fn a_try_of_what_was_handled_is_a_replay() {
     log.opening();
     log.attempt(&alice, 2, 1);
     assert!(!analyzed(&log).last_tried[0].replay);
+}
+
+/// A receiver that may have what the first delivery sent makes a replay of it, unless the note
+/// names what was handled before: then the actor was to handle it.
+#[test]
+fn a_note_of_a_replay_names_no_handled_delivery() {
+    let (mut log, alice) = (TestLog::default(), id("alice"));
+    log.deposit(&alice, 1);
+    log.checkpoint(&alice, 1, 1);
+    log.received(&alice, 2, &Sender::Outside, &Pass("bob".to_owned()));
+    log.received(&id("bob"), 1, &from_actor("alice", 1), &Deposit(1));
+    log.opening();
+    log.attempt(&alice, 2, 1);
+    assert!(!analyzed(&log).last_tried[0].replay);
+    log.attempt(&alice, 2, 0);
+    assert!(analyzed(&log).last_tried[0].replay);
 }
 
 /// The sample is bounded for each kind, however many actors are passive.

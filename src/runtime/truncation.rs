@@ -116,7 +116,7 @@ mod tests {
     use crate::runtime::testing::{account, at_rest, cell, runtime};
 
     const LOG_BYTES: u64 = 64 << 10;
-    const NOTE_BYTES: u64 = 2 << 10;
+    const NOTE_BYTES: usize = 2 << 10;
 
     fn bounded() -> (Arc<Core>, MemoryStore) {
         runtime(Config { log_bytes: LOG_BYTES, ..Config::default() })
@@ -125,7 +125,7 @@ mod tests {
     /// An account takes notes until the log has more than so many bytes.
     async fn fill(core: &Arc<Core>, key: &str, bytes: u64) {
         while core.services.log_budget.bytes() <= bytes {
-            let text = "x".repeat(NOTE_BYTES as usize);
+            let text = "x".repeat(NOTE_BYTES);
             account(core, key).ask(Note(text)).await.unwrap();
         }
         at_rest(core).await;
