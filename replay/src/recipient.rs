@@ -292,7 +292,7 @@ mod tests {
         assert_eq!(till.sent_to(&ActorId::new("till", "bob").unwrap()), Ssn::new(2));
     }
 
-    /// Invariant: bounded. One delivery sends so many messages and no more, and the handler hears it.
+    /// Invariant: bounded. One delivery sends so many messages, and the handler hears it.
     #[test]
     fn one_delivery_sends_a_bounded_number_of_messages() {
         let mut till = till();

@@ -239,7 +239,7 @@ impl Worker {
         if let Err(error) = self.mark(checkpoints) {
             tracing::warn!(%error, "checkpoints are stable, but the log can't say so");
         }
-        // Last: a caller that hears of its checkpoint finds the pins changed and the mark on its way.
+        // Last: a caller that hears of its checkpoint finds the pins changed.
         for (owner, checkpoint) in owners.into_iter().zip(checkpoints) {
             owner.request.tell(&Ok(checkpoint.header.rsn));
         }
@@ -247,7 +247,7 @@ impl Worker {
 
     /// Marks checkpoints as stable in the log, in one block.
     fn mark(&mut self, checkpoints: &[Checkpoint]) -> Result<(), Arc<StoreError>> {
-        // The lock of the buffer is held over all marks. A group is small, and no I/O comes between.
+        // Holds the buffer over all marks. A group is small, and no I/O comes between.
         let mut appending = self.parts.committer.begin_append();
         for Checkpoint { header, .. } in checkpoints {
             let CheckpointHeader { number, rsn, .. } = *header;

@@ -339,7 +339,7 @@ impl Recovery<'_> {
         }
         // Before any actor is in memory: an opening that refuses the store leaves nothing behind.
         check_channels(&restored)?;
-        // Spares sending what a receiver has logged. One that is not restored drops duplicates later.
+        // Spares sending what a receiver has logged. One that is passive drops duplicates later.
         for (receiver, (_, active)) in &restored {
             for (sender, received) in active.instance.received_from() {
                 if let Some((sender, _)) = restored.get(sender) {

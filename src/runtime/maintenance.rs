@@ -44,7 +44,7 @@ pub(crate) async fn maintain(core: Arc<Core>) {
         }
         // After the cut: who holds it back now.
         let needed = core.actors.pin_index().front();
-        // At each growth of the log, not only in time: senders that can wait again should do so soon.
+        // At each growth of the log too: senders that can wait again should do so soon.
         if patience.has_hope(needed.as_ref()) {
             log_budget.let_grow(false);
         }

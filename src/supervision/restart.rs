@@ -55,7 +55,7 @@ pub(crate) async fn restart(
             core.lifecycle.unless_stopped(sleep(after)).await.ok()?;
         }
         Verdict::LeaveOut { tries } if has_room(&halted) => {
-            // Logged by the turn when it comes to the delivery, like everything that the actor does.
+            // Logged by the turn when it comes to the delivery, as all that the actor does.
             pending_quarantine = Some(Quarantine { rsn, tries, reason: shortened(&halt.reason) });
             tracing::error!(actor = %cell.id, error = %halt, tries, "the delivery goes into quarantine");
         }
@@ -142,8 +142,7 @@ fn give_up(cell: &ActorCell, halted: Option<Box<Activation>>, cause: FailureCaus
     if let Some(probation) = halted.as_ref().and_then(|halted| halted.probation.as_ref()) {
         probation.actor_failed(&halt.reason);
     }
-    // Before the waiters of the backlog are told: who hears of the failure and sends again must find
-    // it.
+    // Before the waiters of the backlog are told: who hears of it and sends again must find it.
     let failure = cell.fail(cause, halt, tries);
     let Some(halted) = halted else { return };
     for envelope in halted.backlog.into_envelopes() {
@@ -279,7 +278,7 @@ mod tests {
     async fn a_replay_that_ends_before_what_was_handled_stops_the_actor() {
         let (core, _) = runtime(config());
         let alice = account(&core, "alice");
-        // What comes while it waits is logged in one frame, which says that nothing of it is handled.
+        // What comes while it waits goes into one frame, which names none of it as handled.
         let holding = tokio::spawn({
             let alice = alice.clone();
             async move { alice.ask(Hold("restart holds".to_owned())).await }
