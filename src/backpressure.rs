@@ -52,6 +52,12 @@ impl Backpressure {
         }
     }
 
+    /// Holds nobody back.
+    #[cfg(test)]
+    pub(crate) fn none() -> Arc<Self> {
+        Arc::new(Self::new(u64::MAX))
+    }
+
     /// The store keeps `kept` bytes of log now, and senders wait above `limit`.
     pub(crate) fn set(&self, kept: u64, limit: u64) {
         self.kept.store(kept, Ordering::SeqCst);

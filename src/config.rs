@@ -164,6 +164,7 @@ impl RestartPolicy {
 
     /// The wait before try number `tried + 1`.
     pub(crate) fn wait(&self, tried: u32) -> Duration {
+        // Saturates, since a policy may ask for any number of tries, and the maximum bounds it.
         let doubled =
             self.backoff.saturating_mul(1_u32.checked_shl(tried.saturating_sub(1)).unwrap_or(u32::MAX));
         doubled.min(self.backoff_max)

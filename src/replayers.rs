@@ -43,6 +43,7 @@ pub(crate) enum JobError {
 impl Replayers {
     /// Up to `threads_max` threads, each with `stack_bytes` of stack.
     pub(crate) fn new(threads_max: usize, stack_bytes: usize) -> Self {
+        assert!(threads_max > 0, "without a thread no job is ever run");
         Self { shared: Arc::default(), stack_bytes, threads_max }
     }
 
@@ -75,13 +76,17 @@ impl Replayers {
 
     fn queue(&self, job: Job) -> std::io::Result<()> {
         let mut queue = self.shared.queue();
+        assert!(!queue.over, "no job comes after the end");
         queue.jobs.push_back(job);
+        // An idle thread may have been promised to an earlier job that it has not taken yet, so
+        // there must be one for each job that waits.
         if queue.idle >= queue.jobs.len() || queue.threads >= self.threads_max {
             self.shared.work.notify_one();
             return Ok(());
         }
         let shared = Arc::clone(&self.shared);
         match self.thread("relive-replay").spawn(move || shared.work()) {
+            // Still under the lock, so the thread finds itself counted.
             Ok(_) => queue.threads += 1,
             // Another thread takes the job, unless there is none.
             Err(_) if queue.threads > 0 => self.shared.work.notify_one(),
@@ -107,13 +112,16 @@ impl Shared {
         let mut queue = self.queue();
         loop {
             if let Some(job) = queue.jobs.pop_front() {
+                // Without the lock: a job may take long. `run` has it catch panics.
                 drop(queue);
                 job();
                 queue = self.queue();
+            // After the queue is empty: a job that was queued is run, since somebody waits for it.
             } else if queue.over {
                 return;
             } else {
                 queue.idle += 1;
+                assert!(queue.idle <= queue.threads, "{} of {} threads are idle", queue.idle, queue.threads);
                 queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
                 queue.idle -= 1;
             }

@@ -68,7 +68,7 @@ fn kind() -> Arc<dyn Kind> {
 
 fn cell(kind: &Arc<dyn Kind>) -> Arc<ActorCell> {
     let pin_index = Arc::new(PinIndex::new(PassivePins::default()));
-    let backpressure = Arc::new(Backpressure::new(u64::MAX));
+    let backpressure = Backpressure::none();
     let id = ActorId::new("account", "alice").unwrap();
     Arc::new(ActorCell::new(id, Arc::clone(kind), pin_index, backpressure))
 }

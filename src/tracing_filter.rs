@@ -24,6 +24,8 @@ const REPLAY_SPAN: &str = "relive::replay";
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Filter<S> for HideReplays {
     fn enabled(&self, metadata: &Metadata<'_>, context: &Context<'_, S>) -> bool {
+        // Spans must pass, or the one that marks a replay could not be found. The runtime's own
+        // lines are about the replay itself.
         if metadata.is_span() || metadata.target().starts_with("relive") {
             return true;
         }

@@ -76,8 +76,14 @@ pub fn capture(
     number: CheckpointNumber,
     pause: &dyn Fn(),
 ) -> Result<(Checkpoint, Expected), CodecError> {
-    assert_eq!(instance.handled, instance.received, "a checkpoint of {} between two deliveries", instance.id);
-    let channels = &instance.channels;
+    let Instance { id, channels, .. } = instance;
+    assert_eq!(instance.handled, instance.received, "a checkpoint of {id} between two deliveries");
+    assert!(instance.origins.is_empty(), "a checkpoint of {id} has no place for retries ahead");
+    let last_left_out = instance.quarantine.last_key_value().map_or(Rsn::NONE, |(rsn, _)| *rsn);
+    assert!(last_left_out <= instance.handled, "{id} left {last_left_out} out before its turn");
+    let unsent = misplaced(outbox, &channels.to_actors);
+    assert!(unsent.is_none(), "{id} owes what it did not send last: {unsent:?}");
+    // The state's `Serialize` is users' code.
     let encoded = guarded(|| instance.state.encode(pause)).unwrap_or_else(|panic| Err(CodecError(panic)));
     let (state, expected) = encoded?;
     let body = Body {
@@ -112,6 +118,7 @@ pub fn revive(
     store: StoreId,
 ) -> Result<(Instance, Vec<Outgoing>), CodecError> {
     let body: Body = decode(&checkpoint.body)?;
+    // Everything is checked as if somebody had made it up: a checksum shows accidents only.
     let channels = Channels {
         from_producers: body
             .from_producers
@@ -121,7 +128,13 @@ pub fn revive(
         from_actors: positions(&body.from_actors)?,
         to_actors: positions(&body.to_actors)?,
     };
-    let outbox = body.outbox.into_iter().map(OwedMessage::outgoing).collect::<Result<_, _>>()?;
+    let outbox = body.outbox.into_iter().map(OwedMessage::outgoing).collect::<Result<Vec<_>, _>>()?;
+    // An outbox counts on with the actor's next message, so it must end where the channel does.
+    if let Some(Outgoing { to, ssn, .. }) = misplaced(&outbox, &channels.to_actors) {
+        return Err(CodecError(format!(
+            "the message {ssn} that is owed to {to} is out of its channel's order"
+        )));
+    }
     let rsn: Rsn = checkpoint.header.rsn;
     let actor = &checkpoint.header.actor;
     let quarantine = body.quarantine.into_iter().map(|left_out| left_out.quarantined(actor, rsn));
@@ -158,6 +171,21 @@ pub fn sent(checkpoint: &Checkpoint) -> Result<BTreeMap<ActorId, Ssn>, CodecErro
 pub fn verify(kind: &Arc<dyn Kind>, checkpoint: &Checkpoint, expected: &Expected) -> Result<(), CodecError> {
     let body: Body = decode(&checkpoint.body)?;
     guarded(|| kind.verify(&body.state, expected)).unwrap_or_else(|panic| Err(CodecError(panic)))
+}
+
+/// The first message of an outbox that is out of order. What an actor owes to a receiver is what it
+/// has sent there last, without a gap, since receivers acknowledge in order.
+fn misplaced<'o>(outbox: &'o [Outgoing], sent: &BTreeMap<ActorId, Ssn>) -> Option<&'o Outgoing> {
+    let mut owed = BTreeMap::<&ActorId, u64>::new();
+    outbox.iter().for_each(|outgoing| *owed.entry(&outgoing.to).or_default() += 1);
+    outbox.iter().find(|outgoing| {
+        let last = sent.get(&outgoing.to).copied().unwrap_or(Ssn::NONE);
+        let behind = owed.get_mut(&outgoing.to).map_or(0, |left| {
+            *left -= 1;
+            *left
+        });
+        outgoing.ssn.checked_plus(behind) != Some(last)
+    })
 }
 
 fn owed(outgoing: &Outgoing) -> OwedMessage {
@@ -290,3 +318,7 @@ mod bytes_as_binary {
         deserializer.deserialize_bytes(Binary)
     }
 }
+
+#[cfg(test)]
+#[path = "checkpoint_body_tests.rs"]
+mod tests;

@@ -202,6 +202,7 @@ impl Context<'_> {
         }
         let index = self.events;
         self.events += 1;
+        // Live and in a replay, whether the outcome is on record or not: both have one digest.
         self.effects.side_effect(index, name);
         match self.outcome(index, name, perform).await {
             Ok(outcome) => outcome,
@@ -254,10 +255,13 @@ impl Context<'_> {
         Fut: Future<Output = T>,
         T: Serialize + DeserializeOwned,
     {
+        // Here and not in a type: the name is the user's, and one that is wrong must stop the
+        // handler in each run.
         if let Err(error) = check_name("side effect", name) {
             return Err(codec(name, &CodecError(error.to_string())).into());
         }
         let rsn = self.delivery.rsn;
+        // Live looks too: a crash may have come after the event and before the delivery was done.
         match self.determinants.recorded(rsn, index, name)? {
             Recorded::Outcome(outcome) => return Ok(decode(&outcome).map_err(|error| codec(name, &error))?),
             Recorded::Nothing => {}
@@ -273,6 +277,7 @@ impl Context<'_> {
             Err(reason) => Err(reason.into()),
         };
         begun.end();
+        // What the bytes say, not the value that was there: a replay has only the bytes.
         Ok(decode(&stored?).map_err(|error| codec(name, &error))?)
     }
 
@@ -296,6 +301,8 @@ impl Context<'_> {
     /// Stops the handler: hands the reason to the step and never resumes.
     async fn halt(&mut self, interruption: Interruption) -> Infallible {
         self.signal.halt(interruption);
+        // A value would have to be made up, and the handler could go on with it. The step sees the
+        // signal in the same poll, and drops the handler.
         pending().await
     }
 
@@ -366,6 +373,11 @@ impl Signal {
     pub(crate) const HALTED: u8 = 2;
 
     fn set(&self, value: u8) {
+        let is_permitted = matches!(
+            (self.get(), value),
+            (Self::RUNNING, Self::WAITING) | (Self::WAITING, Self::RUNNING) | (_, Self::HALTED)
+        );
+        assert!(is_permitted, "a handler waits for one thing at a time, and goes on never after a halt");
         self.state.store(value, Ordering::Relaxed);
     }
 
@@ -375,6 +387,7 @@ impl Signal {
 
     /// Stops the handler for good. The first reason counts.
     pub(crate) fn halt(&self, interruption: impl Into<Interruption>) {
+        // Before the state: who sees that the handler has halted finds the reason.
         self.interruption.get_or_init(|| interruption.into());
         self.set(Self::HALTED);
     }
@@ -382,5 +395,60 @@ impl Signal {
     /// Why the handler has stopped, if it has.
     pub(crate) fn halted(self) -> Option<Interruption> {
         self.interruption.into_inner()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Why a handler has halted.
+    fn reason(signal: Signal) -> HaltReason {
+        match signal.halted() {
+            Some(Interruption::Halted(reason)) => reason,
+            other => panic!("it has not halted: {other:?}"),
+        }
+    }
+
+    fn foreign() -> HaltReason {
+        HaltReason::ForeignAwait { message: "pay".to_owned() }
+    }
+
+    /// What stopped a handler is what happened first, not what followed from that.
+    #[test]
+    fn the_first_reason_of_a_halt_counts() {
+        let signal = Signal::default();
+        signal.halt(foreign());
+        signal.halt(given_up(&"pay".into(), "charge"));
+        assert_eq!(signal.get(), Signal::HALTED);
+        assert_eq!(reason(signal), foreign());
+    }
+
+    /// A handler that gives a side effect up is stopped at once; one that comes to its end is not.
+    #[test]
+    fn a_side_effect_that_is_dropped_halts() {
+        let (signal, message) = (Signal::default(), Name::from("pay"));
+        Begun::new(&signal, &message, "charge").end();
+        assert_eq!(signal.get(), Signal::RUNNING);
+        drop(Begun::new(&signal, &message, "charge"));
+        assert_eq!(signal.get(), Signal::HALTED);
+        assert_eq!(reason(signal), given_up(&message, "charge"));
+    }
+
+    #[test]
+    #[should_panic(expected = "goes on never after a halt")]
+    fn a_handler_that_halted_begins_nothing() {
+        let (signal, message) = (Signal::default(), Name::from("pay"));
+        signal.halt(foreign());
+        let _begun = Begun::new(&signal, &message, "charge");
+    }
+
+    #[test]
+    #[should_panic(expected = "waits for one thing at a time")]
+    fn a_handler_waits_for_one_thing() {
+        let (signal, message) = (Signal::default(), Name::from("pay"));
+        // As a handler that leaks what it began.
+        std::mem::forget(Begun::new(&signal, &message, "first"));
+        let _begun = Begun::new(&signal, &message, "second");
     }
 }

@@ -54,6 +54,7 @@ fn walk<const LEVELS: usize>(bytes: &[u8]) -> Result<(), String> {
             depth -= 1;
         }
         match depth.checked_sub(1) {
+            // Not zero: the levels that are complete were left just above.
             Some(level) => missing[level] -= 1,
             None => return Ok(()),
         }

@@ -66,6 +66,7 @@ impl Effects {
     }
 
     pub(crate) fn draw(&mut self, draw: Draw, index: u32) {
+        // The index alone, not the value: the value comes from the record and can't differ.
         let hasher = self.hasher();
         hasher.write(&[TAG_DRAW, draw as u8]);
         hasher.write(&index.to_le_bytes());
@@ -77,6 +78,7 @@ impl Effects {
         write_text(hasher, outgoing.to.as_str().as_bytes());
         write_text(hasher, outgoing.message.as_bytes());
         write_text(hasher, &outgoing.payload);
+        // Without the ssn: it follows from the sends before, and the digest holds those.
         self.sends.push(outgoing);
     }
 
@@ -93,6 +95,7 @@ impl Effects {
 }
 
 fn write_text(hasher: &mut XxHash64, bytes: &[u8]) {
+    // The length first, so that two texts side by side can't be taken for two others.
     hasher.write(&(bytes.len() as u64).to_le_bytes());
     hasher.write(bytes);
 }

@@ -24,6 +24,7 @@ pub(crate) fn write<T: Serialize + ?Sized>(value: &T, writer: &mut impl Write) -
     let track = Track::new();
     let tracking = Tracking { inner: &mut messagepack, track: &track, depth: Depth::default(), named: false };
     let written = value.serialize(tracking);
+    // Ahead of the outcome: a type may have swallowed the refusal and have written something else.
     let shape = track.shape().ok_or_else(too_deep)?;
     written.map_err(|error| error.to_string())?;
     Ok(shape)

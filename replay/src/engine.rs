@@ -51,6 +51,7 @@ pub fn restore(
         Attempt::Restored(restored) => return Ok(*restored),
         Attempt::EndOfTape(rsn) => rsn,
     };
+    assert!(rsn > tape.certain(), "{id}: the records of {rsn} end, but it was handled");
     // The crash came in the middle of this delivery. Throws its half changed state away and replays
     // the deliveries before it once more, which gives the same state. The alternative would copy
     // the state ahead of every delivery, live too.
@@ -101,12 +102,14 @@ fn attempt(
         return Err(halt(tape.start(), HaltReason::Corrupt { what }));
     }
     let mut receptions = tape.check();
+    // Lent, since the handlers need the tape while the loop reads a delivery of it.
     let (deliveries, mut taken) = tape.lend();
     let mut outcome = Ok(());
     while let Some(delivery) = deliveries.get(taken)
         && outcome.is_ok()
     {
         if receptions.is_behind(&instance) {
+            // Ahead of the step: from now on an event that is missing is a divergence.
             tape.was_handled(delivery.rsn);
         } else if before.is_some_and(|before| before <= delivery.rsn) {
             break;
@@ -120,6 +123,7 @@ fn attempt(
         });
         outcome = applied.map_err(|error| (delivery.rsn, error));
     }
+    // Before any return: after an error too, the caller asks the tape what is certain.
     tape.give_back(deliveries, taken);
     match outcome {
         Ok(()) => {}
@@ -127,6 +131,9 @@ fn attempt(
         Err((rsn, StepError::NoOutcome)) => return Ok(Attempt::EndOfTape(rsn)),
     }
     let replayed = taken as u64;
+    let came_to = tape.start().plus(replayed);
+    assert_eq!(instance.handled(), came_to, "{id} has handled each delivery that it took, once");
+    assert_eq!(instance.received(), came_to, "{id} has taken in nothing that it did not handle");
     // Before the discharges below: `redeliver` takes the keys from the entry in quarantine.
     for delivery in &tape.deliveries()[taken..] {
         if let Some(quarantined) = tape.redelivered(delivery.rsn) {
@@ -148,6 +155,7 @@ fn apply(
     tape: &mut Tape,
 ) -> Result<Vec<Outgoing>, StepError> {
     admit(instance, &delivery.sender, delivery.rsn).map_err(|corrupt| corrupt.of(id))?;
+    // Also for one that is left out: its entry in quarantine keeps the keys of the original.
     if let Some(quarantined) = tape.redelivered(delivery.rsn) {
         instance.redeliver(delivery.rsn, quarantined);
     }

@@ -181,6 +181,7 @@ struct Unordered {
 
 impl Unordered {
     fn add(&mut self, hash: u64) {
+        // A sum is the same in each order, and unlike an exclusive or it keeps pairs of equals.
         self.sum = self.sum.wrapping_add(finish(hash));
         self.count += 1;
     }
@@ -210,6 +211,7 @@ impl SerializeMap for Unordered {
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Failed> {
+        // Together: two values that change places under their keys make another map.
         self.add(mix(self.key, value.serialize(Hashing)?));
         Ok(())
     }

@@ -64,6 +64,7 @@ impl<T> Dropped<T> {
 
 impl<T> Drop for Dropped<T> {
     fn drop(&mut self) {
+        // Taken out first: what is left to drop behind this function is `None`.
         if let Some(value) = self.value.take() {
             drop_guarded(self.what, value);
         }

@@ -91,6 +91,7 @@ impl Instance {
         };
         if let Some((last, ssn)) = entry {
             let known = last.as_deref().copied().unwrap_or(Ssn::NONE);
+            // A channel is a queue, so one number says of all messages whether they have come.
             if ssn <= known {
                 return Admission::Duplicate;
             }
@@ -98,6 +99,7 @@ impl Instance {
                 return Admission::Gap { expected: known.next(), found: ssn };
             }
             match (last, sender) {
+                // The usual case copies no name.
                 (Some(last), _) => *last = ssn,
                 (None, Sender::Producer { name, .. }) => {
                     self.channels.from_producers.insert(name.clone(), ssn);
@@ -114,7 +116,11 @@ impl Instance {
 
     /// Admits `count` unnumbered messages from outside, which the duplicate table can't know.
     /// Returns the position of the first.
+    ///
+    /// # Panics
+    /// When there is none: then there is no first.
     pub fn admit_outside(&mut self, count: u32) -> Rsn {
+        assert!(count > 0, "{} takes in at least one message at a time", self.id);
         let first = self.received.next();
         self.received = self.received.plus(u64::from(count));
         first
@@ -128,14 +134,19 @@ impl Instance {
         assert_eq!(delivery.rsn, decision.rsn, "a decision of {} about another delivery", self.id);
         assert_eq!(delivery.rsn, self.handled.next(), "deliveries of {} are left out in order", self.id);
         assert!(delivery.rsn <= self.received, "{} of {} was never taken in", delivery.rsn, self.id);
+        // Before `now_handled`, which forgets the origin.
         let origin = self.origin(delivery.rsn);
-        self.quarantine.insert(delivery.rsn, Quarantined::new(&self.id, delivery, origin, decision));
+        let entry = Quarantined::new(&self.id, delivery, origin, decision);
+        let before = self.quarantine.insert(delivery.rsn, entry);
+        assert!(before.is_none(), "{} of {} is left out once", delivery.rsn, self.id);
         self.now_handled(delivery.rsn);
     }
 
     /// The delivery at `rsn` is done.
     pub(crate) fn now_handled(&mut self, rsn: Rsn) {
+        assert!(self.handled < rsn && rsn <= self.received, "{} handled {rsn} out of order", self.id);
         self.handled = rsn;
+        // Retries are rare, and this is on the way of each message.
         if !self.origins.is_empty() {
             self.origins.remove(&rsn);
         }
@@ -148,7 +159,12 @@ impl Instance {
     }
 
     /// The delivery at `rsn` is a retry of one in quarantine, and keeps its keys.
+    ///
+    /// # Panics
+    /// When the delivery at `rsn` is handled: its side effects have had other keys.
     pub fn redeliver(&mut self, rsn: Rsn, quarantined: Rsn) {
+        assert!(rsn > self.handled, "{rsn} of {} gets its keys before it is handled", self.id);
+        // A retry of a retry has the keys of the first, so that a service outside knows them.
         let origin = self.quarantine.get(&quarantined).map_or(quarantined, |entry| entry.origin);
         self.origins.insert(rsn, origin);
     }
@@ -192,5 +208,124 @@ impl Instance {
     /// [`CodecError`](crate::payload::CodecError) when its `Serialize` fails.
     pub fn encode_state(&self) -> Result<Vec<u8>, crate::payload::CodecError> {
         self.state.encode(&|| ()).map(|(bytes, _)| bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+    use crate::{Actor, KindBuilder};
+
+    #[derive(Serialize, Deserialize)]
+    struct Account;
+
+    impl Actor for Account {
+        const KIND: &'static str = "account";
+
+        fn create(_: &str) -> Self {
+            Self
+        }
+    }
+
+    fn instance() -> Instance {
+        let kind = KindBuilder::<Account>::new().build().unwrap();
+        Instance::create(kind, ActorId::new("account", "alice").unwrap(), StoreId::new(1))
+    }
+
+    fn delivery(rsn: u64) -> Delivery {
+        let (rsn, message, clock) = (Rsn::new(rsn), "deposit".into(), Default::default());
+        Delivery {
+            rsn,
+            sender: Sender::Outside,
+            asked: false,
+            message,
+            payload: Default::default(),
+            clock,
+            seed: 0,
+        }
+    }
+
+    fn decision(rsn: u64) -> Quarantine {
+        Quarantine { rsn: Rsn::new(rsn), tries: 3, reason: "it panicked".to_owned() }
+    }
+
+    /// Invariant: exactly-once inside. Each channel takes each number once and in order, whatever
+    /// comes in others.
+    #[test]
+    fn a_channel_takes_each_number_once_and_in_order() {
+        let producer = |ssn| Sender::Producer { name: "till".into(), ssn: Ssn::new(ssn) };
+        let actor = |ssn| Sender::Actor { id: ActorId::new("till", "one").unwrap(), ssn: Ssn::new(ssn) };
+        let mut instance = instance();
+        let gap = |expected, found| Admission::Gap { expected: Ssn::new(expected), found: Ssn::new(found) };
+        for (round, sender) in [producer, actor].iter().enumerate() {
+            let before = 2 * round as u64;
+            for (ssn, admission) in [
+                (2, gap(1, 2)),
+                (1, Admission::Fresh(Rsn::new(before + 1))),
+                (1, Admission::Duplicate),
+                (u64::MAX, gap(2, u64::MAX)),
+                (2, Admission::Fresh(Rsn::new(before + 2))),
+                (1, Admission::Duplicate),
+                (0, Admission::Duplicate),
+            ] {
+                assert_eq!(instance.admit(&sender(ssn)), admission, "{:?}", sender(ssn));
+            }
+        }
+        assert_eq!(instance.received(), Rsn::new(4), "what is no news has no position");
+        assert_eq!(instance.received_from_producer(&"till".into()), Ssn::new(2));
+        assert_eq!(instance.received_from().map(|(_, ssn)| ssn.get()).collect::<Vec<_>>(), [2]);
+    }
+
+    /// Nothing is known of what has no number, so nothing of it is a duplicate.
+    #[test]
+    fn messages_from_outside_are_always_new() {
+        let mut instance = instance();
+        assert_eq!(instance.admit(&Sender::Outside), Admission::Fresh(Rsn::new(1)));
+        assert_eq!(instance.admit_outside(3), Rsn::new(2), "the position of the first");
+        assert_eq!(instance.admit(&Sender::Outside), Admission::Fresh(Rsn::new(5)));
+    }
+
+    #[test]
+    #[should_panic(expected = "at least one message at a time")]
+    fn no_message_has_no_position() {
+        instance().admit_outside(0);
+    }
+
+    /// A service outside knows the keys of the first try, so each retry has them, and nothing else.
+    #[test]
+    fn a_retry_keeps_the_keys_of_the_first_delivery() {
+        let mut instance = instance();
+        instance.admit_outside(4);
+        instance.skip(&delivery(1), &decision(1));
+        instance.redeliver(Rsn::new(2), Rsn::new(1));
+        instance.discharge(Rsn::new(1)).unwrap();
+        assert_eq!(instance.origin(Rsn::new(2)), Rsn::new(1));
+        instance.skip(&delivery(2), &decision(2));
+        let origins: Vec<_> =
+            instance.quarantined().map(|entry| (entry.rsn.get(), entry.origin.get())).collect();
+        assert_eq!(origins, [(2, 1)]);
+        instance.redeliver(Rsn::new(4), Rsn::new(2));
+        assert_eq!(instance.origin(Rsn::new(4)), Rsn::new(1), "a retry of a retry too");
+        assert_eq!(instance.origin(Rsn::new(3)), Rsn::new(3), "it is none");
+        assert!(instance.discharge(Rsn::new(1)).is_none(), "it has left");
+    }
+
+    #[test]
+    #[should_panic(expected = "are left out in order")]
+    fn a_delivery_is_not_passed_over() {
+        let mut instance = instance();
+        instance.admit_outside(2);
+        instance.skip(&delivery(2), &decision(2));
+    }
+
+    #[test]
+    #[should_panic(expected = "gets its keys before it is handled")]
+    fn a_delivery_that_was_handled_gets_no_other_keys() {
+        let mut instance = instance();
+        instance.admit_outside(1);
+        instance.skip(&delivery(1), &decision(1));
+        instance.redeliver(Rsn::new(1), Rsn::new(1));
     }
 }

@@ -64,6 +64,7 @@ struct InPieces<'b> {
 
 impl Write for InPieces<'_> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        // Once, so that the pieces do not make the buffer grow one by one.
         self.bytes.reserve(bytes.len());
         for piece in bytes.chunks(PIECE_BYTES) {
             self.bytes.extend_from_slice(piece);
@@ -111,6 +112,7 @@ pub fn encode_checked<T: Serialize + DeserializeOwned, R>(
     with_spare(|bytes| {
         let shape = write(value, bytes)?;
         if cfg!(debug_assertions) || shapes.wants(shape) {
+            // Remembered only after it came back, so that a shape that does not is looked at again.
             verify(value, bytes)?;
             shapes.remember(shape);
         }
@@ -156,6 +158,7 @@ pub fn encode_expecting<T: Serialize + ?Sized>(
     let shape = write(value, &mut InPieces { bytes: &mut bytes, pause })?;
     let is_new = cfg!(debug_assertions) || shapes.wants(shape);
     let fingerprint = || fingerprint::of(value).map_err(CodecError);
+    // A fingerprint and no copy: the state changes on while another thread compares.
     let new = is_new.then(fingerprint).transpose()?.map(|fingerprint| (shape, fingerprint));
     Ok((bytes, Expected { new }))
 }
@@ -215,9 +218,11 @@ fn with_spare<R>(fill: impl FnOnce(&mut Vec<u8>) -> Result<R, CodecError>) -> Re
     thread_local! {
         static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
     }
+    // Taken, not borrowed: users' `Serialize` may encode something itself.
     let mut bytes = SPARE.take();
     bytes.clear();
     let outcome = fill(&mut bytes);
+    // One large value must not hold its memory for as long as the thread lives.
     if bytes.capacity() <= SPARE_BYTES_MAX {
         SPARE.set(bytes);
     }

@@ -77,6 +77,7 @@ impl Check {
     /// # Errors
     /// [`Divergence`] when a receiver has another message, or more messages.
     pub(crate) fn compare(&mut self, instance: &Instance, sends: &[Outgoing]) -> Result<(), Divergence> {
+        // By content, not by the digest: no record of the sender has a digest of these deliveries.
         for Outgoing { to, ssn, message, payload } in sends {
             let received = self.contents.get(to).and_then(|channel| channel.get(ssn));
             let Some(received) = received else { continue };
@@ -86,6 +87,8 @@ impl Check {
                 return Err(Divergence { expected, found });
             }
         }
+        // Which delivery sent it is not known, but it was none after `by`: the receiver logged the
+        // message before the sender logged those.
         match self.next(instance) {
             Some(Reception { receiver, ssn, by, .. }) if *by <= instance.handled() => {
                 let expected = format!("messages up to {ssn} to {receiver}, which has them");
@@ -106,6 +109,8 @@ impl Check {
 }
 
 fn content(message: &Name, payload: &[u8]) -> u64 {
+    // A hash takes the place of a payload of up to 1 MiB. The hash of the name is the seed, so that
+    // the border between the two counts.
     XxHash64::oneshot(XxHash64::oneshot(0, message.as_bytes()), payload)
 }
 

@@ -133,6 +133,7 @@ impl<A: Actor> Recipient<'_, '_, A> {
             Some(Taker::Kind(shapes)) => Some(&shapes.message),
             None => None,
         };
+        // Before the encoding: how many there were is the same in each run, so the error is too.
         if cx.effects.sends.len() >= SENDS_PER_DELIVERY_MAX {
             return Err(SendError::TooMany { limit: SENDS_PER_DELIVERY_MAX });
         }
@@ -157,9 +158,151 @@ impl<A: Actor> Recipient<'_, '_, A> {
             let (found, limit) = (payload.len(), PAYLOAD_BYTES_MAX);
             return Err(MessageError::TooLarge { message: M::NAME, found, limit }.into());
         }
+        // After the last error: a number without a message would be a gap for the receiver.
         let ssn = cx.channels.next_ssn(&to);
         let message = Name::from_static(M::NAME);
         cx.effects.send(Outgoing { to, ssn, message, payload });
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::task::{Context as Task, Poll, Waker};
+
+    use relive_storage::record::{Delivery, Sender};
+    use relive_storage::{Rsn, Ssn, StoreId};
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+    use crate::{Effects, Instance, KindBuilder, Peers, Tape, TapeOnly, step};
+
+    /// Remembers what came of its sends.
+    #[derive(Serialize, Deserialize)]
+    struct Till {
+        said: Vec<String>,
+    }
+
+    #[derive(Serialize, Deserialize)]
+    struct Stranger;
+
+    macro_rules! actor {
+        ($name:ident, $text:literal, $new:expr) => {
+            impl Actor for $name {
+                const KIND: &'static str = $text;
+
+                fn create(_: &str) -> Self {
+                    $new
+                }
+            }
+        };
+    }
+
+    macro_rules! message {
+        ($name:ident, $text:literal) => {
+            #[derive(Serialize, Deserialize)]
+            struct $name(Vec<u8>);
+
+            impl Message for $name {
+                const NAME: &'static str = $text;
+                type Reply = ();
+            }
+        };
+    }
+
+    actor!(Till, "till", Till { said: Vec::new() });
+    actor!(Stranger, "stranger", Stranger);
+    message!(Add, "add");
+    message!(Get, "get");
+    // Sends what its first byte says.
+    message!(Send, "send");
+
+    impl Handle<Add> for Till {
+        async fn handle(&mut self, _: Add, _: &mut Context<'_>) {}
+    }
+
+    impl Handle<Get> for Till {
+        async fn handle(&mut self, _: Get, _: &mut Context<'_>) {}
+    }
+
+    impl Handle<Add> for Stranger {
+        async fn handle(&mut self, _: Add, _: &mut Context<'_>) {}
+    }
+
+    impl Handle<Send> for Till {
+        async fn handle(&mut self, Send(what): Send, cx: &mut Context<'_>) {
+            let large = || vec![7; PAYLOAD_BYTES_MAX];
+            let sent = match what[0] {
+                0 => cx.to::<Self>("bob").send(Add(vec![1])),
+                1 => cx.to::<Self>(&"k".repeat(257)).send(Add(vec![1])),
+                2 => cx.to::<Stranger>("bob").send(Add(vec![1])),
+                3 => cx.to::<Self>("bob").send(Get(vec![1])),
+                4 => cx.to::<Self>("bob").send(Add(large())),
+                _ => (0..=SENDS_PER_DELIVERY_MAX).try_for_each(|_| cx.to::<Self>("bob").send(Add(vec![1]))),
+            };
+            self.said.extend(sent.err().map(|error| format!("{error:?}")));
+        }
+    }
+
+    fn till() -> Instance {
+        let kind = KindBuilder::<Till>::new().handles::<Add>().handles::<Send>().build().unwrap();
+        let mut peers = Peers::default();
+        peers.add(kind.name(), kind.messages());
+        kind.introduce(&Arc::new(peers));
+        Instance::create(kind, ActorId::new("till", "one").unwrap(), StoreId::new(1))
+    }
+
+    /// Handles a message that sends `what`.
+    fn send(till: &mut Instance, what: u8) -> Effects {
+        let (sender, clock) = (Sender::Outside, Default::default());
+        till.admit(&sender);
+        let payload = encode_shared(&Send(vec![what])).unwrap();
+        let rsn = till.handled().next();
+        let delivery =
+            Delivery { rsn, sender, asked: false, message: "send".into(), payload, clock, seed: 0 };
+        let mut tape = Tape::after(Rsn::NONE);
+        let mut determinants = TapeOnly(&mut tape);
+        let stepped = pin!(step(till, &delivery, &mut determinants));
+        match stepped.poll(&mut Task::from_waker(Waker::noop())) {
+            Poll::Ready(effects) => effects.unwrap(),
+            Poll::Pending => panic!("it waits for nothing"),
+        }
+    }
+
+    fn numbers(effects: &Effects) -> Vec<u64> {
+        effects.sends.iter().map(|outgoing| outgoing.ssn.get()).collect()
+    }
+
+    /// Whoever can't receive a message has no gap in its channel: only what is sent has a number.
+    #[test]
+    fn what_is_not_sent_takes_no_number() {
+        let mut till = till();
+        assert_eq!(numbers(&send(&mut till, 0)), [1]);
+        for what in 1..=4 {
+            assert_eq!(numbers(&send(&mut till, what)), []);
+        }
+        assert_eq!(numbers(&send(&mut till, 0)), [2]);
+        let said = &till.state::<Till>().unwrap().said;
+        for (said, expected) in said.iter().zip(["Name(", "UnknownKind", "Unhandled", "Message(TooLarge"]) {
+            assert!(said.starts_with(expected), "{said} is not {expected}");
+        }
+        assert_eq!(said.len(), 4);
+        assert_eq!(till.sent_to(&ActorId::new("till", "bob").unwrap()), Ssn::new(2));
+    }
+
+    /// Invariant: bounded. One delivery sends so many messages, and the handler hears it.
+    #[test]
+    fn one_delivery_sends_a_bounded_number_of_messages() {
+        let mut till = till();
+        let sends = send(&mut till, 5).sends;
+        assert_eq!(sends.len(), SENDS_PER_DELIVERY_MAX);
+        assert!(till.state::<Till>().unwrap().said[0].starts_with("TooMany"));
+        assert_eq!(
+            numbers(&send(&mut till, 0)),
+            [SENDS_PER_DELIVERY_MAX as u64 + 1],
+            "the next one may again"
+        );
     }
 }

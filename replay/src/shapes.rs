@@ -46,6 +46,7 @@ impl Shapes {
     /// Whether the codec must check a value of this shape.
     #[inline]
     pub(crate) fn wants(&self, shape: Shape) -> bool {
+        // Widths first: they are not in the key, since each mix of widths would take a slot.
         let mut widths = self.widths.iter().zip(shape.widths);
         if widths.any(|(seen, new)| new & !seen.load(Ordering::Relaxed) != 0) {
             return true;
@@ -67,6 +68,7 @@ impl Shapes {
         }
         let key = key(shape.calls);
         for slot in self.slots(shape.calls) {
+            // Another thread may have taken the slot meanwhile, perhaps for this shape.
             match slot.compare_exchange(0, key, Ordering::Relaxed, Ordering::Relaxed) {
                 Err(other) if other != key => {}
                 _ => return,
@@ -83,6 +85,7 @@ impl Shapes {
 }
 
 fn key(calls: u64) -> u64 {
+    // 0 means a free slot.
     calls.max(1)
 }
 

@@ -16,6 +16,7 @@ use crate::guard::{GuardedFuture, guarded};
 use crate::halt::Interruption;
 use crate::kind::Reply;
 use crate::payload::CodecError;
+use crate::recipient::SENDS_PER_DELIVERY_MAX;
 use crate::{Context, Determinants, Effects, Halt, HaltReason, Instance};
 
 /// Why `step` did not apply a delivery to its end. The actor's state may be half changed, so the
@@ -58,6 +59,8 @@ pub async fn step(
     assert!(delivery.rsn <= instance.received, "{} of {} was never taken in", delivery.rsn, instance.id);
     match apply(instance, delivery, determinants).await {
         Ok(effects) => {
+            let sends = effects.sends.len();
+            assert!(sends <= SENDS_PER_DELIVERY_MAX, "one delivery of {} sent {sends} messages", instance.id);
             instance.now_handled(delivery.rsn);
             Ok(effects)
         }
@@ -74,6 +77,7 @@ async fn apply(
     let mut effects = Effects::default();
     let (reply, events) = run(instance, delivery, determinants, &mut effects).await?;
     effects.reply = reply;
+    // After the handler and before anybody sees an effect: a divergence releases nothing.
     determinants.finish(delivery.rsn, events, effects.digest())?;
     Ok(effects)
 }
@@ -87,6 +91,7 @@ async fn run(
     let origin = instance.origin(delivery.rsn);
     let Instance { id, store, kind, state, channels, .. } = instance;
     let signal = Signal::default();
+    // Both: the record of an ask stays one, but after an opening nobody waits for its answer.
     let reply = if delivery.asked && determinants.wants_reply() { Reply::Encoded } else { Reply::Dropped };
     let mut cx = Context {
         actor: id,
@@ -102,6 +107,7 @@ async fn run(
         draws: 0,
         events: 0,
     };
+    // Decoding runs users' code too, and the call itself may panic before its first poll.
     let mut handling = match guarded(|| state.handle(&delivery.message, &delivery.payload, reply, &mut cx)) {
         Ok(Some(Ok(handling))) => GuardedFuture::new("a handler", handling),
         Ok(Some(Err(error))) => return Err(codec(delivery, &error).into()),
@@ -115,6 +121,8 @@ async fn run(
         Ok(_) if signal.get() == Signal::HALTED => Poll::Ready(End::Halted),
         Ok(Poll::Ready(_)) if signal.get() == Signal::WAITING => Poll::Ready(End::Leaked),
         Ok(Poll::Ready(end)) => Poll::Ready(End::Done(end)),
+        // Only a side effect of the context may make a handler wait. A waker says nothing of who
+        // will wake it, so the signal does.
         Ok(Poll::Pending) if signal.get() == Signal::WAITING => Poll::Pending,
         Ok(Poll::Pending) => Poll::Ready(End::Foreign),
     })
@@ -123,7 +131,11 @@ async fn run(
     drop(handling);
     let events = cx.events;
     Err(match end {
-        End::Done(Ok(reply)) => return Ok((reply, events)),
+        End::Done(Ok(encoded)) => {
+            let is_wanted = reply == Reply::Encoded;
+            assert_eq!(encoded.is_some(), is_wanted, "who waits for a reply gets one, and nobody else");
+            return Ok((encoded, events));
+        }
         End::Done(Err(error)) => codec(delivery, &error).into(),
         End::Panicked(panic) => panicked(delivery, panic).into(),
         End::Foreign => HaltReason::ForeignAwait { message: delivery.message.to_string() }.into(),

@@ -68,6 +68,7 @@ impl Tape {
         records: impl IntoIterator<Item = Positioned>,
     ) -> Result<(), CorruptRecords> {
         let corrupt = |rsn, what: String| CorruptRecords { rsn, what };
+        // Before the records: the frame says how far the actor was when it wrote them.
         if handled > self.last() {
             return Err(corrupt(
                 handled,
@@ -88,6 +89,7 @@ impl Tape {
                 return Err(corrupt(rsn, format!("{what}, but the last delivery is {}", self.last())));
             }
             match positioned.record {
+                // The first block that is read may begin before the checkpoint ends.
                 Record::Delivery(delivery) if delivery.rsn <= self.after => {}
                 Record::Delivery(delivery) => {
                     let expected = self.last().next();
@@ -100,12 +102,15 @@ impl Tape {
                 Record::Event(event) if event.rsn <= self.after => {}
                 Record::Event(event) => {
                     let rsn = event.rsn;
+                    // Deliveries run one at a time, so the ones before were over. This one may not
+                    // be: the process may have ended after this event.
                     self.handled = self.handled.max(rsn.prev());
                     if self.events.insert((rsn, event.index), event).is_some() {
                         return Err(corrupt(rsn, "it has the same event twice".to_owned()));
                     }
                 }
                 Record::CheckpointMark(mark) => self.handled = self.handled.max(mark.rsn),
+                // Kept whatever the checkpoint contains: it may hold the delivery in quarantine.
                 Record::Discharge(rsn) => {
                     self.discharged.insert(rsn);
                     self.redelivered.extend(delivered.map(|delivered| (delivered, rsn)));
@@ -117,6 +122,7 @@ impl Tape {
                 record => self.decided(record)?,
             }
         }
+        assert!(self.certain() <= self.last(), "only deliveries on the tape are known as handled");
         Ok(())
     }
 
@@ -134,6 +140,7 @@ impl Tape {
             *self.attempts.entry(rsn).or_default() += 1;
             return Ok(());
         };
+        // A delivery that was left out is done: a replay must not try it again.
         self.handled = self.handled.max(rsn);
         match self.left_out.insert(rsn, decision) {
             None => Ok(()),
@@ -146,6 +153,8 @@ impl Tape {
         if handled <= self.after || since == handled {
             return;
         }
+        // A gap stays a gap: an actor that went passive took digests along that no frame has, and
+        // what has no digest there is unknown, not nothing.
         match self.covered.last_mut() {
             Some((_, to)) if *to == since => *to = handled,
             _ => self.covered.push((since, handled)),
@@ -187,6 +196,7 @@ impl Tape {
 
     /// Up to where the records show the effects of every delivery.
     fn told(&self) -> Rsn {
+        // Only the first range: behind a gap the records say nothing of what the gap sent.
         match self.covered.first() {
             Some((since, to)) if *since <= self.after => *to,
             _ => self.after,
@@ -229,6 +239,7 @@ impl Tape {
     /// Takes back the last attempt of a delivery: the process has survived it.
     pub fn survived(&mut self, rsn: Rsn) {
         if let Some(attempts) = self.attempts.get_mut(&rsn) {
+            assert!(*attempts > 0, "{rsn} has an entry only while a try of it is open");
             *attempts -= 1;
             if *attempts == 0 {
                 self.attempts.remove(&rsn);
@@ -255,6 +266,7 @@ impl Tape {
     pub fn inherit(&mut self, seen: SeenByOthers) {
         let SeenByOthers { settled, attempts, receptions } = seen;
         (self.settled, self.receptions) = (settled, receptions);
+        // Not the attempts of its own records: those do not know which tries others saw survive.
         self.attempts = attempts.into_iter().filter(|(rsn, _)| *rsn > self.after).collect();
     }
 
@@ -285,6 +297,7 @@ impl Tape {
     /// How many deliveries are left to take.
     #[must_use]
     pub fn remaining(&self) -> usize {
+        assert!(self.at <= self.deliveries.len(), "a tape is read no further than to its end");
         self.deliveries.len() - self.at
     }
 
@@ -303,17 +316,24 @@ impl Tape {
 
     /// Takes the lent deliveries back, with the number of those taken.
     pub(crate) fn give_back(&mut self, deliveries: Vec<Delivery>, taken: usize) {
+        assert!(self.deliveries.is_empty() && self.at == 0, "a tape gets back only what it has lent");
+        assert!(taken <= deliveries.len(), "{taken} deliveries were taken of {}", deliveries.len());
         (self.deliveries, self.at) = (deliveries, taken);
     }
 
     /// Goes back to the beginning, for one more replay from the checkpoint.
     pub fn rewind(&mut self) {
         self.at = 0;
+        // The next replay finds these digests again; kept, they would be logged twice.
         self.pending.clear();
     }
 
     /// The actor has logged a frame with the digests of its deliveries up to `handled`.
+    ///
+    /// # Panics
+    /// When [`Tape::take_pending`] has not taken these digests for the frame.
     pub fn logged(&mut self, handled: Rsn) {
+        assert!(self.pending.is_empty(), "a frame up to {handled} takes all digests along");
         match self.covered.last_mut() {
             Some((since, to)) if since == to => (*since, *to) = (handled, handled),
             _ => self.covered.push((handled, handled)),
@@ -321,7 +341,13 @@ impl Tape {
     }
 
     /// Drops everything up to `handled`, for an actor that continues live.
+    ///
+    /// # Panics
+    /// When a delivery is left to take, or the checkpoint contains more than `handled`.
     pub fn forget(&mut self, handled: Rsn) {
+        assert!(self.remaining() == 0, "{} deliveries would be forgotten untaken", self.remaining());
+        assert!(self.after <= handled, "a tape after {} goes back to {handled}", self.after);
+        // Read before `after` changes: it is the answer when no range is there.
         let covered = self.covered();
         self.deliveries = Vec::new();
         self.at = 0;
@@ -332,8 +358,11 @@ impl Tape {
         self.discharged.clear();
         self.redelivered.clear();
         self.receptions = Receptions::default();
+        // An empty range: it says where the next frame must begin to cover, and nothing else.
         self.covered = vec![(covered, covered)];
         self.after = handled;
+        // Live, what follows is handled for the first time as far as this tape is concerned: a
+        // side effect without a record happens, and is no divergence.
         self.handled = self.handled.min(handled);
     }
 
@@ -363,6 +392,8 @@ impl Tape {
                 let expected = format!("side effect {index} {:?}", &*event.name);
                 Err(Divergence { expected, found })
             }
+            // A handled delivery has all its events on record, since a handler goes on only when
+            // they are stable.
             None if rsn <= self.handled => {
                 Err(Divergence { expected: format!("{index} side effects"), found })
             }
@@ -379,14 +410,18 @@ impl Tape {
             let expected = format!("side effect {} {:?}", event.index, &*event.name);
             return Err(Divergence { expected, found: format!("{events} side effects") });
         }
+        // No digest where the frames cover the delivery means that it had no effects. Elsewhere it
+        // means that nobody knows.
         let expected = self.digests.get(&rsn).copied();
         let known = self.covered.iter().any(|(since, handled)| *since < rsn && rsn <= *handled);
         if known && expected != digest {
             return Err(Divergence { expected: describe(expected), found: describe(digest) });
         }
+        // Also in a replay: what the crash kept from the log, the next frame logs.
         if let Some(digest) = digest
             && rsn > self.covered()
         {
+            assert!(self.pending.last().is_none_or(|last| last.rsn < rsn), "{rsn} has finished before");
             self.pending.push(EffectDigest { rsn, digest });
         }
         Ok(())
@@ -408,6 +443,7 @@ pub struct TapeOnly<'t>(pub &'t mut Tape);
 impl Determinants for TapeOnly<'_> {
     fn recorded(&mut self, rsn: Rsn, index: u32, name: &str) -> Result<Recorded, Divergence> {
         match self.0.recorded(rsn, index, name)? {
+            // Nobody can tell whether it happened, so it must not happen here.
             Recorded::Nothing => Ok(Recorded::End),
             outcome => Ok(outcome),
         }
@@ -437,3 +473,7 @@ fn refers_to(record: &Record) -> Option<(Rsn, &'static str)> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+#[path = "tape_tests.rs"]
+mod tests;

@@ -58,7 +58,8 @@ impl Track {
     #[inline(always)]
     pub(crate) fn note_integer(&self, kind: Kind, negative: bool, bits: u32) {
         self.note(kind.word());
-        // The classes end where a type of 8, 16, 32 or 64 bits, signed or not, is full.
+        // The classes end where a type of 8, 16, 32 or 64 bits, signed or not, is full. The mask
+        // spares the check of the index.
         let width = WIDTHS[bits as usize & 127] | u8::from(negative) << 3;
         let place = mix(self.shape.get(), u64::from(width));
         self.widths[0].set(self.widths[0].get() | 1 << (place >> 58));
@@ -140,6 +141,7 @@ impl<'t> Among<'t> {
     /// It has come.
     #[inline(always)]
     pub(crate) fn add(&mut self) {
+        // Elements have a hash of their own, since neither their number nor their order counts.
         let shape = self.track.shape.get();
         // Most elements have the shape of the one before.
         if shape != self.last {

@@ -13,7 +13,7 @@ use crate::retention::passive_pins::PassivePins;
 use crate::shared::testing::{Account, Deposit};
 
 fn cell() -> Arc<ActorCell> {
-    cell_under(&Arc::new(Backpressure::new(u64::MAX)))
+    cell_under(&Backpressure::none())
 }
 
 fn cell_under(backpressure: &Arc<Backpressure>) -> Arc<ActorCell> {

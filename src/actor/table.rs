@@ -147,7 +147,7 @@ mod tests {
     fn table() -> ActorTable {
         let kind = KindBuilder::<Account>::new().build().unwrap();
         let pin_index = Arc::new(PinIndex::new(PassivePins::default()));
-        ActorTable::new(Kinds::from([(kind.name(), kind)]), pin_index, Arc::new(Backpressure::new(u64::MAX)))
+        ActorTable::new(Kinds::from([(kind.name(), kind)]), pin_index, Backpressure::none())
     }
 
     #[test]

@@ -96,6 +96,9 @@ impl Checkpointer {
         expected: Expected,
         request: CheckpointRequest,
     ) {
+        assert!(cell.pins().is_pending(), "a checkpoint of {} is queued after its pins are taken", cell.id);
+        let number = checkpoint.header.number;
+        assert_eq!(number, CheckpointNumber::default(), "only the thread that writes gives numbers");
         let expected = Some(expected);
         let taken = Taken { checkpoint, expected, owner: Owner { cell: Arc::clone(cell), request } };
         if let Err(mpsc::error::SendError(Job::Write(taken))) = self.jobs.send(Job::Write(taken)).await {
@@ -129,12 +132,14 @@ impl Checkpointer {
 
     /// Ends the thread soon, once the runtime has stopped. Does not wait for it.
     pub(crate) fn abandon(&self) {
+        // When the queue is full, the thread ends by itself: it looks at the stop after each job.
         let _ = self.jobs.try_send(Job::Stop);
     }
 
     /// Ends the thread after the queued jobs. Blocks, so call it on no thread of the async runtime.
     pub(crate) fn stop(&self) {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Taken, so that two callers do not both join it; the other one does not wait.
         let Some(thread) = thread else { return };
         let _ = self.jobs.blocking_send(Job::Stop);
         let _ = thread.join();
@@ -151,6 +156,7 @@ impl Owner {
     }
 
     fn fail(self, reason: CheckpointError) {
+        // Before the caller hears of it: a caller that looks at the pins sees the log kept.
         self.cell.change_pins(Pins::failed);
         self.request.tell(&Err(reason));
     }
@@ -162,6 +168,8 @@ impl Worker {
         while let Some(job) = next.take().or_else(|| queue.blocking_recv()) {
             match job {
                 Job::Write(taken) => {
+                    // Only waited for, not held: a caller that gathers checkpoints must not wait
+                    // for a sync.
                     drop(self.gate.blocking_lock());
                     let (group, other) = gather(taken, queue);
                     self.write(group);
@@ -188,10 +196,13 @@ impl Worker {
         let taken = group.map(|Taken { mut checkpoint, owner, .. }| {
             self.parts.last = self.parts.last.next();
             checkpoint.header.number = self.parts.last;
+            // Before the write: a loader that finds the actor absent would not look into the
+            // store. An entry too many costs one look.
             self.parts.stored.add(&checkpoint.header.actor);
             (checkpoint, owner)
         });
         let (checkpoints, owners): (Vec<_>, Vec<_>) = taken.unzip();
+        assert!(owners.len() <= CHECKPOINT_GROUP_MAX, "a sync serves {} checkpoints", owners.len());
         if owners.is_empty() {
             return;
         }
@@ -216,6 +227,7 @@ impl Worker {
     }
 
     fn stable(&mut self, checkpoints: &[Checkpoint], owners: Vec<Owner>) {
+        assert_eq!(owners.len(), checkpoints.len(), "each checkpoint that was put has its owner");
         for (owner, Checkpoint { header, .. }) in owners.iter().zip(checkpoints) {
             owner.cell.change_pins(Pins::stable);
             tracing::debug!(actor = %header.actor, rsn = %header.rsn, number = %header.number, "checkpoint is stable");
@@ -227,6 +239,7 @@ impl Worker {
         if let Err(error) = self.mark(checkpoints) {
             tracing::warn!(%error, "checkpoints are stable, but the log can't say so");
         }
+        // Last: a caller that hears of its checkpoint finds the pins changed.
         for (owner, checkpoint) in owners.into_iter().zip(checkpoints) {
             owner.request.tell(&Ok(checkpoint.header.rsn));
         }
@@ -234,6 +247,7 @@ impl Worker {
 
     /// Marks checkpoints as stable in the log, in one block.
     fn mark(&mut self, checkpoints: &[Checkpoint]) -> Result<(), Arc<StoreError>> {
+        // Holds the buffer over all marks. A group is small, and no I/O comes between.
         let mut appending = self.parts.committer.begin_append();
         for Checkpoint { header, .. } in checkpoints {
             let CheckpointHeader { number, rsn, .. } = *header;
@@ -249,6 +263,7 @@ impl Worker {
         }
         match self.parts.store.cut(below) {
             Ok(start) => {
+                // What the store says, not what was asked for: it may cut less.
                 self.parts.log_budget.was_cut(start);
                 tracing::debug!(%start, "log is cut");
                 Ok(start)
@@ -261,6 +276,7 @@ impl Worker {
     fn failed(&self, error: StoreError) -> Ended {
         let error = Arc::new(error);
         tracing::error!(%error, "a checkpoint or a cut failed");
+        // Fail-stop: what of the write is on the disk is unknown, and only an opening finds out.
         self.parts.stop.set(Ended::from(Arc::clone(&error)));
         error.into()
     }
@@ -290,6 +306,7 @@ fn is_of_the_checkpoint(error: &StoreError) -> bool {
 fn gather(first: Taken, queue: &mut mpsc::Receiver<Job>) -> (Vec<Taken>, Option<Job>) {
     let mut bytes = first.checkpoint.body.len();
     let mut group = vec![first];
+    // Checked before each: a group may exceed the bytes by one checkpoint.
     while group.len() < CHECKPOINT_GROUP_MAX && bytes < CHECKPOINT_GROUP_BYTES_MAX {
         match queue.try_recv() {
             Ok(Job::Write(taken))
@@ -304,3 +321,7 @@ fn gather(first: Taken, queue: &mut mpsc::Receiver<Job>) -> (Vec<Taken>, Option<
     }
     (group, None)
 }
+
+#[cfg(test)]
+#[path = "writer_tests.rs"]
+mod tests;

@@ -62,6 +62,7 @@ pub(crate) struct Tried {
 /// Reads a store.
 pub(crate) fn analyze(store: &dyn Store, kinds: &Kinds, progress: &Progress) -> Result<Analysis, OpenError> {
     let extent = store.extent()?;
+    // Before the log: where a checkpoint ends says which records are news.
     let Catalog { listing, owing, mut sample, last: last_checkpoint } = Catalog::read(store, kinds)?;
     let covered = Covered::new(listing);
     boundary!("recovery.listed");
@@ -84,9 +85,11 @@ pub(crate) fn analyze(store: &dyn Store, kinds: &Kinds, progress: &Progress) -> 
         tracing::warn!(at = %scanned.next, what = torn, "the log ends in a commit that nobody was told about: it is cut");
     }
     let uncertain = actors.values().any(FoundActor::is_uncertain);
+    // An opening that found nothing had no handler to run, so it can't have ended in one.
     let left = actors.values().any(|actor| actor.left_by(&last_opening));
     let unsettled = left && !last_opening.settled;
     let (stored, passive_pins) = covered.finish();
+    // As a rule the opening restores these, and so reads their checkpoints anyway.
     sample.retain(|actor| !actors.contains_key(actor));
     let last_tried = last_opening.last_tried;
     Ok(Analysis {
@@ -117,6 +120,7 @@ struct LastOpening {
 
 impl LastOpening {
     fn began(&mut self) {
+        // Only what the last opening tried may have ended the last process.
         *self = Self { number: self.number + 1, ..Self::default() };
     }
 }
@@ -165,6 +169,7 @@ fn list(
         visited = visit(header);
         if visited.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
+    // The visitor's error first: it is why the listing ended.
     visited?;
     Ok(listed?)
 }
@@ -288,7 +293,9 @@ impl Found<'_> {
 
     /// Adds a frame, and returns the bytes of its payloads.
     fn frame(&mut self, block: &Block, head: &FrameHead) -> Result<u64, OpenError> {
-        self.block = block.header().first;
+        let first = block.header().first;
+        assert!(self.block <= first, "the scan shows the blocks in order");
+        self.block = first;
         let mut records = std::mem::take(&mut self.decoded);
         records.clear();
         let read = head.read(block.bytes(), &mut self.ids, &mut records);
@@ -296,7 +303,7 @@ impl Found<'_> {
         self.records += records.len() as u64;
         let bytes = records.iter().map(|positioned| payload_bytes(&positioned.record)).sum();
         match head.actor(block.bytes()) {
-            Some(actor) => self.decoded = self.add(actor, block.header().first, head, records)?,
+            Some(actor) => self.decoded = self.add(actor, first, head, records)?,
             None => {
                 self.note_opening(&records);
                 self.decoded = records;
@@ -316,6 +323,7 @@ impl Found<'_> {
         self.note_try(actor, block, head.handled, &records)?;
         self.add_receptions(actor, &records)?;
         let opening = self.last_opening.number;
+        // Once an actor has news it stays among the actors, since its later records count too.
         if !self.actors.contains_key(actor)
             && let Some(number) = self.covered.find(actor)
             && self.covered.add(number, actor, block, head.handled, &records)?
@@ -324,6 +332,7 @@ impl Found<'_> {
         }
         let found = self.actor(actor)?;
         follow(&mut found.logged, actor, &records)?;
+        // Ahead of the records: what was there before them is what this opening found.
         if found.opening != opening {
             (found.opening, found.before) = (opening, found.tape.last());
         }
@@ -419,6 +428,7 @@ impl Found<'_> {
                 kind.ok_or_else(|| OpenError::UnknownKind { actor: id.clone(), kind: id.kind().to_owned() })?;
             let number = self.covered.find(actor);
             let floor = number.map_or(Rsn::NONE, |number| self.covered.floor(number));
+            // Taken over, so that the actor's pin does not count twice: its cell will have it.
             let (older, logged) = number.map(|number| self.covered.take(number)).unwrap_or_default();
             let found = FoundActor {
                 id: id.clone(),
@@ -448,6 +458,7 @@ impl Found<'_> {
     /// Actors without log after their checkpoint whose outbox is not empty must come back too.
     fn add_owing(&mut self, owing: &[ActorId]) {
         for id in owing {
+            // The listing has refused kinds that are not registered, so there is no error to lose.
             if let Ok(found) = self.actor(id.as_str()) {
                 found.has_outbox = true;
             }
@@ -467,3 +478,7 @@ fn payload_bytes(record: &Record) -> u64 {
         _ => 0,
     }
 }
+
+#[cfg(test)]
+#[path = "analysis_tests.rs"]
+mod tests;

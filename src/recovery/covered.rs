@@ -66,7 +66,9 @@ impl Covered {
         if handled > floor || !records.iter().all(|positioned| is_contained(&positioned.record, floor)) {
             return Ok(false);
         }
-        follow(&mut self.reached[number].logged, actor, records)?;
+        let logged = &mut self.reached[number].logged;
+        follow(logged, actor, records)?;
+        assert!(*logged <= floor, "a checkpoint at {floor} contains all up to {logged}");
         if records.iter().any(|positioned| is_determinant(&positioned.record)) {
             self.passive_pins.pin(number, block);
         }
@@ -76,6 +78,7 @@ impl Covered {
     /// Hands an actor over to the caller: the first block with its records, and its last delivery
     /// there.
     pub(crate) fn take(&mut self, number: usize) -> (Option<Lsn>, Rsn) {
+        // From now on `check` must not look at the actor: its caller goes on with this number.
         let logged = std::mem::replace(&mut self.reached[number].logged, Rsn::NONE);
         (self.passive_pins.take_number(number), logged)
     }
@@ -84,6 +87,7 @@ impl Covered {
     /// name from the store only for an error.
     pub(crate) fn check(&self, store: &dyn Store) -> Result<(), OpenError> {
         for (number, Reached { floor, logged }) in self.reached.iter().enumerate() {
+            // Without a pin the log has no delivery of the actor, so there is nothing to compare.
             if let Some(block) = self.passive_pins.pinned(number) {
                 let name = || self.name(number, block, store);
                 check_reaches(name, *logged, *floor)?;
@@ -94,6 +98,7 @@ impl Covered {
 
     /// The name of an actor that has records in a block.
     fn name(&self, number: usize, block: Lsn, store: &dyn Store) -> Result<ActorId, StoreError> {
+        // Read again: a name for each of millions of actors would fill the memory.
         let gone = || StoreError::CorruptLog { at: block, what: "it is gone while it is read".to_owned() };
         let block = store.read(block)?.and_then(|stored| stored.block.ok()).ok_or_else(gone)?;
         let heads = block.heads().filter_map(Result::ok);

@@ -8,3 +8,5 @@ pub(crate) mod covered;
 pub(crate) mod probation;
 pub(crate) mod replay;
 pub(crate) mod report;
+#[cfg(test)]
+pub(crate) mod testing;

@@ -35,6 +35,7 @@ pub(crate) async fn drive_probation(
         if watched.mode == ProbeMode::None {
             at_once.spawn(async move { watched.survives().await });
         } else {
+            // Before the next actor begins: when the process ends, only this one can be to blame.
             survived &= core.lifecycle.unless_stopped(watched.survives()).await.unwrap_or(false);
         }
     }

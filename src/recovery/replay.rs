@@ -74,7 +74,11 @@ impl Recovery<'_> {
         let mut work = Vec::new();
         for (id, found) in found {
             let cell = self.actors.new_cell(id, &found.kind);
-            cell.change_pins(|pins| *pins = Pins::recovered(found.older, found.newer));
+            cell.change_pins(|pins| {
+                assert_eq!(*pins, Pins::default(), "the analysis has taken the pins of {} over", cell.id);
+                *pins = Pins::recovered(found.older, found.newer);
+            });
+            // Also one with nothing to restore: its cell keeps the log for the checkpoint before.
             cells.push(Arc::clone(&cell));
             if found.has_outbox || found.tape.remaining() > 0 {
                 work.push((cell, found));
@@ -83,6 +87,7 @@ impl Recovery<'_> {
         let worked = !work.is_empty();
         let (mut done, work) = self.leave_alone(work);
         let replayed = self.restore_in_groups(work, &mut done)?;
+        // All of them at once: whether a message was sent shows only when its sender is restored.
         let (failed, unhandled) = self.install(done)?;
         boundary!("recovery.restored");
         let last_tried = self.tried_alone().cloned();
@@ -121,7 +126,8 @@ impl Recovery<'_> {
     /// those under way when the process ended come last, one by one. Returns how many deliveries it
     /// replayed.
     fn restore_in_groups(&self, work: Vec<Work>, done: &mut Vec<Done>) -> Result<u64, OpenError> {
-        let of = work.len();
+        // Those left alone are done, and count among all.
+        let of = done.len() + work.len();
         let deliveries = AtomicU64::new(0);
         if !self.in_probation {
             self.restore_group(work, of, &deliveries, done)?;
@@ -129,6 +135,8 @@ impl Recovery<'_> {
         }
         let tried = |(cell, _): &Work| self.last_tried.iter().any(|tried| tried.actor == cell.id);
         let (last, first): (Vec<_>, Vec<_>) = work.into_iter().partition(tried);
+        // One by one finds the one to blame at once. With many actors each note's sync counts, so
+        // a group is noted together, and its actors come one by one in the next opening.
         let size = if first.len() <= NOTED_TOGETHER_MAX { 1 } else { NOTED_TOGETHER_MAX };
         let (mut first, mut last) = (first.into_iter(), last.into_iter());
         loop {
@@ -142,13 +150,16 @@ impl Recovery<'_> {
             let mut notes = Vec::new();
             for (cell, found) in &group {
                 let over = self.certain(found)?;
+                assert!(over <= found.tape.last(), "{} handled {over} before it was logged", cell.id);
                 if over > found.floor {
                     let (actor, from) = (cell.id.clone(), found.floor.next());
                     notes.push(ReplayNote { actor, from, handled: Rsn::NONE, over });
                 }
             }
+            // Stable before a handler runs: otherwise nobody would know what ended the process.
             (self.note)(&notes)?;
             self.restore_group(group, of, &deliveries, done)?;
+            // An actor that failed has survived too: the process is still there.
             notes.iter_mut().for_each(|note| note.handled = note.over);
             (self.note)(&notes)?;
         }
@@ -186,6 +197,7 @@ impl Recovery<'_> {
         std::thread::scope(|scope| {
             for _ in 0..threads {
                 let work_on = || {
+                    // Users' code may expect to run within tokio, as it does live.
                     let _context = tokio.as_ref().map(tokio::runtime::Handle::enter);
                     while let Some(item) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
                         let item = item.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -217,6 +229,8 @@ impl Recovery<'_> {
             }
         });
         *all_done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        assert!(all_done.len() <= before + work.len(), "each actor is restored once");
+        // An actor that nobody restored must not be served from nothing.
         if all_done.len() < before + work.len() {
             let reason = "none that restores actors could be".to_owned();
             return Err(OpenError::Thread { reason });
@@ -283,9 +297,12 @@ impl Recovery<'_> {
     /// final. A later delivery may never have been handled: the actor tries it live, from the one
     /// on which the replay halted.
     fn replay(&self, source: &Source<'_>, found: FoundActor) -> Result<Activated, LoadError> {
+        // In probation the replay stops where the process may have ended; the tries go on there.
         let before = (self.in_probation && found.is_uncertain()).then(|| found.tape.certain().next());
         let (mut tape, (checkpoint, generation)) = (found.tape, newest_whole(self.store, source.id)?);
         let rsn = checkpoint.as_ref().map_or(Rsn::NONE, |checkpoint| checkpoint.header.rsn);
+        // The tape begins where the listed checkpoint ends. From an older one the actor needs more
+        // of the log, which was not kept in memory.
         if generation == Generation::Previous || rsn != found.floor {
             let seen = tape.seen_by_others();
             tape = source.read(rsn, generation)?;
@@ -296,6 +313,7 @@ impl Recovery<'_> {
                 let rsn = halt.rsn;
                 tracing::warn!(error = %halt, "a recorded delivery, perhaps not handled before, fails; it is tried again live");
                 let mut activated = source.replay(checkpoint.as_ref(), &mut tape, Some(rsn))?;
+                // The replay was its first try. Only a panic has more than one.
                 let panicked = matches!(halt.reason, HaltReason::Panicked { .. });
                 activated.active.tried = panicked.then_some((rsn, 1));
                 Ok(activated)
@@ -313,12 +331,15 @@ impl Recovery<'_> {
             match outcome? {
                 Outcome::Restored(activated) => {
                     cell.keep_until_acknowledged(&activated.outbox);
-                    restored.insert(cell.id.clone(), (cell, activated.active));
+                    let twin = restored.insert(cell.id.clone(), (cell, activated.active));
+                    assert!(twin.is_none(), "an opening restores each actor once");
                 }
                 Outcome::Failed(cause, halt) => failed.push(fail(&cell, cause, halt)),
             }
         }
+        // Before any actor is in memory: an opening that refuses the store leaves nothing behind.
         check_channels(&restored)?;
+        // Spares sending what a receiver has logged. One that is passive drops duplicates later.
         for (receiver, (_, active)) in &restored {
             for (sender, received) in active.instance.received_from() {
                 if let Some((sender, _)) = restored.get(sender) {
@@ -381,6 +402,7 @@ fn threads(tokio: Option<&tokio::runtime::Handle>) -> usize {
 fn check_channels(restored: &Restored) -> Result<(), OpenError> {
     for (receiver, (_, active)) in restored {
         for (sender, received) in active.instance.received_from() {
+            // One that is not in memory can't be asked: it failed, or has all in its checkpoint.
             let Some((_, sending)) = restored.get(sender) else { continue };
             let sent = sending.instance.sent_to(receiver);
             if received > sent {
@@ -408,3 +430,7 @@ fn fail(cell: &ActorCell, cause: FailureCause, halt: Halt) -> Arc<ActorFailure> 
     tracing::error!(actor = %cell.id, error = %halt, "the actor could not be restored");
     cell.fail(cause, halt, 1)
 }
+
+#[cfg(test)]
+#[path = "replay_tests.rs"]
+mod tests;

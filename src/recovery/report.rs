@@ -95,6 +95,7 @@ pub(crate) struct ReadingSteps {
 
 impl ReadingSteps {
     pub(crate) fn are_due(&mut self, records: u64, bytes: u64) -> bool {
+        assert!(self.records <= records && self.bytes <= bytes, "an opening reads on, never back");
         let due = records >= self.records + TOLD_RECORDS || bytes >= self.bytes + TOLD_BYTES;
         if due {
             *self = Self { records, bytes };
@@ -106,6 +107,7 @@ impl ReadingSteps {
 /// Whether the callback hears of this number of restored actors: each hundredth of them, and the
 /// last.
 pub(crate) fn is_told(actors: usize, of: usize) -> bool {
+    assert!(actors <= of, "{actors} of {of} actors are restored");
     actors == of || actors.is_multiple_of((of / 100).max(1))
 }
 

@@ -43,6 +43,7 @@ impl ActorIndex {
     /// checkpoint.
     pub(crate) fn list<T>(listed: ActorIndexBuilder, each: impl Fn(Rsn) -> T) -> (Self, Vec<T>) {
         let ActorIndexBuilder { hasher, mut actors } = listed;
+        // By hash, so the number of an actor differs from opening to opening. Nothing stores it.
         actors.sort_unstable();
         let floors = actors.iter().map(|(_, floor)| each(*floor)).collect();
         // Collected in place: it reuses the allocation of the pairs.
@@ -57,6 +58,7 @@ impl ActorIndex {
                 starts.push(number);
             }
         }
+        assert!(starts.len() <= 1 << bits, "the first bits have {} values", starts.len());
         starts.resize((1 << bits) + 1, end);
         (Self { hasher, hashes, starts, shift }, floors)
     }
@@ -68,6 +70,7 @@ impl ActorIndex {
 
     /// The number of an actor; `None` when the listing does not have it.
     pub(crate) fn find(&self, actor: &str) -> Option<usize> {
+        // The usual case of a new store: it costs no hash.
         if self.hashes.is_empty() {
             return None;
         }

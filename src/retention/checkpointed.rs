@@ -25,6 +25,7 @@ impl CheckpointedActors {
 
     /// An actor is about to have a checkpoint.
     pub(crate) fn add(&self, actor: &ActorId) {
+        // Most checkpoints are of actors that the opening listed, and take no memory here.
         if self.found.find(actor.as_str()).is_none() {
             self.added().insert(self.found.hash(actor.as_str()));
         }

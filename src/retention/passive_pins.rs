@@ -41,6 +41,8 @@ impl PassivePins {
         if self.pins[number].is_some() {
             return;
         }
+        let in_order = self.blocks.last().is_none_or(|last| last.first <= block);
+        assert!(in_order, "the log is read in its order, so no block comes before {block}");
         match self.blocks.last_mut() {
             Some(last) if last.first == block => last.actors += 1,
             _ => self.blocks.push(Pinned { first: block, actors: 1 }),
@@ -64,9 +66,12 @@ impl PassivePins {
     /// As [`PassivePins::take`], for the actor with this number.
     pub(crate) fn take_number(&mut self, number: usize) -> Option<Lsn> {
         let pin = self.pins[number].take()?;
+        assert!(self.first <= index(pin), "a block that an actor needs is not passed over");
         let block = &mut self.blocks[index(pin)];
+        assert!(block.actors > 0, "each actor that needs {} gives it up once", block.first);
         block.actors -= 1;
         let needed = block.first;
+        // Blocks stay in place, since the pins of the others are indexes of them.
         while self.blocks.get(self.first).is_some_and(|block| block.actors == 0) {
             self.first += 1;
         }

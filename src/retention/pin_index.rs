@@ -28,8 +28,10 @@ impl PinIndex {
     /// reports changes by [`PinIndex::changed`].
     pub(crate) fn wake(&self, actor: &ActorId) -> Option<Lsn> {
         let mut inner = self.inner();
+        // Under one lock, so that a cut never finds the actor in neither of the two.
         let needed = inner.passive_pins.take(actor.as_str())?;
-        inner.awake.insert((needed, actor.clone()));
+        let is_new = inner.awake.insert((needed, actor.clone()));
+        assert!(is_new, "{actor} had a cell and was passive at once");
         Some(needed)
     }
 
@@ -38,10 +40,12 @@ impl PinIndex {
     pub(crate) fn changed(&self, actor: &ActorId, before: Option<Lsn>, after: Option<Lsn>) {
         let mut inner = self.inner();
         if let Some(before) = before {
-            inner.awake.remove(&(before, actor.clone()));
+            let was_there = inner.awake.remove(&(before, actor.clone()));
+            assert!(was_there, "the index did not know that {actor} needs the log from {before} on");
         }
         if let Some(after) = after {
-            inner.awake.insert((after, actor.clone()));
+            let is_new = inner.awake.insert((after, actor.clone()));
+            assert!(is_new, "{actor} needs the log from one position on");
         }
     }
 

@@ -24,7 +24,8 @@ impl Pins {
 
     /// The actor has records in the block that begins here.
     pub(crate) fn placed(&mut self, block: Lsn) {
-        self.newer.get_or_insert(block);
+        let first = *self.newer.get_or_insert(block);
+        assert!(first <= block, "an actor's frames go into later and later blocks");
     }
 
     /// A checkpoint is taken now; what was logged so far is covered once it is stable.
@@ -34,14 +35,19 @@ impl Pins {
 
     /// The first checkpoint taken is stable: the newest before it becomes the fallback.
     pub(crate) fn stable(&mut self) {
-        if let Some(covered) = self.pending.pop_front() {
+        let covered = self.pending.pop_front();
+        assert!(covered.is_some(), "a checkpoint is taken before it is stable");
+        if let Some(covered) = covered {
             self.older = covered;
         }
     }
 
     /// The first checkpoint taken did not become stable: what it covered is still needed.
     pub(crate) fn failed(&mut self) {
-        let uncovered = self.pending.pop_front().flatten();
+        let failed = self.pending.pop_front();
+        assert!(failed.is_some(), "a checkpoint is taken before it fails");
+        let uncovered = failed.flatten();
+        // The next checkpoint holds that too: a state contains all that came before.
         let heir = self.pending.front_mut().unwrap_or(&mut self.newer);
         *heir = uncovered.into_iter().chain(*heir).min();
     }

@@ -285,7 +285,7 @@ impl Builder {
 }
 
 /// Starts the threads of a runtime over an analyzed store. No actor is in it yet.
-fn start(
+pub(super) fn start(
     config: Config,
     kinds: Kinds,
     store: Arc<dyn Store>,
@@ -392,6 +392,7 @@ async fn recover(
         Ok(recovered)
     });
     let recovered = recovered.await?;
+    assert!(recovered.worked || recovered.unhandled.is_empty(), "only restored actors have work ahead");
     core.services.counters.replayed(recovered.replayed);
     if (uncertain || recovered.worked) && recovered.unhandled.is_empty() {
         // Before anything goes on, so that the log does not depend on which task is faster.
@@ -424,6 +425,8 @@ fn note_replays(services: &Services, notes: &[ReplayNote]) -> Result<(), OpenErr
             writer.put_attempt(*from);
             appending.put(writer.finish(Some(actor), *handled, *handled, &[]))
         });
+        // Runs the iterator to its end. The last one suffices: they are stable in order, and after
+        // a failure nothing is appended.
         notes.last()
     };
     match noted {
@@ -469,6 +472,7 @@ fn go_on(core: &Arc<Core>, cells: &[Arc<ActorCell>]) -> usize {
             cell.unacknowledged().into_iter().map(|outgoing| ((cell.id.clone(), outgoing.to), outgoing.ssn));
         last.collect::<Vec<_>>()
     });
+    // Before any turn: a restart asks whether a message was found, and `found` counts once.
     core.actors.found(unacknowledged);
     resume_all(core, cells);
     restored

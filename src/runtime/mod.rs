@@ -6,6 +6,8 @@
 pub(crate) mod builder;
 pub(crate) mod maintenance;
 pub(crate) mod shutdown;
+#[cfg(test)]
+pub(crate) mod testing;
 pub(crate) mod truncation;
 
 use std::sync::Arc;
@@ -214,11 +216,13 @@ impl Runtime {
     /// ```
     pub async fn retry_quarantined(&self, entry: &Quarantined) -> Result<Rsn, QuarantineError> {
         let cell = self.core.actors.get_or_insert(&entry.actor).ok_or_else(|| not_quarantined(entry))?;
+        // Before the discharge: once out of quarantine, the delivery would halt the actor.
         if !cell.kind.handles(&entry.message) {
             let (actor, message) = (entry.actor.clone(), entry.message.clone());
             return Err(QuarantineError::Unhandled { actor, message });
         }
         may_wait_for(&cell)?;
+        // The message counts against the mailbox, like any other from outside.
         let taken = cell.places.take(places_of(&entry.payload));
         let taken = self.core.lifecycle.unless_stopped(taken).await??;
         self.discharge(entry, Some(cell.places.hold(taken))).await
@@ -241,6 +245,7 @@ impl Runtime {
         may_wait_for(&cell)?;
         let (done, outcome) = oneshot::channel();
         let request = DischargeRequest { rsn: entry.rsn, anew, done };
+        // After the waits, which may have taken until the end of the runtime.
         self.core.lifecycle.intake()?;
         request_discharge(&self.core, &cell, request)?;
         answer(&self.core.lifecycle, &cell, outcome).await
@@ -300,6 +305,7 @@ impl Runtime {
     /// ```
     pub fn shutdown(&self) -> impl Future<Output = Result<ShutdownReport, RuntimeFailure>> + Send + use<> {
         let owner = Arc::clone(&self.owner);
+        // All clones share one shutdown: a second caller waits for the first one's report.
         async move { owner.shut_down.get_or_init(|| shut_down(&owner.core)).await.clone() }
     }
 
@@ -317,6 +323,7 @@ impl Runtime {
 
 impl Drop for Owner {
     fn drop(&mut self) {
+        // First the reason, so that everybody whom the end of the threads wakes finds it.
         self.core.lifecycle.stop(Ended::Stopped);
         self.core.services.abandon();
     }

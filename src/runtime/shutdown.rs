@@ -41,6 +41,7 @@ pub(crate) async fn shut_down(core: &Arc<Core>) -> Result<ShutdownReport, Runtim
     let limit = core.services.config.shutdown_timeout;
     if within(limit, core.lifecycle.drained(end_of_log)).await.is_none() {
         tracing::warn!("actors are busy still: what they send from now on goes out after the next opening");
+        // Two actors that answer each other never end. Without new mail they come to rest.
         core.lifecycle.keep_sends();
         let _ = within(limit / 4, core.lifecycle.drained(end_of_log)).await;
     }
@@ -60,9 +61,11 @@ async fn checkpoint_all(core: &Arc<Core>, limit: Duration) -> Vec<LeftForReplay>
     let _ = within(limit, core.services.committer.stable(core.services.end_of_log())).await;
     let mut uncovered = core.actors.all();
     uncovered.retain(|cell| !cell.pins().is_covered());
+    // Sorted, so that two runs of a test make the same calls to the store.
     uncovered.sort_unstable_by(|a, b| a.id.cmp(&b.id));
     let mut left = Vec::new();
     for cells in uncovered.chunks(CHECKPOINTS_ASKED_MAX) {
+        // No more than the queue of the checkpointer takes: turns that wait for it would not rest.
         let held = core.services.checkpointer.hold().await;
         let mut waiting = Vec::new();
         for cell in cells {
@@ -86,6 +89,7 @@ async fn checkpoint_all(core: &Arc<Core>, limit: Duration) -> Vec<LeftForReplay>
             left.push((cell, reason));
         }
     }
+    // A checkpoint that somebody else asked for may have come meanwhile.
     let left = left.into_iter().filter(|(cell, _)| !cell.pins().is_covered());
     left.map(|(cell, reason)| {
         tracing::warn!(actor = %cell.id, reason, "the next opening has to replay it");
@@ -133,6 +137,8 @@ pub(crate) async fn close(core: &Arc<Core>, ending: Ending) -> Result<(), Runtim
     let (done, closed) = oneshot::channel();
     let closing = Arc::clone(core);
     let body = move || {
+        // In this order: the checkpointer marks its checkpoints through the committer. The reason
+        // of the end comes last, since it makes both give up what waits.
         closing.services.checkpointer.stop();
         match ending {
             Ending::InOrder => closing.services.committer.stop(),
@@ -141,12 +147,15 @@ pub(crate) async fn close(core: &Arc<Core>, ending: Ending) -> Result<(), Runtim
         closing.lifecycle.stop(Ended::Stopped);
         let _ = done.send(());
     };
+    // A thread and no task of tokio: joining blocks, and tokio may be on its way out.
     if std::thread::Builder::new().name("relive-close".to_owned()).spawn(body).is_ok() {
         let _ = closed.await;
     }
+    // Turns hold references to the store. A tokio runtime that is gone runs none to its end.
     if !matches!(core.lifecycle.stop_reason(), Some(Ended::Failed(RuntimeFailure::HostGone))) {
         core.lifecycle.quiet().await;
     }
+    // `None` after an earlier call, or when the last clone was dropped meanwhile.
     let Some(store) = core.services.store.release() else { return Ok(()) };
     if ending == Ending::Crash {
         return Ok(());

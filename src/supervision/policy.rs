@@ -37,6 +37,7 @@ pub(crate) fn judge(
     known: Known,
 ) -> Verdict {
     let rsn = halt.rsn;
+    // A process that ended remembers nothing, so those tries come from the log.
     let tries = match (&halt.reason, &tried) {
         (HaltReason::ProcessEnded { tries, .. }, _) => *tries,
         (_, Some((last, tries))) if *last == rsn => *tries + 1,
@@ -44,6 +45,7 @@ pub(crate) fn judge(
     };
     *tried = Some((rsn, tries));
     match &halt.reason {
+        // Also one that may have been handled: another try leaves nothing out.
         HaltReason::Panicked { .. } if tries < policy.tries => Verdict::Retry { after: policy.wait(tries) },
         reason
             if is_of_the_delivery(reason)

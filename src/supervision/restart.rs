@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use relive_replay::{Halt, HaltReason, Tape};
+use relive_replay::{Divergence, Halt, HaltReason, Tape};
 use relive_storage::limits::QUARANTINE_REASON_BYTES_MAX;
 use relive_storage::record::Quarantine;
 use relive_storage::{Rsn, Store};
@@ -38,7 +38,8 @@ pub(crate) async fn restart(
     halt: Halt,
 ) -> Option<Box<Activation>> {
     let mut tried = halted.tried;
-    let rsn = halt.rsn;
+    let (rsn, handled) = (halt.rsn, halted.instance.handled());
+    assert!(handled < rsn, "{} halted on {rsn}, but had handled {handled}", cell.id);
     // This life may run other code than the one that acknowledged the delivery, so it does not
     // leave such a delivery out.
     let is_found =
@@ -54,6 +55,7 @@ pub(crate) async fn restart(
             core.lifecycle.unless_stopped(sleep(after)).await.ok()?;
         }
         Verdict::LeaveOut { tries } if has_room(&halted) => {
+            // Logged by the turn when it comes to the delivery, as all that the actor does.
             pending_quarantine = Some(Quarantine { rsn, tries, reason: shortened(&halt.reason) });
             tracing::error!(actor = %cell.id, error = %halt, tries, "the delivery goes into quarantine");
         }
@@ -68,7 +70,18 @@ pub(crate) async fn restart(
     }
     match load(core, cell, Some(rsn)).await {
         Ok(None) => None,
+        // A handler that the replay ran again began something that it had not done before. What
+        // comes after it must not be handled twice: others have what it sent.
+        Ok(Some(active)) if active.instance.handled() < handled => {
+            let next = active.instance.handled().next();
+            let expected = format!("all of {next} without a side effect that is not on record");
+            let divergence = Divergence::new(expected, "one more side effect".to_owned());
+            let diverged = Halt::new(cell.id.clone(), next, divergence.into());
+            could_not_be_loaded(core, cell, Some(halted), diverged.into());
+            None
+        }
         Ok(Some(mut active)) => {
+            assert_eq!(active.instance.handled(), handled, "{} comes back where it was", cell.id);
             active.tried = tried;
             active.pending_quarantine = pending_quarantine;
             active.inherit_waiters(*halted);
@@ -114,6 +127,7 @@ fn has_room(active: &Activation) -> bool {
 /// Why a delivery is left out, shortened to the limit of its record.
 fn shortened(reason: &HaltReason) -> String {
     let mut reason = reason.to_string();
+    // The text may be of a user's panic, so the limit may fall into the middle of a character.
     let mut end = reason.len().min(QUARANTINE_REASON_BYTES_MAX);
     while !reason.is_char_boundary(end) {
         end -= 1;
@@ -124,9 +138,11 @@ fn shortened(reason: &HaltReason) -> String {
 
 fn give_up(cell: &ActorCell, halted: Option<Box<Activation>>, cause: FailureCause, halt: Halt, tries: u32) {
     tracing::error!(actor = %cell.id, error = %halt, tries, ?cause, "the actor has failed");
+    // While the activation is there: when it is dropped, its watcher takes all as handled.
     if let Some(probation) = halted.as_ref().and_then(|halted| halted.probation.as_ref()) {
         probation.actor_failed(&halt.reason);
     }
+    // Before the waiters of the backlog are told: who hears of it and sends again must find it.
     let failure = cell.fail(cause, halt, tries);
     let Some(halted) = halted else { return };
     for envelope in halted.backlog.into_envelopes() {
@@ -175,6 +191,153 @@ fn source<'a>(core: &Core, cell: &'a ActorCell, store: &'a dyn Store) -> Source<
         let pins = cell.pins();
         (pins.uncovered(), pins.needed())
     };
+    // Not the end of the log: what is not stable yet was not handled either.
     let (store_id, to) = (core.services.store.id(), core.services.committer.durable());
     Source { store, store_id, kind: &cell.kind, id: &cell.id, from, fallback_from, to }
+}
+
+#[cfg(test)]
+mod tests {
+    use relive_replay::{Actor, Instance, Message, Restored};
+    use relive_storage::record::{Delivery, Sender};
+    use relive_storage::{Lsn, StoreError, StoreId};
+
+    use super::*;
+    use crate::config::{Config, RestartPolicy};
+    use crate::error::AskError;
+    use crate::recovery::testing::{
+        Account, Boom, BoomOnce, Deposit, Hold, Waver, happen, happened, id, kind,
+    };
+    use crate::runtime::testing::{account, at_rest, cell, runtime};
+
+    /// No wait between the tries.
+    fn config() -> Config {
+        Config { restarts: RestartPolicy::default().backoff(Default::default()), ..Config::default() }
+    }
+
+    /// An actor with so many deliveries of so many bytes in quarantine.
+    fn with_quarantined(count: u64, bytes: usize) -> Activation {
+        let mut instance = Instance::create(kind(), id("alice"), StoreId::new(1));
+        for rsn in (1..=count).map(Rsn::new) {
+            instance.admit(&Sender::Outside);
+            let (clock, message) = (Default::default(), Deposit::NAME.into());
+            let payload = vec![0; bytes].into();
+            let delivery =
+                Delivery { rsn, sender: Sender::Outside, asked: false, message, payload, clock, seed: 0 };
+            instance.skip(&delivery, &Quarantine { rsn, tries: 3, reason: String::new() });
+        }
+        let restored = Restored { instance, outbox: Vec::new(), replayed: 0, unfinished: None };
+        Activation::new(restored, Tape::after(Rsn::new(count))).unwrap()
+    }
+
+    /// Invariant: bounded. The quarantine is in each checkpoint, so it has a bound in both.
+    #[test]
+    fn a_quarantine_is_full_by_number_and_by_bytes() {
+        assert!(has_room(&with_quarantined(QUARANTINED_MAX as u64 - 1, 1)));
+        assert!(!has_room(&with_quarantined(QUARANTINED_MAX as u64, 1)));
+        assert!(has_room(&with_quarantined(15, QUARANTINED_BYTES_MAX / 16)));
+        assert!(!has_room(&with_quarantined(16, QUARANTINED_BYTES_MAX / 16)));
+    }
+
+    /// A reason fits its record, and stays a text.
+    #[test]
+    fn a_long_reason_is_cut_between_two_characters() {
+        for length in QUARANTINE_REASON_BYTES_MAX - 60..QUARANTINE_REASON_BYTES_MAX + 4 {
+            let panic = "x".repeat(length % 3) + &"\u{20ac}".repeat(length / 3);
+            let reason = HaltReason::Panicked { message: "m".to_owned(), panic };
+            let (whole, short) = (reason.to_string(), shortened(&reason));
+            assert!(short.len() <= QUARANTINE_REASON_BYTES_MAX && whole.starts_with(&short));
+            assert!(short.len() == whole.len() || short.len() > QUARANTINE_REASON_BYTES_MAX - 3);
+        }
+    }
+
+    /// A panic may pass on the next try, and then nothing else has happened.
+    #[tokio::test]
+    async fn a_panic_that_passes_changes_nothing() {
+        let (core, _) = runtime(config());
+        account(&core, "alice").ask(Deposit(5)).await.unwrap();
+        account(&core, "alice").ask(BoomOnce("restart passes".to_owned())).await.unwrap();
+        assert_eq!(account(&core, "alice").ask(Deposit(1)).await.unwrap(), 6);
+        assert_eq!(core.services.counters.snapshot().restarts, 1);
+    }
+
+    /// After its tries a delivery is left out, and the state is as if it had never come.
+    #[tokio::test]
+    async fn a_panic_that_stays_is_left_out() {
+        let (core, _) = runtime(config());
+        account(&core, "alice").ask(Deposit(5)).await.unwrap();
+        let refused = account(&core, "alice").ask(Boom()).await.unwrap_err();
+        let AskError::Quarantined(entry) = refused else { panic!("{refused}") };
+        assert_eq!((entry.rsn, entry.tries), (Rsn::new(2), 3));
+        assert_eq!(account(&core, "alice").ask(Deposit(1)).await.unwrap(), 6);
+    }
+
+    /// Invariant: divergence-stops. A handler that does more in the replay than it did ends the
+    /// replay early. The actor must not handle again what it had handled: others may know of it.
+    #[tokio::test]
+    async fn a_replay_that_ends_before_what_was_handled_stops_the_actor() {
+        let (core, _) = runtime(config());
+        let alice = account(&core, "alice");
+        // What comes while it waits goes into one frame, which names none of it as handled.
+        let holding = tokio::spawn({
+            let alice = alice.clone();
+            async move { alice.ask(Hold("restart holds".to_owned())).await }
+        });
+        while cell(&core, "alice").pins().needed().is_none() {
+            tokio::task::yield_now().await;
+        }
+        drop(alice.tell(Waver("restart wavers".to_owned())).await.unwrap());
+        drop(alice.tell(Boom()).await.unwrap());
+        happen("restart holds");
+        holding.await.unwrap().unwrap();
+        core.lifecycle.quiet().await;
+        let failure = cell(&core, "alice").failure().expect("it is stopped");
+        assert_eq!((failure.cause, failure.halt.rsn), (FailureCause::Replay, Rsn::new(2)), "{failure}");
+        assert!(matches!(failure.halt.reason, HaltReason::Divergence(_)), "{failure}");
+        assert_eq!(happened("wavered"), 0, "it is not handled again");
+    }
+
+    /// What an actor is loaded from was handled: why it can't be loaded says what became of it.
+    #[tokio::test]
+    async fn why_an_actor_could_not_be_loaded_is_told() {
+        let (core, _) = runtime(config());
+        let halt = |reason| LoadError::Halted(Halt::new(id("alice"), Rsn::new(1), reason));
+        let what = || "w".to_owned();
+        for (number, (unrestored, cause)) in [
+            (halt(HaltReason::Corrupt { what: what() }), FailureCause::Damaged),
+            (halt(HaltReason::ForeignAwait { message: what() }), FailureCause::Replay),
+            (halt(HaltReason::NotCreated { panic: what() }), FailureCause::Replay),
+            (
+                LoadError::Store(StoreError::CorruptLog { at: Lsn::FIRST, what: what() }),
+                FailureCause::Damaged,
+            ),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let cell = cell(&core, &number.to_string());
+            could_not_be_loaded(&core, &cell, None, unrestored);
+            assert_eq!(cell.failure().map(|failure| failure.cause), Some(cause));
+        }
+        assert!(core.lifecycle.stop_reason().is_none(), "the others are served");
+        let broken = StoreError::Backend { action: "read", reason: what() };
+        could_not_be_loaded(&core, &cell(&core, "alice"), None, LoadError::Store(broken));
+        assert!(cell(&core, "alice").failure().is_none());
+        assert!(
+            matches!(core.lifecycle.stop_reason(), Some(Ended::Failed(_))),
+            "a store that fails ends all"
+        );
+    }
+
+    /// An actor that never received anything has nothing to be loaded from, and each one exists.
+    #[tokio::test]
+    async fn an_actor_begins_as_its_type_says() {
+        let (core, _) = runtime(config());
+        let active = activate(&core, &cell(&core, "alice")).await.expect("it exists");
+        assert_eq!(active.instance.state::<Account>(), Some(&Account::create("alice")));
+        assert!(active.backlog.is_empty());
+        at_rest(&core).await;
+        drop(core.services.store.release());
+        assert!(activate(&core, &cell(&core, "bob")).await.is_none(), "the runtime has ended");
+    }
 }
