@@ -15,7 +15,11 @@ use crate::shared::Core;
 
 /// A runtime over an empty store.
 pub(crate) fn runtime(config: Config) -> (Arc<Core>, MemoryStore) {
-    let store = MemoryStore::new();
+    runtime_on(MemoryStore::new(), config)
+}
+
+/// A runtime over a store, before it has restored anything.
+pub(crate) fn runtime_on(store: MemoryStore, config: Config) -> (Arc<Core>, MemoryStore) {
     let shared: Arc<dyn Store> = Arc::new(store.clone());
     let mut analysis = analyze(&*shared, &kinds(), &|_| ()).unwrap_or_else(|error| panic!("{error}"));
     let replayers = Replayers::new(1, 8 << 20);

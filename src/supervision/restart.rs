@@ -21,6 +21,11 @@ use crate::timer::sleep;
 /// Loads a passive actor. `None` when it has failed, or the runtime has stopped.
 pub(crate) async fn activate(core: &Arc<Core>, cell: &Arc<ActorCell>) -> Option<Box<Activation>> {
     match load(core, cell, None).await {
+        // A passive actor had handled all that it had received.
+        Ok(Some(active)) if !active.backlog.is_empty() => {
+            could_not_be_loaded(core, cell, None, ended_early(&active).into());
+            None
+        }
         Ok(active) => active,
         Err(unrestored) => {
             could_not_be_loaded(core, cell, None, unrestored);
@@ -70,14 +75,8 @@ pub(crate) async fn restart(
     }
     match load(core, cell, Some(rsn)).await {
         Ok(None) => None,
-        // A handler that the replay ran again began something that it had not done before. What
-        // comes after it must not be handled twice: others have what it sent.
         Ok(Some(active)) if active.instance.handled() < handled => {
-            let next = active.instance.handled().next();
-            let expected = format!("all of {next} without a side effect that is not on record");
-            let divergence = Divergence::new(expected, "one more side effect".to_owned());
-            let diverged = Halt::new(cell.id.clone(), next, divergence.into());
-            could_not_be_loaded(core, cell, Some(halted), diverged.into());
+            could_not_be_loaded(core, cell, Some(halted), ended_early(&active).into());
             None
         }
         Ok(Some(mut active)) => {
@@ -92,6 +91,16 @@ pub(crate) async fn restart(
             None
         }
     }
+}
+
+/// Why a replay of handled deliveries came to an end before all of them: a handler began something
+/// that it had not done before. What comes after it must not be handled twice, since others have
+/// what it sent.
+fn ended_early(active: &Activation) -> Halt {
+    let next = active.instance.handled().next();
+    let expected = format!("all of {next} without a side effect that is not on record");
+    let divergence = Divergence::new(expected, "one more side effect".to_owned());
+    Halt::new(active.instance.id().clone(), next, divergence.into())
 }
 
 /// A running actor had handled everything that it is loaded from, in this life or an earlier one.
@@ -206,9 +215,9 @@ mod tests {
     use crate::config::{Config, RestartPolicy};
     use crate::error::AskError;
     use crate::recovery::testing::{
-        Account, Boom, BoomOnce, Deposit, Hold, Waver, happen, happened, id, kind,
+        Account, Boom, BoomOnce, Deposit, Hold, TestLog, Waver, happen, happened, id, kind,
     };
-    use crate::runtime::testing::{account, at_rest, cell, runtime};
+    use crate::runtime::testing::{account, at_rest, cell, runtime, runtime_on};
 
     /// No wait between the tries.
     fn config() -> Config {
@@ -295,6 +304,22 @@ mod tests {
         assert_eq!((failure.cause, failure.halt.rsn), (FailureCause::Replay, Rsn::new(2)), "{failure}");
         assert!(matches!(failure.halt.reason, HaltReason::Divergence(_)), "{failure}");
         assert_eq!(happened("wavered"), 0, "it is not handled again");
+    }
+
+    /// Invariant: divergence-stops. The same of a passive actor that comes back: it had handled all
+    /// that it had received.
+    #[tokio::test]
+    async fn an_activation_that_ends_before_what_was_received_stops_the_actor() {
+        let mut log = TestLog::default();
+        let name = "activation wavers".to_owned();
+        happen(&name);
+        let first = log.received(&id("alice"), 1, &Sender::Outside, &Waver(name));
+        let (core, _) = runtime_on(log.store.clone(), config());
+        let alice = cell(&core, "alice");
+        alice.change_pins(|pins| pins.placed(first));
+        assert!(activate(&core, &alice).await.is_none());
+        let failure = alice.failure().expect("it is stopped");
+        assert_eq!((failure.cause, failure.halt.rsn), (FailureCause::Replay, Rsn::new(1)), "{failure}");
     }
 
     /// What an actor is loaded from was handled: why it can't be loaded says what became of it.

@@ -13,6 +13,24 @@ pub(super) const MUTANTS: &[Mutant] = &[
         test: PROMISES.filter("stability::a_delivery"),
     },
     Mutant {
+        name: "a restart that replays less than was handled",
+        edits: &[Edit {
+            file: "src/supervision/restart.rs",
+            find: "        Ok(Some(active)) if active.instance.handled() < handled => {\n",
+            replace: "        Ok(Some(active)) if false => {\n",
+        }],
+        test: RUNTIME.filter("supervision::restart::tests::a_replay_that_ends"),
+    },
+    Mutant {
+        name: "an activation that replays less than was handled",
+        edits: &[Edit {
+            file: "src/supervision/restart.rs",
+            find: "        Ok(Some(active)) if !active.backlog.is_empty() => {\n",
+            replace: "        Ok(Some(active)) if false => {\n",
+        }],
+        test: RUNTIME.filter("supervision::restart::tests::an_activation_that_ends"),
+    },
+    Mutant {
         name: "accepted messages count against the budget of the log",
         edits: &[Edit {
             file: "src/actor/cell.rs",
