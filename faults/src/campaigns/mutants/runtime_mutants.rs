@@ -37,7 +37,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             find: "        if !inner.uncounted {\n",
             replace: "        if false {\n",
         }],
-        test: RUNTIME.filter("actor::cell_tests::a_message_counts"),
+        test: RUNTIME.filter("actor::cell::tests::a_message_counts"),
     },
     Mutant {
         name: "messages for a handler that waits hold nobody back",
@@ -46,7 +46,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             find: "            inner.uncounted = true;\n",
             replace: "",
         }],
-        test: RUNTIME.filter("actor::cell_tests::messages_that_wait"),
+        test: RUNTIME.filter("actor::cell::tests::messages_that_wait"),
     },
     Mutant {
         name: "frames count until the log has them",
