@@ -42,6 +42,15 @@ pub(super) const MUTANTS: &[Mutant] = &[
         test: STORAGE.filter("frame"),
     },
     Mutant {
+        name: "a frame has no more digests than fit",
+        edits: &[Edit {
+            file: "storage/src/format/frame_writer.rs",
+            find: "digests.split_at(digests.len().saturating_sub(room));",
+            replace: "digests.split_at(room.min(0));",
+        }],
+        test: STORAGE.filter("frame"),
+    },
+    Mutant {
         name: "checksum of a block",
         edits: &[Edit {
             file: "storage/src/format/block.rs",
