@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use relive_replay::kind::KindError;
 use relive_replay::{Actor, Kind, KindBuilder, Peers};
 use relive_storage::{
-    Durability, FrameWriter, Lsn, MediumKind, MemoryStore, Rsn, Store, StoreError, StoreOptions,
+    Durability, FrameWriter, LayeredOptions, Lsn, MediumKind, MemoryStore, Rsn, Store, StoreError,
+    StoreOptions,
 };
 use relive_storage_sled::open_store;
 use tokio::runtime::Handle;
@@ -203,8 +204,8 @@ impl Builder {
         let options = StoreOptions::default()
             .medium(self.config.medium)
             .durability(self.config.durability)
-            .call_timeout(self.config.store_timeout)
-            .log_bytes(self.config.log_bytes);
+            .log_bytes(self.config.log_bytes)
+            .layered(LayeredOptions::default().call_timeout(self.config.store_timeout));
         // The process may change its directory while the store is being opened.
         let path = std::path::absolute(path.as_ref()).map_err(|error| StoreError::Io {
             action: "find",

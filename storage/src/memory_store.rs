@@ -143,6 +143,7 @@ impl Log for MemoryStore {
             let before = media.blocks.range(..first).next_back();
             Ok(before.map_or(start, |(_, block)| block.header().next()))
         })?;
+        // What an earlier opening left unsynced at this place was never acknowledged.
         media.blocks.split_off(&header.first);
         media.blocks.insert(header.first, block.clone());
         media.epoch = media.epoch.max(header.epoch);
@@ -169,6 +170,7 @@ impl Log for MemoryStore {
         let synced = media.blocks.range(..acknowledged);
         let start = synced.map(|(first, _)| *first).take_while(|first| *first <= below).last();
         if let Some(start) = start {
+            assert!(start >= media.start, "a cut never goes back: {start} before {}", media.start);
             media.blocks = media.blocks.split_off(&start);
             media.start = start;
         }
@@ -185,6 +187,10 @@ impl CheckpointStore for MemoryStore {
             let actor = header.actor.clone();
             media.highest = header.number;
             let before = media.checkpoints.remove(&actor);
+            assert!(
+                before.as_ref().is_none_or(|kept| kept.header.number < header.number),
+                "the newest checkpoint of {actor} has the highest number"
+            );
             media
                 .checkpoints
                 .insert(actor, Kept { header, newest, previous: before.map(|kept| kept.newest) });
@@ -210,11 +216,98 @@ impl CheckpointStore for MemoryStore {
     }
 
     fn list(&self, visit: &mut dyn FnMut(CheckpointHeader) -> ControlFlow<()>) -> Result<(), StoreError> {
+        // Copied, because the visitor may take long, and calls of others must not wait for it.
         let headers: Vec<_> = {
             let media = self.live()?;
             media.checkpoints.values().map(|kept| kept.header.clone()).collect()
         };
         let _ = headers.into_iter().try_for_each(visit);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::conformance::{block, checkpoint, id};
+
+    fn appended(store: &MemoryStore, blocks: std::ops::Range<u64>) {
+        for first in blocks {
+            store.append(&block(first, 1, first, 1)).unwrap();
+        }
+    }
+
+    fn end(store: &MemoryStore) -> u64 {
+        let last = (0..).map_while(|from| store.read(Lsn::new(from)).unwrap()).last();
+        last.map_or(0, |stored| stored.block.unwrap().header().next().get())
+    }
+
+    /// A loss of power takes what was not synced, and the death of the process does not.
+    #[test]
+    fn a_crash_takes_what_was_not_synced() {
+        let store = MemoryStore::new();
+        appended(&store, 0..2);
+        store.sync().unwrap();
+        appended(&store, 2..4);
+        let again = store.reopen();
+        assert_eq!(end(&again), 4);
+        again.crash();
+        let after = again.reopen();
+        assert_eq!((end(&after), after.extent().unwrap().acknowledged), (2, Lsn::new(2)));
+        after.append(&block(2, 1, 2, 2)).unwrap();
+    }
+
+    /// Only the newest opening has the content; those before it fail in every call.
+    #[test]
+    fn a_handle_ends_with_a_crash_and_with_a_new_opening() {
+        let store = MemoryStore::new();
+        let second = store.reopen();
+        let third = second.clone();
+        assert!(matches!(store.sync(), Err(StoreError::Poisoned { .. })));
+        assert!(second.sync().is_ok() && third.extent().is_ok());
+        second.crash();
+        assert!(second.extent().is_err());
+        assert!(matches!(third.read(Lsn::FIRST), Err(StoreError::Poisoned { .. })));
+        assert!(third.list(&mut |_| ControlFlow::Continue(())).is_err());
+        store.reopen().sync().unwrap();
+    }
+
+    /// The first block of an opening replaces what an earlier one has left unsynced, and nothing
+    /// acknowledged.
+    #[test]
+    fn a_new_opening_replaces_what_was_not_synced() {
+        let store = MemoryStore::new();
+        appended(&store, 0..2);
+        store.sync().unwrap();
+        appended(&store, 2..5);
+        let again = store.reopen();
+        assert!(matches!(again.append(&block(1, 1, 1, 2)), Err(StoreError::Misuse { .. })));
+        again.append(&block(3, 1, 2, 2)).unwrap();
+        assert_eq!(end(&again), 4, "the block at 4 is gone");
+    }
+
+    /// A cut keeps the last synced block, and the newest two checkpoints of an actor stay.
+    #[test]
+    fn a_cut_keeps_the_last_synced_block() {
+        let store = MemoryStore::new();
+        appended(&store, 0..3);
+        store.sync().unwrap();
+        appended(&store, 3..5);
+        assert_eq!(store.cut(Lsn::new(9)).unwrap(), Lsn::new(2));
+        assert_eq!(store.cut(Lsn::new(1)).unwrap(), Lsn::new(2), "a cut never goes back");
+        for number in 1..=3 {
+            store.put(&[checkpoint(&id("a"), number, 9)]).unwrap();
+        }
+        let number = |generation| store.get(&id("a"), generation).unwrap().unwrap().header.number.get();
+        assert_eq!((number(Generation::Newest), number(Generation::Previous)), (3, 2));
+    }
+
+    /// No block is taken that no opening could read back.
+    #[test]
+    fn an_epoch_that_cannot_be_read_back_is_refused() {
+        let store = MemoryStore::new();
+        let epoch = crate::limits::POSITION_MAX;
+        assert!(matches!(store.append(&block(0, 1, 0, epoch + 1)), Err(StoreError::Misuse { .. })));
+        store.append(&block(0, 1, 0, epoch)).unwrap();
     }
 }

@@ -80,6 +80,7 @@ impl Frames {
         for head in block.heads() {
             let frame = head.and_then(|head| Frame::read(head, block.bytes(), &mut self.ids));
             let frame = frame.map_err(|malformed| damaged(block, &malformed))?;
+            // Positions alone do not show a block of another time in the place of a lost one.
             if let Some(actor) = &frame.actor {
                 let last = self.last.entry(actor.clone()).or_insert(Rsn::NONE);
                 follow(last, actor.as_str(), &frame.records)?;
@@ -129,11 +130,16 @@ pub fn scan_blocks<E: From<StoreError>>(
         if scanned.milestones.last().is_none_or(|(_, before)| scanned.bytes - before >= MILESTONE_BYTES) {
             scanned.milestones.push((block.header().first, scanned.bytes));
         }
+        assert!(block.header().next() > scanned.next, "a scan goes forward, and stays at {}", scanned.next);
         scanned.next = block.header().next();
         scanned.epoch = block.header().epoch;
         scanned.blocks += 1;
         scanned.bytes += block.bytes().len() as u64;
     }
+    // Each way out of the loop has judged this. A caller goes on at `next`, and overwrites what
+    // stands there.
+    assert!(scanned.next >= extent.acknowledged, "a log that lacks what was acknowledged is no whole one");
+    // An incarnation may have ended before it wrote a block that is kept.
     scanned.epoch = scanned.epoch.max(extent.epoch);
     Ok(scanned)
 }
@@ -166,6 +172,7 @@ fn judge_tail(
     if expected < acknowledged {
         return Err(corrupt(expected, what));
     }
+    // One whole block among those left says enough: a sync covers all that was written before it.
     let mut later = Some(found.clone());
     while let Some(stored) = later {
         if let Ok(block) = &stored.block
@@ -205,6 +212,7 @@ pub fn follow(last: &mut Rsn, actor: &str, records: &[Positioned]) -> Result<(),
         let Record::Delivery(delivery) = &positioned.record else {
             continue;
         };
+        // The part of the log before may be cut off, so the first delivery may have any number.
         if *last != Rsn::NONE && last.checked_plus(1) != Some(delivery.rsn) {
             let what = format!("{actor} has {} right after {last}", delivery.rsn);
             return Err(corrupt(positioned.lsn, what));

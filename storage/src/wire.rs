@@ -76,6 +76,7 @@ impl<'b> Reader<'b> {
     /// # Errors
     /// [`Malformed`] when the bytes end before, or say something else.
     pub fn skip(&mut self, count: usize) -> Result<Range<usize>, Malformed> {
+        debug_assert!(self.at <= self.end && self.end <= self.bytes.len(), "a reader stays in its part");
         if count > self.remaining() {
             return Err(Malformed("a length reaches past the end"));
         }
@@ -149,6 +150,7 @@ impl<'b> Reader<'b> {
                 return Err(Malformed("a number does not fit into 64 bits"));
             }
             value |= bits << shift;
+            // Else one number would have many forms, and bytes could change and mean the same.
             if byte & 0x80 == 0 {
                 if byte == 0 && shift > 0 {
                     return Err(Malformed("a number is not in its shortest form"));

@@ -38,49 +38,6 @@ async fn acknowledged_messages_survive_a_crash() {
     }
 }
 
-/// Invariant: log-before-handle. While the sync of a delivery hangs its handler has not run, and no
-/// reply has come.
-#[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_handled_before_it_is_synced() {
-    let disk = SimulatedDisk::new(1);
-    let runtime = open_on(disk.open()).await;
-    disk.plan_next(Fault::Hang, Call::Sync);
-    let what = "nothing_is_handled_before_it_is_synced";
-    let alice = account(&runtime, "alice");
-    let asking = tokio::spawn(async move { alice.ask(Charge { what: what.to_owned() }).await.unwrap() });
-    tokio::task::spawn_blocking({
-        let disk = disk.clone();
-        move || disk.wait_for_hang()
-    })
-    .await
-    .unwrap();
-    assert_eq!(happened(what), 0, "the handler ran on a delivery that was not stable");
-    assert!(!asking.is_finished());
-    disk.release();
-    assert_eq!(asking.await.unwrap(), 1);
-    runtime.shutdown().await.unwrap();
-}
-
-/// Invariant: log-before-handle. A receipt does not resolve before the sync, and a handler does not
-/// go on past a side effect before the outcome is on stable storage.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_handler_goes_on_only_past_a_stable_event() {
-    let disk = SimulatedDisk::new(1);
-    let runtime = open_on(disk.open()).await;
-    let what = "a_handler_goes_on_only_past_a_stable_event";
-    // The first sync is for the delivery, the second for the first event.
-    disk.plan(Fault::Hang, Call::Sync, disk.calls(Call::Sync) + 2);
-    let alice = account(&runtime, "alice");
-    let asking = tokio::spawn(async move { alice.ask(ChargeTwice { what: what.to_owned() }).await.unwrap() });
-    let waiting = disk.clone();
-    tokio::task::spawn_blocking(move || waiting.wait_for_hang()).await.unwrap();
-    assert_eq!(happened(&format!("{what}-first")), 1);
-    assert_eq!(happened(&format!("{what}-second")), 0, "it went on past an event that was not stable");
-    disk.release();
-    assert_eq!(asking.await.unwrap(), 2);
-    runtime.shutdown().await.unwrap();
-}
-
 /// Invariant: exactly-once inside. Money that goes from actor to actor neither gets lost nor
 /// doubles, wherever a crash cuts in.
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,8 @@ use relive::{
 use relive_storage::MemoryStore;
 
 use crate::actors::{
-    AwaitForeign, Deposit, Flood, Panic, Waver, account, builder, crash_and_reopen, happened, open_on, show,
+    AwaitForeign, Deposit, Flood, Panic, Transfer, Waver, account, builder, crash_and_reopen, happened,
+    open_on, show,
 };
 
 /// A panic restarts the actor from its log. The actor tries the delivery again, and its effects
@@ -136,5 +137,41 @@ async fn a_divergence_halts_the_actor_and_nothing_is_released() {
         Refused::Unavailable(Unavailable::Actor(_))
     ));
     assert_eq!(show(&runtime, "bob").await.history, [1], "nothing of the replay was released");
+    runtime.shutdown().await.unwrap();
+}
+
+/// Invariant: prefix. The symptom: an actor handled more than a hundred thousand deliveries before
+/// it logged anything again. That entry said what each of them had done, and was larger than any
+/// that an opening reads.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_backlog_leaves_a_log_that_can_be_read() {
+    let what = "a_long_backlog_leaves_a_log_that_can_be_read";
+    let (transfers, floods, each) = (5_000, 130, 1_000);
+    let store = MemoryStore::new();
+    let runtime = open_strictly(&store).await;
+    account(&runtime, "bob").ask(Panic { what: what.to_owned(), times: 3 }).await.unwrap_err();
+    // The outbox of alice is full of messages to a failed actor. So she takes in what carol sends,
+    // and handles none of it.
+    for _ in 0..transfers {
+        drop(account(&runtime, "alice").tell(Transfer { to: "bob".into(), cents: 1 }).await.unwrap());
+    }
+    for _ in 0..floods {
+        let flood = Flood { to: "alice".into(), messages: each, hops: 2 };
+        account(&runtime, "carol").ask(flood).await.unwrap();
+    }
+    while runtime.stats().deliveries < transfers + floods * each {
+        tokio::task::yield_now().await;
+    }
+    runtime.crash().await;
+    let store = store.reopen();
+    let runtime = open_strictly(&store).await;
+    // Now bob goes on. Each message of the backlog sends one, and nothing comes for alice.
+    while runtime.stats().deliveries < transfers + floods * each {
+        tokio::task::yield_now().await;
+    }
+    let alice = show(&runtime, "alice").await.cents;
+    runtime.crash().await;
+    let runtime = open_strictly(&store.reopen()).await;
+    assert_eq!(show(&runtime, "alice").await.cents, alice);
     runtime.shutdown().await.unwrap();
 }

@@ -47,13 +47,20 @@ async fn a_delivery_is_handled_and_acknowledged_after_its_sync() {
     rest(&alice).await;
     disk.plan_next(Fault::Hang, Call::Sync);
     let receipt = alice.tell(Charge { what: what.into() }).await.unwrap();
+    let what_is_asked = format!("{what}-asked");
+    let asking = tokio::spawn({
+        let (alice, what) = (alice.clone(), what_is_asked.clone());
+        async move { alice.ask(Charge { what }).await.unwrap() }
+    });
     settle(&disk).await;
     let (unacknowledged, handled) = (is_pending(receipt.durable()).await, happened(what));
+    let (unanswered, asked) = (!asking.is_finished(), happened(&what_is_asked));
     disk.release();
-    assert!(unacknowledged, "it was acknowledged before it was stable");
-    assert_eq!(handled, 0, "it was handled before it was stable");
+    assert!(unacknowledged && unanswered, "it was acknowledged before it was stable");
+    assert_eq!((handled, asked), (0, 0), "it was handled before it was stable");
     receipt.durable().await.unwrap();
-    assert_eq!(show(&runtime, "alice").await.drawn, [1]);
+    assert_eq!(asking.await.unwrap(), 1);
+    assert_eq!(show(&runtime, "alice").await.drawn, [1, 1]);
     runtime.shutdown().await.unwrap();
 }
 

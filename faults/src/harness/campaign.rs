@@ -7,6 +7,20 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
+use super::medium::StoreMedium;
+
+// No comment for the documentation: clap would take it for what the whole command is about.
+#[derive(Clone, Copy, Debug, clap::Args)]
+#[expect(missing_docs, reason = "the arguments that every campaign has")]
+pub struct CommonArguments {
+    /// What everything is drawn from.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// What keeps the stores.
+    #[arg(long, default_value_t = StoreMedium::Sled)]
+    pub medium: StoreMedium,
+}
+
 /// A broken promise, with the command that repeats it.
 #[derive(Clone, Debug)]
 pub struct Found {

@@ -7,7 +7,8 @@ use std::process::Command;
 
 use relive_faults::campaigns::kill::fault;
 use relive_faults::campaigns::kill::table::Table;
-use relive_faults::campaigns::kill::{self, KillArguments};
+use relive_faults::campaigns::kill::{self, KillArguments, StoreArguments};
+use relive_faults::harness::campaign::CommonArguments;
 use relive_faults::harness::effect_ledger;
 use relive_faults::harness::medium::StoreMedium;
 use relive_faults::harness::process::Process;
@@ -16,18 +17,14 @@ use relive_faults::workload::{ClientView, Line, Plan, Violation, judge};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_relive-faults");
 
-fn arguments(seed: u64) -> KillArguments {
+fn arguments(medium: StoreMedium, tier: Tier, seed: u64) -> KillArguments {
+    let common = CommonArguments { seed, medium };
     KillArguments {
-        medium: StoreMedium::Sled,
         cycles: 24,
-        seed,
-        tier: Tier::ProcessCrash,
+        stores: StoreArguments { common, tier, first_store: 0, directory: None, no_strace: false },
         cycles_per_store: 12,
         each_boundary: false,
         tries: 1000,
-        first_store: 0,
-        directory: None,
-        no_strace: false,
         sabotage: None,
     }
 }
@@ -37,7 +34,7 @@ fn run(arguments: &KillArguments) -> Table {
 }
 
 fn nothing_is_broken(medium: StoreMedium, tier: Tier, seed: u64) {
-    let table = run(&KillArguments { medium, tier, ..arguments(seed) });
+    let table = run(&arguments(medium, tier, seed));
     assert!(table.violations.is_empty(), "{table}");
     assert!(table.killed() >= 18 && table.judged >= 10 && table.acknowledged > 200, "{table}");
     println!("{table}");
@@ -64,8 +61,8 @@ fn nothing_is_broken_by_kills_power_loss() {
 fn nothing_is_broken_by_a_kill_at_each_boundary() {
     for medium in [StoreMedium::Sled, StoreMedium::SegmentFiles] {
         let cycles = fault::each(medium).len() as u64;
-        let tier = Tier::PowerLoss;
-        let table = run(&KillArguments { medium, tier, each_boundary: true, cycles, ..arguments(4) });
+        let arguments = arguments(medium, Tier::PowerLoss, 4);
+        let table = run(&KillArguments { each_boundary: true, cycles, ..arguments });
         assert!(table.violations.is_empty(), "{table}");
         assert_eq!(table.killed(), cycles, "{table}");
     }
@@ -73,8 +70,9 @@ fn nothing_is_broken_by_a_kill_at_each_boundary() {
 
 /// The supervisor finds what was broken on purpose, and keeps the evidence.
 fn is_noticed(sabotage: Sabotage, promise: &str) {
-    let sabotaged = KillArguments { cycles: 12, no_strace: true, sabotage: Some(sabotage), ..arguments(3) };
-    let table = run(&sabotaged);
+    let mut sabotaged = arguments(StoreMedium::Sled, Tier::ProcessCrash, 3);
+    sabotaged.stores.no_strace = true;
+    let table = run(&KillArguments { cycles: 12, sabotage: Some(sabotage), ..sabotaged });
     let found = table.violations.first().unwrap_or_else(|| panic!("{sabotage} was not noticed: {table}"));
     assert!(found.what.contains(promise), "{}", found.what);
     assert!(

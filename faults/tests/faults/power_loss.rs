@@ -11,6 +11,7 @@ use relive_faults::campaigns::power_loss::image::{Strategy, choose};
 use relive_faults::campaigns::power_loss::recording::{Entry, Recording};
 use relive_faults::campaigns::power_loss::table::Table;
 use relive_faults::campaigns::power_loss::{IgnoredSyncs, PowerLossArguments, run};
+use relive_faults::harness::campaign::CommonArguments;
 use relive_faults::harness::medium::StoreMedium;
 use relive_faults::harness::preload::Interposer;
 use relive_faults::harness::process::Process;
@@ -18,8 +19,8 @@ use relive_faults::harness::random::Random;
 use relive_faults::workload::{ClientView, Line, Plan};
 
 fn images(medium: StoreMedium, images: u64, seed: u64, ignored_syncs: Option<IgnoredSyncs>) -> Table {
-    let arguments =
-        PowerLossArguments { images, medium, first: 0, seed, jobs: 2, ignored_syncs, recording: None };
+    let common = CommonArguments { seed, medium };
+    let arguments = PowerLossArguments { images, first: 0, common, jobs: 2, ignored_syncs, recording: None };
     let table = run(&arguments, Path::new(env!("CARGO_BIN_EXE_relive-faults"))).unwrap();
     println!("{table}");
     table

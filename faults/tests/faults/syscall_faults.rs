@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use relive_faults::campaigns::syscall_faults::{SyscallFaultsArguments, run};
+use relive_faults::harness::campaign::CommonArguments;
 use relive_faults::harness::medium::StoreMedium;
 
 #[test]
@@ -17,7 +18,8 @@ fn class_09_10_a_failed_call_acknowledges_nothing_and_loses_nothing_on_segment_f
 }
 
 fn fails(medium: StoreMedium) {
-    let arguments = SyscallFaultsArguments { cases: 60, first: 0, seed: 3, medium, jobs: 2 };
+    let common = CommonArguments { seed: 3, medium };
+    let arguments = SyscallFaultsArguments { cases: 60, first: 0, common, jobs: 2 };
     let table = run(&arguments, Path::new(env!("CARGO_BIN_EXE_relive-faults"))).unwrap();
     println!("{table}");
     assert!(table.violations.is_empty(), "{table}");

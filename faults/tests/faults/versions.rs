@@ -4,23 +4,21 @@
 
 use std::path::Path;
 
+use relive_faults::campaigns::kill::StoreArguments;
 use relive_faults::campaigns::versions::table::Table;
 use relive_faults::campaigns::versions::{self, Pretence, VersionsArguments};
+use relive_faults::harness::campaign::CommonArguments;
 use relive_faults::harness::medium::StoreMedium;
 use relive_faults::harness::worker::Tier;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_relive-faults");
 
 fn run(cycles: u64, seed: u64, tier: Tier, pretence: Option<Pretence>) -> Table {
+    let common = CommonArguments { seed, medium: StoreMedium::Sled };
     let arguments = VersionsArguments {
-        medium: StoreMedium::Sled,
         cycles,
-        seed,
-        tier,
+        stores: StoreArguments { common, tier, first_store: 0, directory: None, no_strace: true },
         cycles_per_store: 15,
-        first_store: 0,
-        directory: None,
-        no_strace: true,
         pretence,
     };
     versions::run(&arguments, Path::new(PROGRAM)).unwrap()

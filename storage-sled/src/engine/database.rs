@@ -24,6 +24,7 @@ pub(crate) fn create(
     let db = open_sled(directory)?;
     db.open_tree(tree).map_err(backend("make a tree"))?;
     db.insert(STORE_KEY, layout.encode(store)).map_err(backend("write the store's id"))?;
+    // sled's flush hands the data to the system, and syncs nothing.
     db.flush().map_err(backend("flush"))?;
     for name in [CONF, DATA] {
         let path = directory.join(name);
@@ -43,6 +44,7 @@ pub(crate) fn open(
     store: StoreId,
     tier: Durability,
 ) -> Result<Db, StoreError> {
+    // All of this before sled opens: it takes what it finds for its own, and overwrites the rest.
     remove_half_snapshots(directory)?;
     empty_aside(directory)?;
     segment_backup::restore(directory, store)?;
@@ -50,6 +52,7 @@ pub(crate) fn open(
         segment_backup::save(directory, store)?;
     }
     let db = open_sled(directory)?;
+    // Before any write of this opening: a backup that is put back later would undo it.
     segment_backup::discard(directory)?;
     let id = db.get(STORE_KEY).map_err(backend("read the store's id"))?;
     let Some(id) = id else {

@@ -51,6 +51,7 @@ pub(crate) fn restore(directory: &Path, store: StoreId) -> Result<(), StoreError
     for (offset, content) in &segments {
         file.write_all_at(content, *offset).map_err(io_error("write", &data))?;
     }
+    // The backup stays until sled has opened: a crash just here puts the same bytes back again.
     file.sync_all().map_err(io_error("sync", &data))?;
     let count = segments.len();
     tracing::warn!(path = %data.display(), segments = count, "put back segments that an opening had backed up and did not complete");
@@ -66,6 +67,7 @@ pub(crate) fn save(directory: &Path, store: StoreId) -> Result<(), StoreError> {
     if segments.is_empty() {
         return Ok(());
     }
+    // Under another name first, so that a restore never finds a half of it.
     let new = directory.join(SEGMENT_BACKUP_NEW);
     write_synced(&new, &encode(store, &segments))?;
     fs::rename(&new, directory.join(SEGMENT_BACKUP)).map_err(io_error("rename", &new))?;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
 use relive_storage::limits::POSITION_MAX;
-use relive_storage::medium::{Medium, SUPERBLOCK_BYTES_MAX, StreamId, VALUE_BYTES_MAX};
+use relive_storage::medium::{Medium, StreamId, VALUE_BYTES_MAX};
 use relive_storage::medium_support::{IDENTITY_FILE, Poison, io_error, mixed};
 use relive_storage::{Durability, StoreError, StoreId, boundary};
 
@@ -128,6 +128,8 @@ impl SledMedium {
         // The sync that held the lock before may have failed. The system reports a failed write
         // only once, so this sync would succeed without the lost pages.
         self.poison.check()?;
+        // Before the sync: what is written meanwhile may be in it or not, and counts for the next
+        // one.
         self.unsynced.store(0, Ordering::Relaxed);
         writing(&self.poison, "sync", || opened.syncer.sync(&opened.db))
     }
@@ -140,6 +142,8 @@ impl SledMedium {
         value: &[u8],
     ) -> Result<(), StoreError> {
         let mut span = opened.streams.admit(stream, position)?;
+        // The fences first, and those of the next values with them: a leaf must split while it
+        // holds nothing but keys.
         if value.len() <= UNFENCED_BYTES_MAX {
             span.fences.pass();
         } else {
@@ -156,6 +160,7 @@ impl SledMedium {
             }
             opened.values.insert(key, part)?;
         }
+        // Only now: a reader asks for no position before all of its parts are there.
         opened.streams.appended(stream, span);
         Ok(())
     }
@@ -214,6 +219,7 @@ impl Medium for SledMedium {
             // The last value says where the stream goes on.
             let end = position.min(span.end.saturating_sub(1));
             while let Some(front) = opened.values.front(stream, end, PARTS_PER_REMOVAL_MIN)? {
+                // Ahead of the removal: a reader that misses a part then knows that it is gone.
                 opened.streams.begins(stream, front.below);
                 opened.values.remove_front(front)?;
                 boundary!("medium.remove.step");
@@ -228,6 +234,8 @@ impl Medium for SledMedium {
                 return Ok(());
             };
             opened.streams.ends(stream, position);
+            // Synced by this call: a loss of power must not bring back what the next value
+            // replaces.
             opened.values.remove_values(stream, position..span.end)?;
             self.sync_all(opened)
         })
@@ -245,9 +253,6 @@ impl Medium for SledMedium {
     }
 
     fn write_superblock(&self, bytes: &[u8], sync: bool) -> Result<(), StoreError> {
-        if bytes.len() > SUPERBLOCK_BYTES_MAX {
-            return Err(StoreError::Misuse { what: format!("a superblock of {} bytes", bytes.len()) });
-        }
         self.change("write", |opened| opened.superblock.write(bytes, sync))
     }
 

@@ -38,6 +38,7 @@ pub(crate) fn open(
     let (store, db) = match found {
         DirectoryState::Store(found) => {
             let store = found.store;
+            // A creation may have ended after the identity file, and before these.
             LAYOUT.finish_creation(directory)?;
             if lock.store()? != Some(store) {
                 lock.remember(store)?;
@@ -57,6 +58,7 @@ pub(crate) fn open(
     let superblock = SuperblockFile::open(directory, store, tier == Durability::PowerLoss)?;
     boundary!("open.mark");
     let syncer = Syncer::open(directory, tier)?;
+    // A descriptor from before sled's first write hears of a write that fails.
     let db = db.map_or_else(|| database::open(directory, &LAYOUT, store, tier), Ok)?;
     boundary!("open.data");
     // The recovered data may be only in the page cache, and the next commit builds on them.

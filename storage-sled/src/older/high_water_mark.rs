@@ -53,6 +53,7 @@ pub(super) fn read(directory: &Path, store: StoreId) -> Result<HighWaterMark, St
     read.map_err(io_error("read", &path))?;
     let bytes = Bytes::from(bytes);
     let second = bytes.slice(bytes.len().min(SLOT_BYTES)..);
+    // The writer changed one slot at a time, so one of them is whole whenever it was cut off.
     let (slot, problem) = match (decode(&bytes, &path), decode(&second, &path)) {
         (Ok(a), Ok(b)) => (if a.sequence > b.sequence { a } else { b }, None),
         (Ok(slot), Err(problem)) | (Err(problem), Ok(slot)) => (slot, Some(problem)),
@@ -131,3 +132,72 @@ const VERSION: u32 = 1;
 /// Each slot has its own page, so that no write touches both.
 const SLOT_BYTES: usize = 4096;
 const FILE_BYTES: u64 = 2 * SLOT_BYTES as u64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STORE: StoreId = StoreId::new(9);
+
+    fn slot(store: StoreId, version: u32, sequence: u64, start: u64, acknowledged: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        bytes.extend_from_slice(&MAGIC.to_le_bytes());
+        bytes.extend_from_slice(&version.to_le_bytes());
+        bytes.extend_from_slice(&store.get().to_le_bytes());
+        for number in [sequence, acknowledged, start, 4] {
+            bytes.extend_from_slice(&number.to_le_bytes());
+        }
+        for (number, count, sum) in [(5_u64, 2_u64, 70_u128), (6, 3, 90)] {
+            bytes.extend_from_slice(&number.to_le_bytes());
+            bytes.extend_from_slice(&count.to_le_bytes());
+            bytes.extend_from_slice(&sum.to_le_bytes());
+        }
+        let crc = crc32fast::hash(&bytes);
+        bytes.extend_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+
+    fn read_of(slots: [&[u8]; 2]) -> Result<HighWaterMark, StoreError> {
+        let root = tempfile::tempdir().unwrap();
+        let mut file = vec![0; 2 * SLOT_BYTES];
+        file[..slots[0].len()].copy_from_slice(slots[0]);
+        file[SLOT_BYTES..][..slots[1].len()].copy_from_slice(slots[1]);
+        std::fs::write(root.path().join(HIGH_WATER_MARK_FILE), file).unwrap();
+        read(root.path(), STORE)
+    }
+
+    /// The later of two whole slots counts, and each of them when the other is damaged.
+    #[test]
+    fn the_later_whole_slot_counts() {
+        let [old, new] = [slot(STORE, 1, 7, 10, 20), slot(STORE, 1, 8, 11, 21)];
+        let mark = read_of([&old, &new]).unwrap();
+        assert_eq!((mark.start.get(), mark.acknowledged.get(), mark.epoch.get()), (11, 21, 4));
+        assert_eq!((mark.at_last_cut.count, mark.latest.sum), (2, 90));
+        assert_eq!(read_of([&new, &old]).unwrap(), mark);
+        assert_eq!(read_of([b"damaged", &new]).unwrap(), mark);
+        assert_eq!(read_of([&new, b"damaged"]).unwrap(), mark);
+        assert!(read_of([b"damaged", b"too"]).is_err_and(|error| error.is_corrupt()));
+    }
+
+    /// A bit of damage anywhere makes a slot unreadable, and a contradiction does so too.
+    #[test]
+    fn no_damage_passes_for_a_mark() {
+        let whole = slot(STORE, 1, 7, 10, 20);
+        for at in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 0x10;
+            assert!(read_of([&damaged, b""]).is_err(), "byte {at}");
+        }
+        assert!(read_of([&slot(STORE, 1, 7, 21, 20), b""]).is_err_and(|error| error.is_corrupt()));
+    }
+
+    /// A newer version and another store are told as what they are.
+    #[test]
+    fn other_versions_and_stores_are_told() {
+        let newer = slot(STORE, 2, 7, 10, 20);
+        assert!(matches!(read_of([&newer, b"damaged"]), Err(StoreError::NewerFormat { found: 2, .. })));
+        assert!(matches!(read_of([b"damaged", &newer]), Err(StoreError::NewerFormat { found: 2, .. })));
+        let other = slot(StoreId::new(8), 1, 7, 10, 20);
+        assert!(matches!(read_of([&other, b""]), Err(StoreError::Mixed { .. })));
+    }
+}

@@ -95,6 +95,8 @@ impl OlderStore {
 
     fn read_block(&self, from: Lsn) -> Result<Option<StoredBlock>, StoreError> {
         let mut cursor = self.cursor.lock().unwrap_or_else(PoisonError::into_inner);
+        // In order it goes on behind the last value. Otherwise it looks at all keys from the first
+        // on, since they stand in the order of groups that nobody knows.
         let begin = match &*cursor {
             Some((next, last)) if *next == from => Bound::Excluded(last.clone()),
             _ => Bound::Unbounded,
@@ -129,6 +131,7 @@ impl OlderStore {
         if header.number != number || header.actor != *actor {
             return Err(corrupt(format!("{} of {} is in its place", header.number, header.actor)));
         }
+        // The catalog describes only the newest one.
         if number == entry.newest.number && entry.newest != *header {
             return Err(corrupt("it is not the one that the catalog describes".to_owned()));
         }

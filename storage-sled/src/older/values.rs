@@ -43,6 +43,7 @@ impl Found {
 pub(super) fn from(tree: &Tree, key: Bound<IVec>) -> impl Iterator<Item = Result<Found, StoreError>> {
     let all = tree.range::<IVec, _>((key, Bound::Unbounded));
     all.map(|found| found.map_err(backend("read")).map(|(key, value)| Found { key, value }))
+        // Fences have shorter keys.
         .filter(|found| found.as_ref().map_or(true, |found| found.key.len() == VALUE_KEY_BYTES))
 }
 
@@ -95,6 +96,7 @@ pub(super) fn index(tree: &Tree) -> Result<Vec<(u64, u64)>, StoreError> {
             index.push((found.number(), u64_at(&found.key, 0)));
         }
     }
+    // A reader looks a number up by halves.
     if index.is_sorted() { Ok(index) } else { Err(StoreError::CorruptStore { what: NO_ORDER.to_owned() }) }
 }
 

@@ -24,9 +24,11 @@ impl FencesAhead {
     /// the position is from the end, and the part. From now on these count as added, and the end is
     /// behind the value.
     pub(crate) fn advance(&mut self, parts: u16) -> Vec<(u64, u16)> {
+        assert!(parts > 0, "each value has a part");
         let fenced = self.take_next();
         let mut missing: Vec<_> = (fenced..parts).map(|part| (0, part)).collect();
         self.expected = parts.max(self.expected - self.expected.div_ceil(FORGOTTEN));
+        // Enough parts ahead, not enough positions: sled splits a leaf by its keys.
         let mut ahead: usize = self.fenced.iter().map(|parts| usize::from(*parts)).sum();
         for (position, fenced) in (1..).zip(&mut self.fenced) {
             if *fenced == 0 && ahead < PARTS_AHEAD {
@@ -35,6 +37,12 @@ impl FencesAhead {
                 ahead += usize::from(self.expected);
             }
         }
+        let bare = self.fenced.iter().position(|parts| *parts == 0).unwrap_or(PARTS_AHEAD);
+        assert!(
+            self.fenced[bare..].iter().all(|parts| *parts == 0),
+            "fences stand ahead without a gap: {:?}",
+            self.fenced
+        );
         missing
     }
 

@@ -61,6 +61,7 @@ impl Streams {
 
     /// Counts the admitted value, which the tree has now.
     pub(crate) fn appended(&self, stream: StreamId, span: Span) {
+        assert!(span.first <= span.end, "{stream:?} begins at {} and ends at {}", span.first, span.end);
         let (end, fences) = (span.end + 1, span.fences);
         let mut spans = self.spans();
         // A removal from the front may have come meanwhile: keep its beginning.
@@ -71,6 +72,7 @@ impl Streams {
     /// The caller is about to remove the values below a position.
     pub(crate) fn begins(&self, stream: StreamId, position: u64) {
         if let Some(span) = self.spans().get_mut(&stream) {
+            // A caller may name a position behind the end: the stream goes on where it ends.
             span.first = span.first.max(position).min(span.end);
         }
     }

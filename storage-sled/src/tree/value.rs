@@ -32,6 +32,7 @@ pub(crate) fn split(stream: StreamId, position: u64, whole: &[u8]) -> impl Itera
         value.extend_from_slice(&VERSION.to_le_bytes());
         value.extend_from_slice(&parts.to_le_bytes());
         value.extend_from_slice(&total.to_le_bytes());
+        // Over the key too: sled may give back what stands elsewhere.
         let crc = checksum(&key.bytes(), &value, content);
         value.extend_from_slice(&crc.to_le_bytes());
         value.extend_from_slice(content);
@@ -72,6 +73,7 @@ impl Assembly {
 
     /// Adds the wanted part, found at a key. Its checksum covers the key too.
     pub(crate) fn push(&mut self, key: &[u8], part: &[u8]) -> Result<(), String> {
+        assert!(self.wants().is_some(), "no part comes to a whole that is complete");
         let nth = self.next;
         let fail = |what: &str| Err(format!("part {nth} {what}"));
         let Some((header, content)) = part.split_at_checked(PART_HEADER_BYTES) else {
@@ -92,12 +94,15 @@ impl Assembly {
         if total as usize > self.limit || parts == 0 {
             return fail("says an impossible size");
         }
+        // The first part decides, and each other one must say the same: parts of two values that
+        // stood at one place may be mixed.
         if *self.expected.get_or_insert((parts, total)) != (parts, total) {
             return fail("belongs to another whole");
         }
         if self.bytes.len() + content.len() > total as usize {
             return fail("is more than there should be");
         }
+        // Only behind the checksum, so that no damaged number asks for memory.
         if self.next == 0 {
             self.bytes.reserve_exact(total as usize);
         }
@@ -111,6 +116,7 @@ impl Assembly {
 
     /// Returns the whole. Call it when no part is wanted any more.
     pub(crate) fn finish(self) -> Bytes {
+        assert!(self.wants().is_none(), "a whole has all its parts, and part {} is wanted", self.next);
         self.bytes.into()
     }
 }

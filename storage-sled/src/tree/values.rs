@@ -19,7 +19,7 @@ use sled::Tree;
 use super::key::{Key, between};
 use super::value::Assembly;
 use crate::failures::backend;
-use crate::tuning::{PARTS_PER_REMOVAL_MAX, READS_OF_LAST};
+use crate::tuning::{PART_BYTES, PARTS_PER_REMOVAL_MAX, READS_OF_LAST};
 
 /// The values at the front of a stream that the next step removes.
 pub(crate) struct Front {
@@ -48,6 +48,8 @@ impl Values {
 
     /// Adds a part of a value, whose fences the caller has added.
     pub(crate) fn insert(&self, key: Key, part: Vec<u8>) -> Result<(), StoreError> {
+        assert!(key.is_part(), "a value stands in its parts, and {key:?} is a fence");
+        assert!(part.len() <= PART_BYTES, "sled would make a blob of a leaf with {} bytes", part.len());
         self.0.insert(key.bytes(), part).map_err(backend("append")).map(drop)
     }
 
@@ -81,6 +83,7 @@ impl Values {
     pub(crate) fn streams(&self) -> Result<Vec<(StreamId, Range<u64>)>, StoreError> {
         let mut found = Vec::new();
         let mut next = StreamId(0);
+        // One search for each stream, not one pass: the tree may hold gigabytes.
         loop {
             let first = self.next_key(between(next, 0..0).start.to_vec())?;
             let Some(Key { stream, .. }) = first else { return Ok(found) };
@@ -116,6 +119,7 @@ impl Values {
         let mut keys = 0_usize;
         for key in self.0.range(between(stream, 0..end)).keys() {
             let key = decode(&key.map_err(backend("remove"))?)?;
+            // A step ends between two values: nothing is left below the position that it names.
             let is_next = front.parts.last().is_some_and(|last: &Key| last.position < key.position);
             if is_next && front.parts.len() >= PARTS_PER_REMOVAL_MAX {
                 front.below = key.position;
@@ -131,6 +135,7 @@ impl Values {
 
     /// Makes the step.
     pub(crate) fn remove_front(&self, front: Front) -> Result<(), StoreError> {
+        // The fences only after all parts: else sled merges leaves into others with parts in them.
         for part in front.parts {
             self.remove(&part.bytes())?;
         }
@@ -151,6 +156,7 @@ impl Values {
 
     /// Removes the values of some positions, the last one first. Their fences stay.
     pub(crate) fn remove_values(&self, stream: StreamId, positions: Range<u64>) -> Result<(), StoreError> {
+        // From the end: a crash in between leaves a stream that ends earlier, not one with a gap.
         for key in self.0.range(between(stream, positions)).keys().rev() {
             let key = key.map_err(backend("remove"))?;
             if decode(&key)?.is_part() {
@@ -169,4 +175,125 @@ fn decode(key: &[u8]) -> Result<Key, StoreError> {
     Key::decode(key).ok_or_else(|| StoreError::CorruptStore {
         what: format!("a key in sled's tree is damaged: {key:02x?}"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::value::split;
+    use crate::tuning::FENCES;
+
+    const STREAM: StreamId = StreamId(5);
+
+    /// Values in a tree of their own.
+    fn values() -> Values {
+        let db = sled::Config::new().temporary(true).open().unwrap();
+        Values::new(db.open_tree("values").unwrap())
+    }
+
+    /// Appends a value in parts, each with its fences.
+    fn append(values: &Values, stream: StreamId, position: u64, value: &[u8]) {
+        for (key, part) in split(stream, position, value) {
+            values.fence(stream, position, key.part).unwrap();
+            values.insert(key, part).unwrap();
+        }
+    }
+
+    fn keys(values: &Values) -> Vec<Key> {
+        values.0.iter().keys().map(|key| decode(&key.unwrap()).unwrap()).collect()
+    }
+
+    fn parts(values: &Values) -> Vec<(u64, u64)> {
+        let parts = keys(values).into_iter().filter(|key| key.is_part());
+        parts.map(|key| (key.stream.0, key.position)).collect()
+    }
+
+    /// A value comes back whole, and one that lacks a part, or has one of another place, is damage.
+    #[test]
+    fn a_value_comes_back_or_is_damaged() {
+        let values = values();
+        let large: Vec<u8> = (0..150_000_u32).map(|at| at.to_le_bytes()[0]).collect();
+        append(&values, STREAM, 8, b"");
+        append(&values, STREAM, 9, &large);
+        assert_eq!(values.read(STREAM, 8).unwrap().unwrap(), &b""[..]);
+        assert_eq!(values.read(STREAM, 9).unwrap().unwrap(), large);
+        assert_eq!(values.read(STREAM, 10).unwrap(), Err("part 0 is missing".to_owned()));
+        let part = |nth| Key::of_part(STREAM, 9, nth).bytes();
+        let second = values.0.remove(part(1)).unwrap().unwrap();
+        assert_eq!(values.read(STREAM, 9).unwrap(), Err("part 1 is missing".to_owned()));
+        values.0.insert(part(1), values.0.get(part(2)).unwrap().unwrap()).unwrap();
+        assert!(values.read(STREAM, 9).unwrap().is_err());
+        values.0.insert(part(1), second).unwrap();
+        assert_eq!(values.read(STREAM, 9).unwrap().unwrap(), large);
+    }
+
+    /// An opening finds where each stream begins and ends by its parts, and removes fences without
+    /// any.
+    #[test]
+    fn streams_are_found_by_their_parts() {
+        let values = values();
+        append(&values, StreamId(0), 3, b"three");
+        append(&values, StreamId(0), 4, b"four");
+        values.fence(StreamId(0), 5, 0).unwrap();
+        values.fence(StreamId(7), 0, 0).unwrap();
+        append(&values, StreamId(u64::MAX), 1, b"one");
+        assert_eq!(values.streams().unwrap(), [(StreamId(0), 3..5), (StreamId(u64::MAX), 1..2)]);
+        assert!(keys(&values).iter().all(|key| key.stream != StreamId(7)));
+    }
+
+    /// A step of a removal takes whole values with their fences, up to its size, and no step comes
+    /// when too few parts are there.
+    #[test]
+    fn a_removal_goes_in_steps_of_whole_values() {
+        let values = values();
+        let two_parts = vec![7; 100_000];
+        for position in 0..200 {
+            append(&values, STREAM, position, &two_parts);
+        }
+        assert!(values.front(STREAM, 31, 64).unwrap().is_none(), "62 parts are too few");
+        let front = values.front(STREAM, 190, 64).unwrap().unwrap();
+        assert_eq!((front.below, front.parts.len()), (128, PARTS_PER_REMOVAL_MAX));
+        values.remove_front(front).unwrap();
+        assert_eq!(keys(&values).first().map(|key| key.position), Some(128), "its fences are gone too");
+        let front = values.front(STREAM, 190, 64).unwrap().unwrap();
+        assert_eq!((front.below, front.parts.len()), (190, 124));
+        values.remove_front(front).unwrap();
+        assert!(values.front(STREAM, 190, 0).unwrap().is_none());
+        assert_eq!(values.streams().unwrap(), [(STREAM, 190..200)]);
+    }
+
+    /// A removal from the end takes parts, and leaves fences for the values that come next.
+    #[test]
+    fn a_removal_from_the_end_leaves_the_fences() {
+        let values = values();
+        for position in 0..4 {
+            append(&values, STREAM, position, b"value");
+        }
+        append(&values, StreamId(6), 2, b"another stream");
+        values.remove_values(STREAM, 2..4).unwrap();
+        assert_eq!(parts(&values), [(5, 0), (5, 1), (6, 2)]);
+        let fences = keys(&values).into_iter().filter(|key| !key.is_part() && key.stream == STREAM);
+        assert_eq!(fences.count(), 4 * usize::from(FENCES));
+    }
+
+    /// Removing a stream leaves nothing of it, and all of its neighbours.
+    #[test]
+    fn a_removed_stream_leaves_nothing() {
+        let values = values();
+        for stream in [4, 5, 6] {
+            append(&values, StreamId(stream), 0, b"value");
+            append(&values, StreamId(stream), u64::MAX - 1, b"value");
+        }
+        values.remove_all(STREAM).unwrap();
+        assert_eq!(parts(&values), [(4, 0), (4, u64::MAX - 1), (6, 0), (6, u64::MAX - 1)]);
+        assert!(keys(&values).iter().all(|key| key.stream != STREAM));
+    }
+
+    /// A key that this crate never writes is damage.
+    #[test]
+    fn a_foreign_key_is_damage() {
+        let values = values();
+        values.0.insert(b"foreign", b"").unwrap();
+        assert!(values.streams().is_err_and(|error| error.is_corrupt()));
+    }
 }

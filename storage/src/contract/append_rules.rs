@@ -30,12 +30,17 @@ impl Tail {
     ) -> Result<Lsn, StoreError> {
         let first = header.first;
         let next = first.checked_plus(u64::from(header.records));
+        // The store would write these numbers, and no opening would read them back.
         let Some(next) = next.filter(|next| next.get() <= POSITION_MAX) else {
             return misuse(format!("a block of {} records at {first}", header.records));
         };
+        if header.epoch.get() > POSITION_MAX {
+            return misuse(format!("a block of {}", header.epoch));
+        }
         if first < acknowledged {
             return misuse(format!("a block at {first}, everything before {acknowledged} is acknowledged"));
         }
+        // Only the first block of an opening may meet remains of an earlier one, which it replaces.
         let end = match self.appended {
             Some(end) => end,
             None => stored_end(first)?,
@@ -58,13 +63,16 @@ impl Tail {
 
     /// Remembers a block that was written.
     pub(crate) fn advance(&mut self, next: Lsn) {
+        assert!(self.appended.is_none_or(|end| end < next), "the log only grows, and not back to {next}");
         self.appended = Some(next);
     }
 
     /// Where the acknowledged part ends after a sync: after the last appended block, or where it
     /// ended before when this opening appended none.
     pub(crate) fn acknowledges(&self, before: Lsn) -> Lsn {
-        self.appended.unwrap_or(before)
+        let after = self.appended.unwrap_or(before);
+        assert!(after >= before, "what was acknowledged stays so: {before}, and {after} after it");
+        after
     }
 }
 

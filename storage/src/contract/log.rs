@@ -13,8 +13,10 @@ use crate::id::position::{Epoch, Lsn, StoreId};
 /// finds, as far as the tier promises, before anyone reads it: the next block follows on it, and
 /// says that it was durable.
 ///
-/// After any error of [`Log::append`] or [`Log::sync`] every later call of them fails (fail-stop):
-/// the state of the last writes is *unknown*, and only a new opening of the store finds it out.
+/// After an error of [`Log::append`] or [`Log::sync`] while something was written, every later call
+/// of them fails (fail-stop): the state of the last writes is *unknown*, and only a new opening of
+/// the store finds it out. An error from before the first write, such as [`StoreError::Misuse`],
+/// has changed nothing, and the store takes the next call.
 pub trait Log: Send + Sync {
     /// What the store remembers of itself, apart from its blocks.
     ///

@@ -33,6 +33,7 @@ pub(crate) fn probe_exchange(directory: &Path) -> Result<(), StoreError> {
     }
     let [one, other] = &probes;
     let exchanged = change_names(one, other);
+    // The probes go whatever came of it: what is left would stand in the new store.
     for probe in &probes {
         fs::remove_dir(probe).map_err(io_error("remove", probe))?;
     }

@@ -21,11 +21,13 @@ impl DirectoryLayout {
             Err(error) => match ReadOnlyLock::locked(directory)? {
                 // No process has ever begun a store there.
                 None => return Err(error),
+                // Judged again, in peace: the files may have been in the making.
                 Some(_unchanged) => {
                     self.recognize(directory)?;
                 }
             },
         }
+        // Only now: taking this lock makes a file, and a directory that is refused gets none.
         let lock = Lock::acquire(directory)?;
         let found = self.recognize(directory)?;
         Ok((lock, found))

@@ -70,6 +70,7 @@ pub fn make_directory(directory: &Path) -> Result<(), StoreError> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists && directory.is_dir() => {}
         Err(error) => return Err(io_error("create", directory)(error)),
     }
+    // An existing directory may be open to others.
     #[cfg(unix)]
     {
         let private = std::os::unix::fs::PermissionsExt::from_mode(PRIVATE);

@@ -48,7 +48,10 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         let mut held = held();
-        if let Some(at) = held.iter().position(|(identity, _)| *identity == self.0) {
+        // One entry, not all: a shared lock has an entry for each holder.
+        let found = held.iter().position(|(identity, _)| *identity == self.0);
+        debug_assert!(found.is_some(), "a held lock is remembered until it is dropped");
+        if let Some(at) = found {
             held.swap_remove(at);
         }
     }

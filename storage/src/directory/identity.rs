@@ -83,6 +83,7 @@ impl DirectoryLayout {
                 let what = format!("{} is of the older format {}", directory.display(), identity.format);
                 return Err(StoreError::Misuse { what });
             }
+            // The identity file came last, so a file that is missing beside it was lost.
             for (name, consequence) in self.needed {
                 require(directory, name, has(name), consequence)?;
             }
@@ -92,6 +93,7 @@ impl DirectoryLayout {
         if remembered(directory)?.is_some() {
             require(directory, IDENTITY_FILE, false, lost)?;
         }
+        // Only behind the check above: a lost identity file must not make a store look unfinished.
         if has(self.creating) {
             return Ok(DirectoryState::Unfinished);
         }
@@ -116,6 +118,7 @@ impl DirectoryLayout {
             Err(error) if is_no_file(&error) => return Ok(false),
             Err(error) => return Err(io_error("read", &path)(error)),
         }
+        // No more than the beginning: what is damaged behind it, the opening tells.
         let begin = u64::from_le_bytes(begin);
         let of = |format| u64::from(self.medium.magic()) | u64::from(format) << 32;
         Ok((self.oldest..=self.format).any(|format| begin == of(format)))

@@ -40,6 +40,8 @@ impl Lock {
             // was opened. Then this lock does not guard the directory at the path, so try again.
             if is_at(&file, &path).map_err(io_error("open", &path))? {
                 let held = Held::remember(&file).map_err(io_error("open", &path))?;
+                // The note keeps the store that it names: without the identity file nothing else
+                // says that there was one.
                 let lock = Self { _held: held, file, path };
                 let store = lock.store()?;
                 lock.write(store)?;
@@ -123,6 +125,7 @@ fn wait(file: &File, path: &Path, directory: &Path) -> Result<(), StoreError> {
             Err(TryLockError::Error(error)) => return Err(io_error("lock", path)(error)),
             Err(TryLockError::WouldBlock) => {}
         }
+        // Read anew each time: the lock may have gone to another process meanwhile.
         let noted = Note::read(file, path)?.process;
         if noted != Some(std::process::id()) || since.elapsed() >= OWN_LINGER {
             let ours = Held::is(file).map_err(io_error("open", path))?;

@@ -83,15 +83,18 @@ impl SuperblockFile {
         read.map_err(io_error("read", &path))?;
         let (whole, bytes) = (bytes.len() == FILE_BYTES, Bytes::from(bytes));
         let (slot, synced, two_slots) = newest(&bytes, &path)?;
-        if !whole && !(two_slots && bytes.len() >= FILE_BYTES_1) {
+        let may_be_short = two_slots && bytes.len() >= FILE_BYTES_1;
+        if !whole && !may_be_short {
             return Err(truncated(&path, bytes.len()));
         }
         if slot.store != store {
             return Err(mixed(&path, store, slot.store));
         }
+        // What was read may be only in the page cache, and the opening relies on it.
         if durable {
             file.sync_data().map_err(io_error("sync", &path))?;
         }
+        assert!(synced < SLOTS, "the file has {SLOTS} slots, and {synced} is none of them");
         let written = Mutex::new(Written { sequence: slot.sequence, synced, newest: slot.content, whole });
         Ok(Self { file, path, store, durable, written })
     }
@@ -104,18 +107,25 @@ impl SuperblockFile {
     /// Replaces the superblock. Syncs it when `sync` is set and the file was opened as `durable`.
     ///
     /// # Errors
-    /// [`StoreError::Io`].
+    /// [`StoreError::Misuse`] when it is over [`SUPERBLOCK_BYTES_MAX`], after which nothing has
+    /// changed; [`StoreError::Io`].
     pub fn write(&self, bytes: &[u8], sync: bool) -> Result<(), StoreError> {
+        // A longer one would reach into the next slot, which may be the last synced one.
+        if bytes.len() > SUPERBLOCK_BYTES_MAX {
+            return Err(StoreError::Misuse { what: format!("a superblock of {} bytes", bytes.len()) });
+        }
         let mut written = self.written();
         // The sequence can't run out: at one write a nanosecond it would last for five centuries.
         let sequence = written.sequence.saturating_add(1);
         let slots = [(written.synced + 1) % SLOTS, (written.synced + 2) % SLOTS];
-        debug_assert!(!slots.contains(&written.synced), "the last synced superblock stays");
+        assert!(!slots.contains(&written.synced), "the last synced superblock stays where it is");
         boundary!("medium.super.begin");
         let content = encode(self.store, sequence, bytes);
         let write = |content: &[u8], at: u64| {
             self.file.write_all_at(content, at * SLOT_BYTES as u64).map_err(io_error("write", &self.path))
         };
+        // A file of version 1 lacks the third slot: with all bytes there, no later write changes
+        // metadata.
         if !written.whole {
             write(&[0; SLOT_BYTES], SLOTS - 1)?;
             written.whole = true;
@@ -123,6 +133,7 @@ impl SuperblockFile {
         write(&content, slots[0])?;
         write(&content, slots[1])?;
         boundary!("medium.super.written");
+        // Before the sync: when that fails the opening ends, and reads see what the file holds.
         written.sequence = sequence;
         written.newest = Bytes::copy_from_slice(bytes);
         if sync {
@@ -305,6 +316,22 @@ mod tests {
                 "an opening that fails writes nothing"
             );
         }
+    }
+
+    /// A superblock that would reach into the next slot is refused, and changes nothing.
+    #[test]
+    fn a_superblock_over_its_limit_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let store = StoreId::new(9);
+        SuperblockFile::create(root.path(), store).unwrap();
+        let file = SuperblockFile::open(root.path(), store, true).unwrap();
+        let most = vec![7; SUPERBLOCK_BYTES_MAX];
+        file.write(&most, true).unwrap();
+        let before = std::fs::read(root.path().join(SUPERBLOCK_FILE)).unwrap();
+        let refused = file.write(&vec![8; SUPERBLOCK_BYTES_MAX + 1], true);
+        assert!(matches!(refused, Err(StoreError::Misuse { .. })), "{refused:?}");
+        assert!(std::fs::read(root.path().join(SUPERBLOCK_FILE)).unwrap() == before);
+        assert_eq!(file.newest(), most);
     }
 
     /// A file of version 1, which had two slots, gets its third with the first write; a power loss

@@ -116,12 +116,14 @@ impl Block {
         };
         let length = reader.u32()? as usize;
         let crc = reader.u32()?;
+        // The header was read, so there are as many bytes; the checksum covers no others.
         if length != bytes.len() - BLOCK_HEADER_BYTES {
             return Err(Malformed("a block has another length than it says"));
         }
         if checksum(&bytes[..BLOCK_HEADER_BYTES - 4], &bytes[BLOCK_HEADER_BYTES..]) != crc {
             return Err(Malformed("the checksum of a block does not match"));
         }
+        // Behind the checksum: only a store could have written these, and none writes them.
         let in_range = header.first.checked_plus(u64::from(header.records)).is_some();
         if header.records == 0 || !in_range || header.durable > header.first {
             return Err(Malformed("a block has an impossible position"));
@@ -189,6 +191,7 @@ impl Iterator for Heads<'_> {
         }
         let Block { header, bytes } = self.block;
         let add_up = Malformed("the records of a block do not add up");
+        assert!(self.at <= bytes.len(), "a frame ends in its block, and the one before {} does not", self.at);
         if self.at == bytes.len() {
             self.done = true;
             return (self.next != header.next()).then_some(Err(add_up));

@@ -55,6 +55,7 @@ impl Checkpoint {
         let mut head = Vec::with_capacity(64);
         header.write(&mut head);
         let length = head.len() + self.body.len();
+        // Before the body is copied: an actor may have a state of any size.
         let limited = u32::try_from(length).ok().filter(|_| length <= CHECKPOINT_BYTES_MAX);
         let limited = limited.ok_or(length)?;
         let mut crc = crc32fast::Hasher::new();
@@ -66,6 +67,7 @@ impl Checkpoint {
         bytes.extend_from_slice(&limited.to_le_bytes());
         bytes.extend_from_slice(&crc.finalize().to_le_bytes());
         bytes.extend_from_slice(&head);
+        assert!(bytes.len() == PREFIX_BYTES + head.len(), "a checkpoint has its prefix before its content");
         in_pieces(&self.body, |piece| bytes.extend_from_slice(piece));
         Ok(bytes.into())
     }
@@ -93,6 +95,7 @@ impl Checkpoint {
             return Err(Malformed("the checksum of a checkpoint does not match"));
         }
         let (header, body) = read_header(&content)?;
+        // A view, not a copy: a body may have hundreds of megabytes.
         let body = content.slice(body..);
         Ok(Self { header, body })
     }

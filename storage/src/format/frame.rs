@@ -172,6 +172,8 @@ impl FrameHead {
         if crc32fast::hash(&bytes[body.clone()]) != crc {
             return Err(Malformed("the checksum of a frame does not match"));
         }
+        // The rest is read from the body alone, so that no length in it reaches into the next
+        // frame.
         let end = body.end;
         let mut reader = Reader::part(bytes, body)?;
         let digests_with_replies = match reader.u8()? {
@@ -242,6 +244,8 @@ impl FrameHead {
     ) -> Result<(), Malformed> {
         let reader = Reader::part(bytes, self.start..self.end)?;
         let context = self.context;
+        // By the bytes that are there, not by the number alone: a damaged one would take all
+        // memory.
         decoded.reserve(self.count.min(reader.remaining() / RECORD_BYTES_MIN));
         let mut records = RecordReader { reader, ids, context, next_rsn: self.first_rsn, previous: None };
         for index in 0..self.count as u64 {
@@ -267,6 +271,7 @@ fn decode_digests(reader: &mut Reader<'_>, since: Rsn, handled: Rsn) -> Result<V
     for _ in 0..count {
         let delta = reader.varint()?;
         rsn = rsn.checked_plus(delta).ok_or(Malformed("a digest is out of range"))?;
+        // A delivery has one digest, and only one that was handled has any.
         if delta == 0 || rsn > handled {
             return Err(Malformed("digests are out of order"));
         }
@@ -286,6 +291,8 @@ struct RecordReader<'b> {
 impl RecordReader<'_> {
     fn next(&mut self, lsn: Lsn) -> Result<Record, Malformed> {
         let tag = self.reader.u8()?;
+        // Flags are for deliveries alone. Elsewhere a later version may give them a meaning, which
+        // this one must not pass over.
         if tag & RESERVED != 0 || (tag & TAG_MASK != TAG_DELIVERY && tag & !TAG_MASK != 0) {
             return Err(Malformed("a record has unknown flags"));
         }
@@ -324,6 +331,7 @@ impl RecordReader<'_> {
         if rsn == Rsn::NONE {
             return Err(Malformed("a delivery has the number 0"));
         }
+        // Not stored, but counted: the writer takes only deliveries without a gap.
         self.next_rsn = rsn.checked_plus(1).ok_or(Malformed("a delivery number is out of range"))?;
         let sender = self.sender(tag)?;
         let message = match &self.previous {
@@ -349,6 +357,7 @@ impl RecordReader<'_> {
                 let id = id.map_err(|_| Malformed("a sender has an impossible name"))?;
                 Ok(Sender::Actor { id, ssn: self.ssn()? })
             }
+            // A batch of one sender names it once, and its numbers count up.
             _ => match &self.previous {
                 Some((Sender::Producer { name, ssn }, _)) => {
                     Ok(Sender::Producer { name: name.clone(), ssn: next_ssn(*ssn)? })

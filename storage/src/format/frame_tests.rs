@@ -166,6 +166,71 @@ fn every_truncation_is_noticed() {
     }
 }
 
+/// Invariant: prefix. The symptom: an actor handled a backlog of hundreds of thousands of
+/// deliveries, its next frame had a digest of each, and no opening could read the log any more.
+#[test]
+fn more_digests_than_fit_are_left_out_from_the_oldest_on() {
+    let actor = ActorId::new("account", "alice").unwrap();
+    let digests: Vec<_> =
+        (1..=500_000).map(|rsn| EffectDigest { rsn: Rsn::new(rsn), digest: !rsn }).collect();
+    let handled = Rsn::new(500_000);
+    for payload in [1, PAYLOAD_BYTES_MAX] {
+        let mut writer = FrameWriter::new();
+        writer.put_delivery(Rsn::new(500_001), &Sender::Outside, false, &"deposit".into(), &vec![7; payload]);
+        let mut out = Vec::new();
+        writer.finish(Some(&actor), Rsn::NONE, handled, &digests).append_to(&mut out);
+        let (frame, _) = Frame::decode(&out.into(), context()).unwrap();
+        let kept = frame.digests.len();
+        assert!((3_000..200_000).contains(&kept), "{kept} with {payload} bytes");
+        assert_eq!(frame.digests, digests[digests.len() - kept..]);
+        assert_eq!((frame.since, frame.handled), (Rsn::new(500_000 - kept as u64), handled));
+    }
+}
+
+/// All digests stay when they fit, and the frame covers what it is told.
+#[test]
+fn digests_that_fit_stay() {
+    let digests: Vec<_> = (1..=2_000).map(|rsn| EffectDigest { rsn: Rsn::new(rsn), digest: rsn }).collect();
+    let mut writer = FrameWriter::new();
+    writer.put_attempt(Rsn::new(2_001));
+    let mut out = Vec::new();
+    let actor = ActorId::new("account", "alice").unwrap();
+    writer.finish(Some(&actor), Rsn::NONE, Rsn::new(2_001), &digests).append_to(&mut out);
+    let (frame, _) = Frame::decode(&out.into(), context()).unwrap();
+    assert_eq!((frame.since, frame.digests), (Rsn::NONE, digests));
+}
+
+/// A frame always takes its first record, then as many records and bytes as its limits say.
+#[test]
+fn a_frame_has_room_up_to_its_limits() {
+    let mut writer = FrameWriter::new();
+    assert!(writer.has_room_for(u32::MAX, PAYLOAD_BYTES_MAX));
+    writer.put_attempt(Rsn::new(1));
+    let most = u32::try_from(FRAME_RECORDS_MAX).unwrap();
+    assert!(writer.has_room_for(most - 1, 100));
+    assert!(!writer.has_room_for(most, 100));
+    assert!(writer.has_room_for(1, PAYLOAD_BYTES_MAX));
+    assert!(!writer.has_room_for(1, FRAME_BYTES_MAX - 1_000));
+}
+
+/// What no reader takes never leaves the writer, although a caller did not ask for room.
+#[test]
+fn a_frame_over_its_limits_is_a_panic() {
+    let finish = |records: usize, payload: usize| {
+        std::panic::catch_unwind(|| {
+            let mut writer = FrameWriter::new();
+            for rsn in 1..=records as u64 {
+                writer.put_delivery(Rsn::new(rsn), &Sender::Outside, false, &"m".into(), &vec![0; payload]);
+            }
+            writer.finish(None, Rsn::NONE, Rsn::NONE, &[]).records()
+        })
+    };
+    assert_eq!(finish(FRAME_RECORDS_MAX, 1).unwrap() as usize, FRAME_RECORDS_MAX);
+    assert!(finish(FRAME_RECORDS_MAX + 1, 1).is_err(), "too many records");
+    assert!(finish(2, PAYLOAD_BYTES_MAX).is_err(), "too many bytes");
+    assert!(finish(0, 0).is_err(), "no record");
+}
+
 #[test]
 fn frame_overhead_is_small() {
     for count in [1_u64, 2, 4, 16, 64] {

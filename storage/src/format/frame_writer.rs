@@ -62,6 +62,8 @@ impl FrameWriter {
         if asked {
             tag |= ASKED;
         }
+        // What repeats the delivery before costs a flag. A frame begins without one before, so each
+        // frame is read by itself.
         let same_message = self.previous.as_ref().is_some_and(|(_, previous)| previous == message);
         if same_message {
             tag |= SAME_MESSAGE;
@@ -101,6 +103,7 @@ impl FrameWriter {
         assert!(run.deliveries() > 0, "a run of no deliveries came to the log");
         self.number(first, run.deliveries());
         self.begin_many(run.deliveries());
+        // The first record of a run names its message type, so it refers to nothing before it.
         self.records.extend_from_slice(run.records());
         self.previous = Some((Sender::Outside, run.message().clone()));
     }
@@ -185,11 +188,12 @@ impl FrameWriter {
         put_varint(&mut self.records, number);
     }
 
-    /// Closes the frame. The next record that is put begins another.
+    /// Closes the frame. The next record that is put begins another. Of more digests than fit into
+    /// the frame it leaves out the oldest ones, and the frame says that it does not cover those.
     ///
     /// # Panics
-    /// When nothing was put, or the digests are not in the order of their rsns after `since`, up to
-    /// `handled`.
+    /// When nothing was put, or more than [`FrameWriter::has_room_for`] allows; or the digests are
+    /// not in the order of their rsns after `since`, up to `handled`.
     pub fn finish(
         &mut self,
         actor: Option<&ActorId>,
@@ -198,6 +202,11 @@ impl FrameWriter {
         digests: &[EffectDigest],
     ) -> FrameBytes<'_> {
         assert!(self.count > 0, "a frame without a record");
+        let room = FRAME_BYTES_MAX.saturating_sub(self.records.len() + HEADER_BYTES_MAX) / DIGEST_BYTES_MAX;
+        // An actor with a long backlog handles all of it before its next frame. A frame over its
+        // limit would be acknowledged, and no opening could read the log any more.
+        let (left_out, digests) = digests.split_at(digests.len().saturating_sub(room));
+        let since = left_out.last().map_or(since, |entry| entry.rsn);
         self.body.clear();
         self.body.push(FRAME_VERSION);
         put_bytes(&mut self.body, actor.map_or("", ActorId::as_str).as_bytes());
@@ -217,8 +226,12 @@ impl FrameWriter {
         }
         put_varint(&mut self.body, u64::from(self.count));
 
+        let length = self.body.len() + self.records.len();
+        // The counterpart of what a reader refuses: here the records are not acknowledged yet.
+        assert!(length <= FRAME_BYTES_MAX, "a frame of {length} bytes, which no reader takes");
+        assert!(self.count as usize <= FRAME_RECORDS_MAX, "a frame of {} records", self.count);
         self.head.clear();
-        put_varint(&mut self.head, (self.body.len() + self.records.len()) as u64);
+        put_varint(&mut self.head, length as u64);
         let mut crc = crc32fast::Hasher::new();
         crc.update(&self.body);
         crc.update(&self.records);
@@ -237,6 +250,7 @@ impl FrameWriter {
 
     /// Begins records: the first one after a frame was closed empties the writer.
     fn begin_many(&mut self, count: u32) {
+        // Not in `finish`: the pieces of a finished frame borrow these bytes until the next record.
         if self.count == 0 {
             self.records.clear();
         }
@@ -275,6 +289,12 @@ impl FrameBytes<'_> {
         out.extend_from_slice(self.content);
     }
 }
+
+/// The most bytes of a frame beside its digests and its records: a version, the longest name, and
+/// five numbers.
+const HEADER_BYTES_MAX: usize = 512;
+/// The most bytes of a digest: how far it is from the one before, and the hash.
+const DIGEST_BYTES_MAX: usize = 10 + 8;
 
 /// Whether `sender` is the sender of the message before, with the next number.
 fn follows(previous: &Sender, sender: &Sender) -> bool {

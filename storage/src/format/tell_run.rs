@@ -65,6 +65,7 @@ impl Iterator for Run {
         let mut reader = Reader::new(&self.records);
         let payload = next_payload(&mut reader).expect("a run is what was encoded here");
         let read = reader.position();
+        assert!(self.count > 0 || read == self.records.len(), "a run has no bytes behind its last delivery");
         self.records.advance(read);
         Some(payload)
     }

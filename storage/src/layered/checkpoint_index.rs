@@ -78,12 +78,14 @@ impl CheckpointIndex {
 
     /// Gives an actor a newest checkpoint. Returns the location of the one that no longer counts.
     pub(super) fn put(&mut self, actor: &ActorId, location: Location) -> Option<Location> {
+        assert!(location != NO_LOCATION, "a checkpoint that was put stands somewhere");
         let hash = self.hasher.hash(actor.as_str());
         if let Some(two) = self.find_mut(&hash) {
             let dropped =
                 std::mem::replace(two, NewestTwo { newest: location, previous: two.newest }).previous;
             return (dropped != NO_LOCATION).then_some(dropped);
         }
+        // An insertion into the middle of the sorted list would move half of it.
         self.unsorted.insert(hash, NewestTwo { newest: location, previous: NO_LOCATION });
         if self.unsorted.len() > UNSORTED_MIN + self.sorted.len() / 8 {
             self.merge_unsorted();
@@ -96,6 +98,7 @@ impl CheckpointIndex {
     pub(super) fn moved(&mut self, actor: &ActorId, from: Location, to: Location) -> bool {
         let hash = self.hasher.hash(actor.as_str());
         let Some(two) = self.find_mut(&hash) else { return false };
+        assert!(from != NO_LOCATION && to != NO_LOCATION, "a checkpoint moves from a place to another");
         for location in [&mut two.newest, &mut two.previous] {
             if *location == from {
                 *location = to;
@@ -182,11 +185,13 @@ impl FoundCheckpoints {
     /// The ones that count, and all their locations. Of two copies the one in the latest pack
     /// counts.
     pub(super) fn finish(mut self) -> (CheckpointIndex, impl Iterator<Item = Location>) {
+        // By actor, then the highest number first, and of the same number the latest pack first.
         self.found.sort_unstable_by(|a, b| (a.0, b.1, b.2).cmp(&(b.0, a.1, a.2)));
         let actors = self.found.chunk_by(|a, b| a.0 == b.0).count();
         let mut sorted = Vec::with_capacity(actors);
         for same in self.found.chunk_by(|a, b| a.0 == b.0) {
             let Some((hash, number, newest)) = same.first() else { continue };
+            // Not the second entry: that may be a copy of the first, in the pack that is cleaned.
             let previous = same.iter().find(|(_, other, _)| other < number);
             let previous = previous.map_or(NO_LOCATION, |(_, _, location)| *location);
             sorted.push((*hash, NewestTwo { newest: *newest, previous }));

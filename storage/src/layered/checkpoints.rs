@@ -22,6 +22,8 @@ impl CheckpointStore for LayeredStore {
         self.shared.poison.check()?;
         let _alone = self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
         let highest = self.shared.superblock().highest;
+        // All of them are encoded before the first is written: one that is too large changes
+        // nothing.
         let encoded = admit_checkpoints(checkpoints, highest)?;
         if encoded.is_empty() {
             return Ok(());
@@ -62,6 +64,7 @@ impl CheckpointStore for LayeredStore {
             match read.and_then(|bytes| Checkpoint::decode(bytes).map_err(|malformed| malformed.to_string()))
             {
                 Ok(checkpoint) if checkpoint.header.actor == *actor => return Ok(Some(checkpoint)),
+                // A location is found by a hash of the name, so the name itself is compared.
                 Ok(other) => failed = Some((location, format!("it is one of {}", other.header.actor))),
                 // Another thread may have moved or replaced it during the read. When it still
                 // stands there, it is damaged.
@@ -84,6 +87,8 @@ impl CheckpointStore for LayeredStore {
             }
         }
         let actors = self.shared.checkpoints().actors();
+        // Each pack was whole, and still one may lack an entry: an actor without its checkpoint
+        // would start over.
         if listed == actors {
             return Ok(());
         }

@@ -30,6 +30,11 @@ impl Packer {
             self.begin_cleaning()?;
         }
         let Some(Cleaning { stream, mut entries }) = self.cleaning.take() else { return Ok(()) };
+        // Copies go to the open pack, and a pack that was full would copy onto itself otherwise.
+        assert!(
+            self.packs.get(stream).is_none_or(|pack| pack.mark.index.is_some()),
+            "only a full pack is emptied, and {stream} is open"
+        );
         let mut budget = put.saturating_mul(COPIED_PER_PUT).max(COPIED_MIN);
         let (mut copied, mut small) = (Vec::new(), ValueBuilder::default());
         let mut over = false;
@@ -38,6 +43,7 @@ impl Packer {
                 over = true;
                 break;
             };
+            // It may have died since the cleaning read the index: puts go on in between.
             if self.shared.checkpoints().generation(&entry.header.actor, location(stream, &entry)).is_none() {
                 continue;
             }
@@ -87,6 +93,7 @@ impl Packer {
         let (to, entries) = self.verified()?;
         let of = |entry: &Entry| (entry.header.actor.clone(), entry.header.number);
         let old: HashMap<_, _> = copied.iter().map(|entry| (of(entry), location(from, entry))).collect();
+        // Among the entries are only copies: `finish` has taken those of the put before.
         for entry in &entries {
             let Some(old) = old.get(&of(entry)).copied() else { continue };
             let new = location(to, entry);
@@ -96,6 +103,8 @@ impl Packer {
             }
         }
         let marks = self.packs.marks();
+        // The removal of the emptied pack syncs a superblock, and until then the originals are
+        // there.
         self.shared.write(false, |superblock| superblock.packs.clone_from(&marks))?;
         boundary!("pack.copied");
         Ok(())

@@ -69,6 +69,7 @@ impl LogIndex {
         let mut stored = StoredBlock { first: self.next, block: decode(value) };
         if let Ok(block) = &stored.block {
             let first = block.header().first;
+            // It may begin later than it should: the reader of the log judges a gap.
             if first >= self.next {
                 stored.first = first;
             } else {
@@ -79,10 +80,16 @@ impl LogIndex {
             Ok(block) => Some(block.header().next()),
             Err(_) => stored.first.checked_plus(1),
         };
+        // No position is left, so no block can follow.
         let Some(next) = next else {
             self.complete = true;
             return Ok(None);
         };
+        assert!(
+            self.begins.back().is_none_or(|last| *last < stored.first) && stored.first < next,
+            "blocks begin in ascending order, and {} does not",
+            stored.first
+        );
         self.begins.push_back(stored.first);
         self.next = next;
         Ok(Some(stored))
@@ -99,9 +106,11 @@ impl LogIndex {
     pub(super) fn locate(&self, medium: &dyn Medium, first: Lsn) -> Result<(u64, Option<Lsn>), StoreError> {
         let at = self.begins.partition_point(|begins| *begins < first);
         let Some(before) = at.checked_sub(1) else { return Ok((self.position(at), None)) };
+        assert!(self.complete, "only a complete index knows what stands before {first}");
         let end = if at == self.begins.len() {
             self.next
         } else {
+            // The index knows only where blocks begin: this one may end before the next begins.
             let value = medium.read(LOG, self.position(before))?;
             let block = value.and_then(Result::ok).and_then(|value| Block::decode(value).ok());
             block.map_or(first, |block| block.header().next())
@@ -111,15 +120,23 @@ impl LogIndex {
 
     /// Forgets the blocks from a position in the stream on.
     pub(super) fn remove_from(&mut self, position: u64, next: Lsn) {
+        assert!(
+            self.first <= position && position <= self.end(),
+            "{position} is none of the positions {} to {}",
+            self.first,
+            self.end()
+        );
         let keep = usize::try_from(position.saturating_sub(self.first)).unwrap_or(usize::MAX);
         self.begins.truncate(keep);
+        assert!(self.begins.back().is_none_or(|last| *last < next), "what is kept lies before {next}");
         self.next = next;
         self.complete = true;
     }
 
     /// Adds a block that was appended.
     pub(super) fn appended(&mut self, first: Lsn, next: Lsn) {
-        debug_assert!(self.next <= first && first < next, "{first} to {next} after {}", self.next);
+        assert!(self.next == first && first < next, "{first} to {next} after {}", self.next);
+        assert!(self.complete, "an append knows all blocks before its own");
         self.begins.push_back(first);
         self.next = next;
     }

@@ -65,6 +65,12 @@ impl LogWriter {
         boundary!("commit.begin");
         let medium = &*self.shared.medium;
         let header = block.header();
+        assert!(
+            self.appended.is_none_or(|end| end == header.first),
+            "the queue has the order in which blocks were admitted, and {} is out of it",
+            header.first
+        );
+        // The lock ends before the write of the block, so that readers do not wait for it.
         let position = {
             let mut index = self.shared.index();
             if self.appended.is_none() {
@@ -81,6 +87,7 @@ impl LogWriter {
         self.shared.index().appended(header.first, header.next());
         boundary!("commit.written");
         self.appended = Some(header.next());
+        // Only in memory: the sync after this writes it, and until then the block does not count.
         let mut superblock = self.shared.superblock();
         superblock.epoch = superblock.epoch.max(header.epoch);
         Ok(())
@@ -122,6 +129,7 @@ impl LogWriter {
         let Some((begins, position)) = found.filter(|(begins, _)| *begins > start) else {
             return Ok((start, None));
         };
+        assert!(begins < acknowledged && begins <= below, "a cut at {begins}, and asked for below {below}");
         self.shared.write(true, |superblock| {
             superblock.start = begins;
             superblock.first = position;

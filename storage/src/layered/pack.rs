@@ -87,6 +87,7 @@ pub(super) fn decode(bytes: &Bytes, value: u32) -> Result<Value, Malformed> {
     match reader.u8()? {
         SMALL => {
             let mut entries = Vec::new();
+            // Headers only: a reader of a checkpoint compares the checksum of its body.
             walk_small(bytes, |header, checkpoint| {
                 let length = u32::try_from(checkpoint.len()).map_err(|_| TOO_LONG)?;
                 entries.push(Entry { header, value, parts: 0, length });
@@ -107,6 +108,8 @@ pub(super) fn decode(bytes: &Bytes, value: u32) -> Result<Value, Malformed> {
             while !reader.is_empty() {
                 let at = number(&mut reader)?;
                 let entry = read_entry(&mut reader, at)?;
+                // So that a reader of the entry finds a value of the same pack, and never the
+                // index.
                 if entry.value >= value {
                     return Err(Malformed("an index has an entry of what comes after it"));
                 }

@@ -86,6 +86,10 @@ impl Packer {
             if at == u32::MAX {
                 return Err(full());
             }
+            assert!(
+                completes.iter().all(|(_, parts, _)| *parts <= at),
+                "the parts of a checkpoint stand before it in pack {stream}"
+            );
             self.shared.medium.append(pack.id(), u64::from(at), &value)?;
             self.packs.change(stream, |pack| pack.add(&value));
             let entries = completes.into_iter();
@@ -150,6 +154,7 @@ impl Packer {
             }
         }
         let marks = self.packs.marks();
+        // Not synced: the values are, and an opening takes whole values beyond what it counts.
         self.shared.write(false, |superblock| {
             superblock.packs.clone_from(&marks);
             superblock.highest = superblock.highest.max(highest);
@@ -162,6 +167,10 @@ impl Packer {
     /// ones. `put` is the number of bytes put since the last call.
     pub(super) fn tidy(&mut self, put: u64) -> Result<(), StoreError> {
         self.shared.poison.check()?;
+        assert!(
+            self.written.is_empty() && self.entries.is_empty(),
+            "a pack is closed only when all that was put into it counts"
+        );
         self.close_full()?;
         self.clean(put)?;
         self.remove_dead()?;
@@ -184,6 +193,7 @@ impl Packer {
 
     /// The checkpoints that were put into a pack.
     pub(super) fn entries_of(&self, mark: &PackSummary) -> Result<Vec<Entry>, StoreError> {
+        // Only a full pack has its index on the medium.
         let Some(index) = self.indexes.get(&mark.stream) else {
             return super::opening::entries(&*self.shared.medium, mark);
         };
@@ -207,6 +217,8 @@ impl Packer {
     }
 
     /// Removes the remains of earlier openings, once.
+    ///
+    /// Not at the opening: a reader may still find damage there, and then no record was changed.
     fn remove_left(&mut self) -> Result<(), StoreError> {
         if let Some(leftovers) = self.leftovers.take() {
             for id in leftovers.packs {
@@ -229,6 +241,7 @@ impl Packer {
         let next = next.ok_or_else(|| StoreError::Misuse { what: "there are 2^32 packs".to_owned() })?;
         self.packs.add(Pack::new(stream));
         self.indexes.insert(stream, pack::index());
+        assert!(self.indexes.len() == 1, "there was no open pack, and {stream} is the only one now");
         // Both change under one lock, because the log's writer may write the superblock at any
         // time: a pack whose number is taken and that is not listed counts as removed.
         let mut superblock = self.shared.superblock();
@@ -241,6 +254,8 @@ impl Packer {
     fn close_full(&mut self) -> Result<(), StoreError> {
         let (bytes, _) = self.packs.bytes();
         let (bytes_max, index_max) = (self.pack_bytes.max(bytes / PACKS), PACK_INDEX_BYTES);
+        // An opening may find several that are not full. Values go only into the last, so the
+        // others get their index now.
         let last = self.indexes.last_key_value().map(|(stream, _)| *stream);
         let full = self.indexes.iter().filter(|(stream, index)| {
             let bytes = self.packs.get(**stream).map_or(0, |pack| pack.mark.bytes);
@@ -280,6 +295,7 @@ impl Packer {
         let marks = self.packs.marks();
         self.shared.write(true, |superblock| superblock.packs.clone_from(&marks))?;
         boundary!("pack.dead");
+        // What a crash leaves of these streams, the next opening removes: nothing lists them.
         ids.into_iter().try_for_each(|id| self.shared.medium.remove(id))
     }
 }
@@ -293,3 +309,104 @@ pub(super) fn location(stream: u32, entry: &Entry) -> Location {
 const PACKS: u64 = 64;
 /// A pack is also full when its index has this many bytes.
 const PACK_INDEX_BYTES: usize = 8 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::checkpoint_store::{CheckpointStore, Generation};
+    use crate::layered::{LayeredOptions, LayeredStore};
+    use crate::medium::memory::MemoryMedium;
+    use crate::medium::{Medium, StreamId};
+    use crate::testing::conformance::{checkpoint, id};
+    use crate::threads::worker::reads;
+
+    /// A store whose packs are full with this many bytes.
+    fn open(medium: &MemoryMedium, pack_bytes: u64) -> LayeredStore {
+        let medium = medium.clone();
+        let options = LayeredOptions::default().pack_bytes(pack_bytes);
+        LayeredStore::open(move || Ok(Box::new(medium)), &options).unwrap()
+    }
+
+    fn marks(store: &LayeredStore) -> Vec<PackSummary> {
+        store.packer.call(reads("look"), |packer| Ok(packer.packs.marks())).unwrap()
+    }
+
+    fn headers(store: &LayeredStore, stream: u32) -> Vec<String> {
+        let entries = store.packer.call(reads("look"), move |packer| {
+            let mark = packer.packs.get(stream).map(|pack| pack.mark);
+            packer.entries_of(&mark.expect("it is there"))
+        });
+        entries.unwrap().into_iter().map(|entry| entry.header.actor.key().to_owned()).collect()
+    }
+
+    /// A full pack gets its index as its last value, and what it says stays the same by that.
+    #[test]
+    fn a_full_pack_ends_with_its_index() {
+        let medium = MemoryMedium::new();
+        let store = open(&medium, 3_000);
+        for (number, key) in [(1, "a"), (2, "b"), (3, "c")] {
+            store.put(&[checkpoint(&id(key), number, 1_200)]).unwrap();
+            let [mark] = marks(&store)[..] else { panic!("one pack") };
+            let full = number == 3;
+            assert_eq!(mark.index, full.then_some(3), "after {number}");
+            assert_eq!(u64::from(mark.values), number + u64::from(full));
+        }
+        assert_eq!(headers(&store, 1), ["a", "b", "c"], "as its index says");
+        store.put(&[checkpoint(&id("d"), 4, 9)]).unwrap();
+        assert_eq!((marks(&store).len(), headers(&store, 2)), (2, vec!["d".to_owned()]));
+        assert_eq!(medium.streams().unwrap()[&StreamId(1)], 0..4, "it takes no more values");
+    }
+
+    /// Invariant: bounded. A pack goes when the last checkpoint in it stops to count, and no actor
+    /// loses one of its two by that.
+    #[test]
+    fn a_pack_goes_when_nothing_in_it_counts() {
+        let medium = MemoryMedium::new();
+        let store = open(&medium, 1);
+        for number in 1..=3 {
+            store.put(&[checkpoint(&id("a"), number, 100)]).unwrap();
+        }
+        let streams: Vec<_> = medium.streams().unwrap().into_keys().collect();
+        assert_eq!(streams, [StreamId(2), StreamId(3)]);
+        assert!(store.get(&id("a"), Generation::Previous).unwrap().is_some());
+        store.close().unwrap();
+        assert_eq!(marks(&open(&medium, 1)).len(), 2, "the superblock says so too");
+    }
+
+    /// A large checkpoint stands in parts right before its last value, in one pack, and comes back.
+    #[test]
+    fn a_large_checkpoint_stands_in_one_pack() {
+        let medium = MemoryMedium::new();
+        let store = open(&medium, 1);
+        let large = checkpoint(&id("a"), 1, 3 * pack::PART_BYTES_MAX);
+        store.put(std::slice::from_ref(&large)).unwrap();
+        let (parts, value) = store
+            .packer
+            .call(reads("look"), |packer| {
+                let mark = packer.packs.get(1).map(|pack| pack.mark);
+                let entry = packer.entries_of(&mark.expect("it is there"))?.remove(0);
+                Ok((entry.parts, entry.value))
+            })
+            .unwrap();
+        assert_eq!((parts, value), (4, 4));
+        assert_eq!(store.get(&id("a"), Generation::Newest).unwrap(), Some(large));
+    }
+
+    /// A page shows of a pack only what is the newest of its actor, and the pages end.
+    #[test]
+    fn a_page_shows_the_newest_of_one_pack() {
+        let medium = MemoryMedium::new();
+        let store = open(&medium, 1);
+        store.put(&[checkpoint(&id("a"), 1, 100), checkpoint(&id("b"), 2, 100)]).unwrap();
+        store.put(&[checkpoint(&id("a"), 3, 100)]).unwrap();
+        let page = |after| {
+            let page = store.packer.call(reads("list"), move |packer| packer.page(after)).unwrap();
+            page.map(|(stream, headers)| {
+                (stream, headers.into_iter().map(|header| header.number.get()).collect::<Vec<_>>())
+            })
+        };
+        assert_eq!(page(0), Some((1, vec![2])));
+        assert_eq!(page(1), Some((2, vec![3])));
+        assert_eq!(page(2), None);
+    }
+}

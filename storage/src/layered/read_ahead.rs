@@ -44,6 +44,7 @@ impl ReadAhead {
             }
             // The reader reads the next blocks while the caller looks at these.
             let end = stream.blocks.back().map_or(from, |last| last.header().next());
+            // None came: the end, a gap or damage is next, and the caller reads that itself.
             if !stream.blocks.is_empty() {
                 stream.following = Some(begin(end));
             }

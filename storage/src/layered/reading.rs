@@ -16,6 +16,7 @@ pub(super) fn read(
     location: Location,
 ) -> Result<Result<Bytes, String>, StoreError> {
     let id = StreamId(u64::from(location.pack));
+    // The last value says how many parts stand before it.
     let last = match read_value(medium, id, u64::from(location.value))? {
         Ok(last) => last,
         Err(what) => return Ok(Err(what)),
@@ -29,6 +30,7 @@ pub(super) fn read(
         _ => None,
     };
     let Some(entry) = entry else { return Ok(Err("its value is something else".to_owned())) };
+    assert!(entry.parts <= location.value, "a decoded entry has its parts before it");
     let mut whole = BytesMut::with_capacity(entry.length as usize);
     for part in location.value - entry.parts..location.value {
         let bytes = read_value(medium, id, u64::from(part))?;

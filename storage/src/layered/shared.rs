@@ -55,12 +55,18 @@ impl Shared {
     pub(super) fn write(&self, sync: bool, change: impl Fn(&mut Superblock)) -> Result<(), StoreError> {
         let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut changed = self.superblock().clone();
+        let before = changed.numbers();
         change(&mut changed);
+        assert!(
+            before.iter().zip(changed.numbers()).all(|(before, after)| *before <= after),
+            "no number of the superblock goes back: {before:?}, and then {changed:?}"
+        );
         let sync = sync && self.medium.durability() == Durability::PowerLoss;
         let encoded = changed.encode();
         // The next opening decodes these bytes, and refuses a superblock that contradicts itself.
         debug_assert!(Superblock::decode(&encoded.clone().into()).is_ok(), "{changed:?}");
         self.medium.write_superblock(&encoded, sync)?;
+        // Not a copy of what was written: another thread may have changed other parts meanwhile.
         change(&mut self.superblock());
         Ok(())
     }

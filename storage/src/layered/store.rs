@@ -52,7 +52,7 @@ pub struct LayeredStore {
     closed: AtomicBool,
 }
 
-/// How long the calls of a [`LayeredStore`] may take.
+/// The options of a [`LayeredStore`]: how long its calls may take, and how large its packs are.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct LayeredOptions {
@@ -60,7 +60,8 @@ pub struct LayeredOptions {
     /// up as hung: 30 seconds by default. Time in which the process is stopped, or the machine
     /// sleeps, does not count.
     pub call_timeout: Duration,
-    /// How long opening may take: 5 minutes by default.
+    /// How long opening may take: 5 minutes by default. A medium may read back everything written
+    /// since the last opening.
     pub open_timeout: Duration,
     /// The store closes a pack of checkpoints when it has this many bytes, or more in a large
     /// store: 8 MiB by default. Twice as many may be dead before the store copies anything.
@@ -122,6 +123,7 @@ impl LayeredStore {
         let rules = || (Arc::clone(&poison), ERROR_RULES);
         let noted = Arc::clone(&poison);
         let pack_bytes = options.pack_bytes;
+        // On its thread already: an opening may hang or panic as any other call.
         let make = move || LogWriter::open(medium()?, pack_bytes, noted);
         let writer = Worker::start("relive-writer", reads("open"), timeouts, rules(), make)?;
         let (shared, packer) = writer.call(reads("open"), LogWriter::hand_over)?;
@@ -213,6 +215,8 @@ impl Log for LayeredStore {
         // which blocks were admitted.
         let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
         let acknowledged = self.shared.superblock().acknowledged;
+        // Refused here, before the queue: an error of the append itself would come with the next
+        // sync.
         let next = tail.admit(&block.header(), acknowledged, |first| {
             self.writer.call(reads("append"), move |writer| writer.stored_end(first))
         })?;
@@ -240,6 +244,7 @@ impl Log for LayeredStore {
             return Ok(Some(StoredBlock { first: from, block: Ok(block) }));
         }
         let stored = self.reader.call(reads("read"), move |shared| read_block(shared, from))?;
+        // A read behind a gap or damage begins no reading in order.
         if let Some(StoredBlock { first, block: Ok(block) }) = &stored
             && *first == from
         {
@@ -251,6 +256,7 @@ impl Log for LayeredStore {
     fn cut(&self, below: Lsn) -> Result<Lsn, StoreError> {
         self.shared.poison.check()?;
         let (start, remove) = self.writer.call(writes("cut"), move |writer| writer.cut(below))?;
+        // Not on the writer's thread: a commit must not wait until the disk has removed anything.
         if let Some(below) = remove {
             self.packer.call(writes("cut"), move |packer| packer.remove_log(below))?;
         }

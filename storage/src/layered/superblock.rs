@@ -13,6 +13,7 @@ use bytes::Bytes;
 
 use super::packs::PackSummary;
 use crate::id::position::{CheckpointNumber, Epoch, Lsn};
+use crate::limits::POSITION_MAX;
 use crate::wire::{Malformed, Reader, put_varint};
 
 /// What the superblock says.
@@ -47,13 +48,35 @@ impl Superblock {
         }
     }
 
+    /// Its positions and numbers. None of them ever goes back.
+    pub(super) fn numbers(&self) -> [u64; 5] {
+        let Self { start, first, acknowledged, epoch, highest, .. } = self;
+        [start.get(), *first, acknowledged.get(), epoch.get(), highest.get()]
+    }
+
     pub(super) fn encode(&self) -> Vec<u8> {
+        // The counterpart of what the decoding refuses: a superblock that an opening refuses would
+        // take the store with it.
+        assert!(
+            self.start <= self.acknowledged && self.next_pack > 0,
+            "a superblock that contradicts itself: {self:?}"
+        );
+        let before = [0].into_iter().chain(self.packs.iter().map(|pack| pack.stream));
+        for (before, pack) in before.zip(&self.packs) {
+            assert!(
+                before < pack.stream && pack.stream < self.next_pack && pack.index_is_last(),
+                "a pack that an opening would refuse, of those before {}: {pack:?}",
+                self.next_pack
+            );
+        }
+        self.bytes()
+    }
+
+    fn bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(64 + 24 * self.packs.len());
         bytes.extend_from_slice(&MAGIC.to_le_bytes());
         bytes.extend_from_slice(&VERSION.to_le_bytes());
-        let numbers =
-            [self.start.get(), self.first, self.acknowledged.get(), self.epoch.get(), self.highest.get()];
-        for number in numbers {
+        for number in self.numbers() {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
         bytes.extend_from_slice(&self.next_pack.to_le_bytes());
@@ -89,6 +112,7 @@ impl Superblock {
             packs: Vec::new(),
         };
         let count = reader.length(reader.remaining())?;
+        let mut total = 0_u64;
         for _ in 0..count {
             let stream = number(&mut reader)?;
             let values = number(&mut reader)?;
@@ -96,17 +120,24 @@ impl Superblock {
             let index = number(&mut reader)?.checked_sub(1);
             let check = reader.u32()?;
             let follows = superblock.packs.last().is_none_or(|before: &PackSummary| before.stream < stream);
-            let index_is_last = index.is_none_or(|index| index.checked_add(1) == Some(values));
-            if stream == 0 || stream >= superblock.next_pack || !follows || !index_is_last {
+            let pack = PackSummary { stream, values, bytes, index, check };
+            if stream == 0 || stream >= superblock.next_pack || !follows || !pack.index_is_last() {
                 return Err(Malformed("a pack in the superblock is impossible"));
             }
-            superblock.packs.push(PackSummary { stream, values, bytes, index, check });
+            // The store counts with the sum, which must not overflow.
+            total = total.saturating_add(bytes);
+            if total > POSITION_MAX {
+                return Err(Malformed("the packs in the superblock are larger than any disk"));
+            }
+            superblock.packs.push(pack);
         }
         let whole = bytes.get(..reader.position()).unwrap_or_default();
         if reader.u32()? != crc32fast::hash(whole) {
             return Err(Malformed("the checksum of the superblock does not match"));
         }
-        if !reader.is_empty() || superblock.start > superblock.acknowledged {
+        // Stream 0 is the log, which no pack may ever get.
+        let no_pack_left = superblock.next_pack == 0;
+        if !reader.is_empty() || superblock.start > superblock.acknowledged || no_pack_left {
             return Err(Malformed("the superblock contradicts itself"));
         }
         Ok(superblock)
@@ -143,6 +174,33 @@ mod tests {
         for superblock in [Superblock::new(), sample()] {
             assert_eq!(Superblock::decode(&superblock.encode().into()).unwrap(), superblock);
         }
+    }
+
+    /// A superblock with a matching checksum that no store writes is refused: its numbers would
+    /// overflow, or a pack would get the stream of the log.
+    #[test]
+    fn what_no_store_writes_is_refused() {
+        let refused = |change: &dyn Fn(&mut Superblock)| {
+            let mut superblock = sample();
+            change(&mut superblock);
+            Superblock::decode(&superblock.bytes().into()).is_err()
+        };
+        assert!(!refused(&|_| {}));
+        assert!(refused(&|superblock| superblock.start = Lsn::new(78)));
+        assert!(refused(&|superblock| (superblock.next_pack, superblock.packs) = (0, Vec::new())));
+        assert!(refused(&|superblock| superblock.next_pack = 9));
+        assert!(refused(&|superblock| superblock.packs.swap(0, 1)));
+        assert!(refused(&|superblock| superblock.packs[0].stream = 0));
+        assert!(refused(&|superblock| superblock.packs[0].index = Some(298)));
+        assert!(refused(&|superblock| {
+            superblock.packs.iter_mut().for_each(|pack| pack.bytes = POSITION_MAX);
+        }));
+    }
+
+    /// The numbers of a superblock are those of its bytes, so that none of them can go back unseen.
+    #[test]
+    fn all_numbers_are_compared() {
+        assert_eq!(sample().numbers(), [5, 2, 77, 3, 400]);
     }
 
     /// Invariant: prefix. Damage is never taken for data.

@@ -37,6 +37,7 @@ impl Stream {
     }
 
     fn index(&self, position: u64) -> usize {
+        // A removal may name any position, and takes what is there.
         let position = position.clamp(self.first, self.end());
         usize::try_from(position - self.first).expect("it is in memory")
     }

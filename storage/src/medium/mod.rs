@@ -37,8 +37,9 @@ pub struct StreamId(pub u64);
 /// thread at a time, and a value is read only after its append has returned.
 ///
 /// After an error of a call that writes, every later one fails with [`StoreError::Poisoned`]
-/// (fail-stop): the state of the last writes is *unknown*, and only a new opening finds it out. A
-/// medium never tries a failed sync again.
+/// (fail-stop): the state of the last writes is *unknown*, and only a new opening finds it out.
+/// [`StoreError::Misuse`] is no such error: it refuses a call that has written nothing. A medium
+/// never tries a failed sync again.
 pub trait Medium: Send + Sync {
     /// The id of the store.
     fn store(&self) -> StoreId;

@@ -11,7 +11,7 @@ use crate::directory::{IDENTITY_FILE, io_error, is_no_file};
 use crate::layered::LayeredStore;
 use crate::medium::segments::SEGMENTS_CREATING;
 use crate::opening::directory_medium::{Media, of_kind};
-use crate::opening::options::{StoreOptions, layered_options};
+use crate::opening::options::StoreOptions;
 
 /// The medium that the store of a directory is on, or that an unfinished creation was for; `None`
 /// when the directory holds neither, or when its identity file does not say it. Takes no lock and
@@ -45,6 +45,7 @@ pub(crate) fn open_directory(
     options: &StoreOptions,
     media: Media,
 ) -> Result<LayeredStore, StoreError> {
+    // Without the lock, which each medium takes by itself: what is found here may be outdated.
     let there = medium_of(&path)?;
     let default = media.first().map(|medium| medium.kind());
     let asked = options.medium.or(there).or(default);
@@ -56,12 +57,12 @@ pub(crate) fn open_directory(
     {
         return Err(StoreError::OtherMedium { path, found, asked });
     }
-    let (has_asked, options) = (options.medium.is_some(), *options);
+    let (has_asked, layered, options) = (options.medium.is_some(), options.layered, *options);
     let open = move |kind| of_kind(media, kind)?.open(&path, &options);
     let open = move || match open(asked) {
         // Another process made it after this one looked.
         Err(StoreError::OtherMedium { found, .. }) if !has_asked => open(found),
         opened => opened,
     };
-    LayeredStore::open(open, &layered_options(&options))
+    LayeredStore::open(open, &layered)
 }

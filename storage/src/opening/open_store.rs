@@ -39,6 +39,8 @@ pub fn open_store(
     let path = path.as_ref();
     // An absolute path, because the process may change its working directory later.
     let path = std::path::absolute(path).map_err(io_error("find", path))?;
+    // A conversion exchanges the directory itself, and leaves its remains beside that, not beside a
+    // link.
     let real = path.canonicalize().unwrap_or_else(|_| path.clone());
     if let Some(medium) = of_older_format(media, &real)? {
         conversion::upgrade(real, medium.kind(), options, media)?;

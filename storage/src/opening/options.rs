@@ -1,7 +1,5 @@
 //! How the store of a directory is opened.
 
-use std::time::Duration;
-
 use crate::contract::durability::Durability;
 use crate::contract::medium_kind::MediumKind;
 use crate::layered::LayeredOptions;
@@ -15,14 +13,11 @@ pub struct StoreOptions {
     pub medium: Option<MediumKind>,
     /// The failures that stored data survives: [`Durability::PowerLoss`] by default.
     pub durability: Durability,
-    /// How long one call may take before the store gives it up as hung: 30 seconds by default.
-    pub call_timeout: Duration,
-    /// How long opening may take: 5 minutes by default. A medium may read back everything written
-    /// since the last opening.
-    pub open_timeout: Duration,
     /// About how many bytes of log the store will hold: 256 MiB by default. A smaller log gets
     /// smaller segments.
     pub log_bytes: u64,
+    /// How long calls may take, and how large packs of checkpoints are.
+    pub layered: LayeredOptions,
 }
 
 impl Default for StoreOptions {
@@ -30,9 +25,8 @@ impl Default for StoreOptions {
         Self {
             medium: None,
             durability: Durability::PowerLoss,
-            call_timeout: Duration::from_secs(30),
-            open_timeout: Duration::from_secs(300),
             log_bytes: 256 << 20,
+            layered: LayeredOptions::default(),
         }
     }
 }
@@ -52,29 +46,17 @@ impl StoreOptions {
         self
     }
 
-    /// Chooses how long one call may take.
-    #[must_use]
-    pub fn call_timeout(mut self, timeout: Duration) -> Self {
-        self.call_timeout = timeout;
-        self
-    }
-
-    /// Chooses how long opening may take.
-    #[must_use]
-    pub fn open_timeout(mut self, timeout: Duration) -> Self {
-        self.open_timeout = timeout;
-        self
-    }
-
     /// Says about how many bytes of log the store will hold.
     #[must_use]
     pub fn log_bytes(mut self, bytes: u64) -> Self {
         self.log_bytes = bytes;
         self
     }
-}
 
-/// The options for opening a store over any medium.
-pub(crate) fn layered_options(options: &StoreOptions) -> LayeredOptions {
-    LayeredOptions::default().call_timeout(options.call_timeout).open_timeout(options.open_timeout)
+    /// Chooses how long calls may take, and how large packs of checkpoints are.
+    #[must_use]
+    pub fn layered(mut self, options: LayeredOptions) -> Self {
+        self.layered = options;
+        self
+    }
 }

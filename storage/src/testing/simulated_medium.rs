@@ -411,3 +411,7 @@ fn ended() -> StoreError {
     let reason = "this opening ended with the loss of power or a new opening".to_owned();
     StoreError::Poisoned { reason }
 }
+
+#[cfg(test)]
+#[path = "simulated_medium_tests.rs"]
+mod tests;

@@ -39,6 +39,7 @@ impl Poison {
     /// Remembers an error that leaves the medium in an unknown state. A mistake of the caller does
     /// not.
     pub fn note(&self, error: &StoreError) {
+        // A refusal because of an earlier failure is not a failure of its own.
         if error.kind() == ErrorKind::Reopen && !matches!(error, StoreError::Poisoned { .. }) {
             self.set(error);
         }

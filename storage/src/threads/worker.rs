@@ -113,6 +113,7 @@ impl<S: Send + 'static> Worker<S> {
         work: impl FnOnce(&mut S) -> Result<T, StoreError> + Send + 'static,
     ) -> Pending<T> {
         let (answer, answered) = mpsc::channel();
+        // A caller that gave the call up is gone, and the answer is for nobody.
         self.queue(task, work, move |result| drop(answer.send(result)));
         Pending { answered, action: task.action, after: self.timeout, poison: Arc::clone(&self.poison) }
     }
@@ -161,6 +162,7 @@ impl<S: Send + 'static> Worker<S> {
 
     /// Stops the thread after the jobs in its queue and waits until its state is dropped.
     pub(crate) fn stop(&mut self) -> Result<(), StoreError> {
+        // The thread ends when the last sender is gone, after the jobs that are queued.
         self.jobs = None;
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         match wait(&ended, "close", self.timeout) {
@@ -183,6 +185,7 @@ impl<T> Pending<T> {
     /// Waits for it.
     pub(crate) fn wait(self) -> Result<T, StoreError> {
         let result = wait(&self.answered, self.action, self.after).flatten();
+        // Here too: a call that hangs has an error that its thread knows nothing of.
         if let Err(error) = &result {
             self.poison.note(error);
         }
@@ -220,6 +223,7 @@ fn wait<T>(answered: &mpsc::Receiver<T>, action: &'static str, after: Duration) 
     let slice = (after / SLICES).clamp(SLICE_MIN, SLICE_MAX);
     let mut waited = Duration::ZERO;
     loop {
+        // A stop of the process shows only in the clock: it jumps over a slice.
         let since = Instant::now();
         match answered.recv_timeout(slice.min(after.saturating_sub(waited))) {
             Ok(answer) => return Ok(answer),

@@ -6,12 +6,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use relive_storage::conformance::{Content, block, block_of, checkpoint, id};
-use relive_storage::{Block, Lsn, Store, StoreError, StoreOptions, scan};
+use relive_storage::{Block, LayeredOptions, Lsn, Store, StoreError, StoreOptions, scan};
 use relive_storage_sled::open_store;
 
 pub(crate) fn options() -> StoreOptions {
     let timeout = Duration::from_secs(5);
-    StoreOptions::default().call_timeout(timeout).open_timeout(timeout)
+    StoreOptions::default().layered(LayeredOptions::default().call_timeout(timeout).open_timeout(timeout))
 }
 
 /// sled's database of a closed store, opened without the store. A child that another test has just

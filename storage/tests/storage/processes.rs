@@ -94,7 +94,8 @@ fn is_stopped() {
     let Some(directory) = std::env::var_os(DIRECTORY) else {
         return;
     };
-    let options = options().call_timeout(Duration::from_secs(1));
+    let mut options = options();
+    options.layered.call_timeout = Duration::from_secs(1);
     let store = open_store(Path::new(&directory).join("store"), &options).unwrap();
     let mut next = scan(&store, &mut |_, _| Ok(())).unwrap().next.get();
     println!("\nwriting");

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use relive_storage::conformance::{Medium, block, check, checkpoint, id};
 use relive_storage::simulated_store::{Call, Crash, Fault, Moment, SimulatedDisk, Unsynced};
-use relive_storage::{CheckpointStore, Generation, Log, Lsn, MemoryStore, Store, StoreError};
+use relive_storage::{CheckpointStore, Generation, Log, Lsn, Store, StoreError};
 
 struct Simulated {
     disk: SimulatedDisk,
@@ -93,23 +93,6 @@ fn the_loss_of_power_takes_what_was_not_synced() {
     assert!(store.read(Lsn::FIRST).unwrap().is_some());
     assert_eq!(store.read(Lsn::new(2)).unwrap(), None);
     assert_eq!(store.extent().unwrap().acknowledged, Lsn::FIRST, "the mark is written beside the blocks");
-}
-
-/// The same for the memory backend.
-#[test]
-fn a_crash_of_the_memory_takes_what_was_not_synced() {
-    let store = MemoryStore::new();
-    store.append(&block(0, 2, 0, 1)).unwrap();
-    store.sync().unwrap();
-    store.append(&block(2, 2, 2, 1)).unwrap();
-    let died = store.reopen();
-    assert!(died.read(Lsn::new(2)).unwrap().is_some(), "the death of the process takes nothing");
-    assert!(matches!(store.sync(), Err(StoreError::Poisoned { .. })));
-    died.crash();
-    assert!(died.extent().is_err());
-    let store = died.reopen();
-    assert_eq!(store.read(Lsn::new(2)).unwrap(), None);
-    store.append(&block(2, 1, 2, 2)).unwrap();
 }
 
 /// Each unsynced block is there, gone or torn, whatever happens to its neighbours: all 27 cases of

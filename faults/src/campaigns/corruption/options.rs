@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use relive_storage::StoreOptions;
+use relive_storage::{LayeredOptions, StoreOptions};
 
 pub(super) fn store_options() -> StoreOptions {
-    StoreOptions::default().call_timeout(CALL_TIMEOUT).open_timeout(CALL_TIMEOUT).log_bytes(LOG_BYTES)
+    let layered = LayeredOptions::default().call_timeout(CALL_TIMEOUT).open_timeout(CALL_TIMEOUT);
+    StoreOptions::default().log_bytes(LOG_BYTES).layered(layered)
 }
 
 /// On segment files a segment has a quarter of this, so that a small store has several segments.

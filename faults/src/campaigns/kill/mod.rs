@@ -17,9 +17,30 @@ use self::course::{Course, Kills};
 use self::fault::Fault;
 use self::store_lifetime::{Broken, Life, Setup};
 use self::table::Table;
-use crate::harness::campaign::Found;
-use crate::harness::medium::StoreMedium;
+use crate::harness::campaign::{CommonArguments, Found};
 use crate::harness::worker::{Sabotage, Tier};
+
+// No comment for the documentation: clap would take it for what the whole command is about.
+#[derive(Clone, Debug, clap::Args)]
+#[expect(missing_docs, reason = "the arguments of a campaign whose stores outlive its workers")]
+pub struct StoreArguments {
+    /// What all campaigns have in common.
+    #[command(flatten)]
+    pub common: CommonArguments,
+    /// What the stores survive.
+    #[arg(long, default_value_t = Tier::ProcessCrash)]
+    pub tier: Tier,
+    /// Begin with this store, as if those before it had been.
+    #[arg(long, default_value_t = 0)]
+    pub first_store: u64,
+    /// Where the stores are made; a temporary directory when it is not given. Those in which
+    /// something was found stay.
+    #[arg(long)]
+    pub directory: Option<PathBuf>,
+    /// Do not use `strace`, even when it is there.
+    #[arg(long)]
+    pub no_strace: bool,
+}
 
 /// The arguments of the supervisor.
 #[derive(Clone, Debug, Parser)]
@@ -28,15 +49,9 @@ pub struct KillArguments {
     /// How many workers to start and kill.
     #[arg(long, default_value_t = 200)]
     pub cycles: u64,
-    /// What everything is drawn from.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-    /// What the stores survive.
-    #[arg(long, default_value_t = Tier::ProcessCrash)]
-    pub tier: Tier,
-    /// What keeps the stores.
-    #[arg(long, default_value_t = StoreMedium::Sled)]
-    pub medium: StoreMedium,
+    /// What the campaigns have in common that kill.
+    #[command(flatten)]
+    pub stores: StoreArguments,
     /// How many cycles a store lives.
     #[arg(long, default_value_t = 50)]
     pub cycles_per_store: u64,
@@ -48,16 +63,6 @@ pub struct KillArguments {
     /// is left out now and then, and reported.
     #[arg(long, default_value_t = 1000)]
     pub tries: u32,
-    /// Begin with this store, as if those before it had been.
-    #[arg(long, default_value_t = 0)]
-    pub first_store: u64,
-    /// Where the stores are made; a temporary directory when it is not given. Those in which
-    /// something was found stay.
-    #[arg(long)]
-    pub directory: Option<PathBuf>,
-    /// Do not use `strace`, even when it is there.
-    #[arg(long)]
-    pub no_strace: bool,
     /// Have the workers make a mistake, which must be noticed.
     #[arg(long)]
     pub sabotage: Option<Sabotage>,
@@ -86,26 +91,27 @@ pub fn run_course(
 ) -> std::io::Result<Table> {
     let mut builder = tempfile::Builder::new();
     let temporary = builder.prefix("relive-kill-");
-    let temporary = match &arguments.directory {
+    let StoreArguments { common: CommonArguments { seed, medium }, tier, first_store, .. } = arguments.stores;
+    let temporary = match &arguments.stores.directory {
         Some(directory) => temporary.tempdir_in(directory)?,
         None => temporary.tempdir()?,
     };
-    let strace = !arguments.no_strace && Command::new("strace").arg("-V").output().is_ok();
-    let faults = if arguments.each_boundary { fault::each(arguments.medium) } else { Vec::new() };
+    let strace = !arguments.stores.no_strace && Command::new("strace").arg("-V").output().is_ok();
+    let faults = if arguments.each_boundary { fault::each(medium) } else { Vec::new() };
     let per_store =
         if arguments.each_boundary { faults.len() as u64 } else { arguments.cycles_per_store.max(1) };
     let mut table = Table::default();
     let stores = arguments.cycles.div_ceil(per_store);
-    for store in arguments.first_store..arguments.first_store + stores {
-        let cycles = per_store.min(arguments.cycles - (store - arguments.first_store) * per_store);
+    for store in first_store..first_store + stores {
+        let cycles = per_store.min(arguments.cycles - (store - first_store) * per_store);
         let directory = temporary.path().join(format!("store-{store}"));
         std::fs::create_dir_all(&directory)?;
         let setup = Setup {
             program: program.to_owned(),
             directory: directory.clone(),
-            tier: arguments.tier,
-            medium: arguments.medium,
-            seed: split_mix(arguments.seed, store),
+            tier,
+            medium,
+            seed: split_mix(seed, store),
             // Small, so that the worker lives to see its log cut.
             log_bytes: arguments.each_boundary.then_some(16 << 10),
             tries: arguments.tries,
@@ -152,9 +158,8 @@ fn live(
 }
 
 fn repeat(arguments: &KillArguments, store: u64, cycles: u64) -> String {
-    let KillArguments {
-        seed, tier, medium, cycles_per_store, each_boundary, tries, sabotage, no_strace, ..
-    } = arguments;
+    let KillArguments { stores, cycles_per_store, each_boundary, tries, sabotage, .. } = arguments;
+    let StoreArguments { common: CommonArguments { seed, medium }, tier, no_strace, .. } = stores;
     let mut line = format!(
         "cargo run --release -p relive-faults -- kill --seed {seed} --tier {tier} --medium {medium} --first-store {store} --cycles {cycles} \
          --cycles-per-store {cycles_per_store} --tries {tries}"

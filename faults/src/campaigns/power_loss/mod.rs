@@ -29,7 +29,7 @@ use self::image::{STRATEGIES, Strategy, choose};
 use self::recorder::{Recorded, Recorder};
 use self::recording::{Entry, Recording};
 use self::table::Table;
-use crate::harness::campaign::{Found, run_jobs, scratch};
+use crate::harness::campaign::{CommonArguments, Found, run_jobs, scratch};
 use crate::harness::medium::StoreMedium;
 use crate::harness::preload::Interposer;
 use crate::harness::random::Random;
@@ -45,12 +45,9 @@ pub struct PowerLossArguments {
     /// The number of the first image.
     #[arg(long, default_value_t = 0)]
     pub first: u64,
-    /// What everything is drawn from.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-    /// What keeps the stores.
-    #[arg(long, default_value_t = StoreMedium::Sled)]
-    pub medium: StoreMedium,
+    /// What the campaigns have in common.
+    #[command(flatten)]
+    pub common: CommonArguments,
     /// How many images are opened at once.
     #[arg(long, default_value_t = 2)]
     pub jobs: usize,
@@ -98,7 +95,7 @@ pub fn run(arguments: &PowerLossArguments, program: &Path) -> io::Result<Table> 
     run_jobs(arguments.jobs, |job| {
         let directory = root.path().join(job.to_string());
         std::fs::create_dir_all(&directory)?;
-        let (program, interposer, medium) = (program.to_owned(), interposer.clone(), arguments.medium);
+        let (program, interposer, medium) = (program.to_owned(), interposer.clone(), arguments.common.medium);
         let faults = arguments.ignored_syncs.map_or_else(String::new, |ignored| ignored.faults(medium));
         let recorder = Recorder { program, medium, interposer, directory, faults };
         Work { arguments, recorder }.run(&next)
@@ -112,7 +109,8 @@ struct Work<'a> {
 
 impl Work<'_> {
     fn run(&self, next: &AtomicU64) -> io::Result<Table> {
-        let PowerLossArguments { first, images, seed, medium, recording, ignored_syncs, .. } = self.arguments;
+        let PowerLossArguments { first, images, common, recording, ignored_syncs, .. } = self.arguments;
+        let CommonArguments { seed, medium } = common;
         let end = first + images;
         let mut table = Table::default();
         loop {
@@ -154,7 +152,7 @@ impl Work<'_> {
         made: &mut Vec<Files>,
         table: &mut Table,
     ) -> Result<(), Wrong> {
-        let mut random = Random::new(split_mix(!self.arguments.seed, number));
+        let mut random = Random::new(split_mix(!self.arguments.common.seed, number));
         let Recorded { plan, recording, log_bytes, .. } = recorded;
         let end = point(recording, &mut random);
         let mut view = ClientView::default();

@@ -26,7 +26,7 @@ use crate::campaigns::power_loss::disk::Disk;
 use crate::campaigns::power_loss::files::Files;
 use crate::campaigns::power_loss::image::{Strategy, choose};
 use crate::campaigns::power_loss::recording::{Entry, Recording};
-use crate::harness::campaign::{Found, run_jobs, scratch};
+use crate::harness::campaign::{CommonArguments, Found, run_jobs, scratch};
 use crate::harness::medium::StoreMedium;
 use crate::harness::preload::Interposer;
 use crate::harness::process::Process;
@@ -44,12 +44,9 @@ pub struct SyscallFaultsArguments {
     /// The number of the first case.
     #[arg(long, default_value_t = 0)]
     pub first: u64,
-    /// What everything is drawn from.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-    /// What keeps the stores.
-    #[arg(long, default_value_t = StoreMedium::Sled)]
-    pub medium: StoreMedium,
+    /// What the campaigns have in common.
+    #[command(flatten)]
+    pub common: CommonArguments,
     /// How many cases are run at once.
     #[arg(long, default_value_t = 2)]
     pub jobs: usize,
@@ -64,7 +61,7 @@ pub fn run(arguments: &SyscallFaultsArguments, program: &Path) -> io::Result<Tab
     let root = scratch("relive-syscall-faults-")?;
     let bench = Bench {
         program: program.to_owned(),
-        medium: arguments.medium,
+        medium: arguments.common.medium,
         interposer,
         root: root.path().to_owned(),
     };
@@ -96,7 +93,8 @@ impl Bench {
         counted: &[Counted; 2],
         next: &AtomicU64,
     ) -> io::Result<Table> {
-        let SyscallFaultsArguments { cases, first, seed, medium, .. } = arguments;
+        let SyscallFaultsArguments { cases, first, common, .. } = arguments;
+        let CommonArguments { seed, medium } = common;
         let mut table = Table::default();
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);

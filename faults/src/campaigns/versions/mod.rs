@@ -7,15 +7,14 @@ pub mod draw;
 pub mod fates;
 pub mod table;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::Parser;
 
 use self::course::Versions;
 use self::table::Table;
-use crate::campaigns::kill::{KillArguments, run_course};
-use crate::harness::medium::StoreMedium;
-use crate::harness::worker::Tier;
+use crate::campaigns::kill::{KillArguments, StoreArguments, run_course};
+use crate::harness::campaign::CommonArguments;
 
 /// The arguments of the supervisor.
 #[derive(Clone, Debug, Parser)]
@@ -26,28 +25,12 @@ pub struct VersionsArguments {
     /// How many workers to start.
     #[arg(long, default_value_t = 200)]
     pub cycles: u64,
-    /// What everything is drawn from.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-    /// What the stores survive.
-    #[arg(long, default_value_t = Tier::ProcessCrash)]
-    pub tier: Tier,
-    /// What keeps the stores.
-    #[arg(long, default_value_t = StoreMedium::Sled)]
-    pub medium: StoreMedium,
+    /// What the campaigns have in common that kill.
+    #[command(flatten)]
+    pub stores: StoreArguments,
     /// How many workers a store lives through.
     #[arg(long, default_value_t = 30)]
     pub cycles_per_store: u64,
-    /// Begin with this store, as if those before it had been.
-    #[arg(long, default_value_t = 0)]
-    pub first_store: u64,
-    /// Where the stores are made; a temporary directory when it is not given. Those in which
-    /// something was found stay.
-    #[arg(long)]
-    pub directory: Option<PathBuf>,
-    /// Do not use `strace`, even when it is there.
-    #[arg(long)]
-    pub no_strace: bool,
     /// Pretend something, which must be noticed.
     #[arg(long)]
     pub pretence: Option<Pretence>,
@@ -77,18 +60,13 @@ impl std::fmt::Display for Pretence {
 /// The supervisor itself can't go on. The table has what it found.
 pub fn run(arguments: &VersionsArguments, program: &Path) -> std::io::Result<Table> {
     let kills = KillArguments {
-        medium: arguments.medium,
         cycles: arguments.cycles,
-        seed: arguments.seed,
-        tier: arguments.tier,
+        stores: arguments.stores.clone(),
         cycles_per_store: arguments.cycles_per_store,
         each_boundary: false,
         // More tries than kills ever hit one delivery in a row, and few enough that a panicking
         // handler exhausts them soon.
         tries: 40,
-        first_store: arguments.first_store,
-        directory: arguments.directory.clone(),
-        no_strace: arguments.no_strace,
         sabotage: None,
     };
     let mut versions = Versions::new(arguments.pretence);
@@ -101,7 +79,8 @@ pub fn run(arguments: &VersionsArguments, program: &Path) -> std::io::Result<Tab
 const BACKOFF: u64 = 2;
 
 fn repeat(arguments: &VersionsArguments, store: u64, cycles: u64) -> String {
-    let VersionsArguments { seed, tier, medium, cycles_per_store, no_strace, pretence, .. } = arguments;
+    let VersionsArguments { stores, cycles_per_store, pretence, .. } = arguments;
+    let StoreArguments { common: CommonArguments { seed, medium }, tier, no_strace, .. } = stores;
     let mut line = format!(
         "cargo run --release -p relive-faults -- versions --seed {seed} --tier {tier} --medium {medium} --first-store {store} --cycles {cycles} \
          --cycles-per-store {cycles_per_store}"

@@ -48,6 +48,7 @@ impl Source {
         if !segment.zero(VALUES_AT, bytes, give_up)? {
             return Ok(None);
         }
+        // The head comes last: a file without one is not complete.
         segment.write(0, &head.encode())?;
         Ok(Some(segment))
     }
@@ -63,6 +64,7 @@ impl Source {
             return Ok(None);
         }
         let segment = Self { file, path, number: head.number, stamp: stamp(head), capacity: Some(bytes) };
+        // The old values stay: their headers name an earlier generation, so no reader takes them.
         segment.write(0, &head.encode())?;
         Ok(Some(segment))
     }
@@ -208,6 +210,13 @@ impl Source {
     pub(super) fn path(&self) -> &std::path::Path {
         &self.path
     }
+
+    /// A file whose writes fail.
+    #[cfg(test)]
+    pub(super) fn read_only(path: PathBuf, head: &FileHead) -> Self {
+        let file = File::open(&path).expect("it is there");
+        Self { file, path, number: head.number, stamp: stamp(head), capacity: None }
+    }
 }
 
 fn stamp(head: &FileHead) -> Stamp {
@@ -224,3 +233,97 @@ fn open(path: &std::path::Path) -> Result<Option<File>, StoreError> {
 
 /// How many bytes one write takes.
 const ZEROS_BYTES: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::medium::segments::value::span;
+
+    fn head(store: u128, generation: u64) -> FileHead {
+        let (store, stream) = (StoreId::new(store), StreamId(0));
+        FileHead { store, stream, number: 3, generation, first: NO_POSITION }
+    }
+
+    fn put(source: &Source, at: u64, position: u64, value: &[u8]) {
+        let mut bytes = Vec::new();
+        source.stamp.put(position, value, &mut bytes);
+        source.write(at, &bytes).unwrap();
+    }
+
+    /// Each use of a segment hides the values of the use before, although their bytes are there.
+    #[test]
+    fn a_value_of_an_earlier_use_is_none() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("segment.3");
+        let first = Source::create_segment(path.clone(), &head(1, 4), 4096, &|| false).unwrap().unwrap();
+        put(&first, VALUES_AT, 70, b"old");
+        assert_eq!(first.value(VALUES_AT, 70).unwrap().unwrap(), &b"old"[..]);
+        assert!(first.value(VALUES_AT, 71).unwrap().is_err(), "it is of another position");
+        let again = Source::reuse_segment(path.clone(), &head(1, 5), 4096).unwrap().unwrap();
+        assert!(again.value(VALUES_AT, 70).unwrap().is_err());
+        assert_eq!(again.head().unwrap(), Ok(head(1, 5)));
+        assert!(Source::reuse_segment(path, &head(1, 6), 8192).unwrap().is_none(), "it has another size");
+        assert!(Source::reuse_segment(root.path().join("none"), &head(1, 6), 4096).unwrap().is_none());
+    }
+
+    /// A listed segment must be the one that the list says. Its head alone may be damaged, since
+    /// the list and each value say the same.
+    #[test]
+    fn a_listed_segment_is_the_one_that_is_listed() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("segment.3");
+        let open = |head: &FileHead| Source::open_segment(path.clone(), head, 4096);
+        assert!(matches!(open(&head(1, 4)), Err(StoreError::Missing { .. })));
+        let made = Source::create_segment(path.clone(), &head(1, 4), 4096, &|| false).unwrap().unwrap();
+        open(&head(1, 4)).unwrap();
+        assert!(matches!(open(&head(2, 4)), Err(StoreError::Mixed { .. })));
+        assert!(matches!(open(&head(1, 5)), Err(StoreError::CorruptStore { .. })));
+        made.write(0, b"damaged").unwrap();
+        open(&head(1, 4)).unwrap();
+    }
+
+    /// A segment that is given up in the making has no head, so nobody takes it for one.
+    #[test]
+    fn the_making_of_a_segment_can_be_given_up() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("segment.3");
+        let pieces = Cell::new(0);
+        let give_up = || pieces.replace(pieces.get() + 1) == 2;
+        let bytes = 4 * ZEROS_BYTES as u64;
+        assert!(Source::create_segment(path.clone(), &head(1, 4), bytes, &give_up).unwrap().is_none());
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), VALUES_AT + 2 * ZEROS_BYTES as u64);
+        let left = Source::open_unlisted(path, &head(1, 4)).unwrap().unwrap();
+        assert!(left.head().unwrap().is_err());
+    }
+
+    /// The file of a stream says which stream and store it is of, and where that begins.
+    #[test]
+    fn the_file_of_a_stream_is_known_by_its_head() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("stream.9");
+        let (store, stream) = (StoreId::new(1), StreamId(9));
+        let head = FileHead { store, stream, number: 9, generation: 0, first: 77 };
+        let made = Source::create(path.clone(), &head).unwrap();
+        let first = |store, stream| Source::open_stream(path.clone(), store, stream).map(|(_, first)| first);
+        assert_eq!(first(store, stream).unwrap(), None, "the head was never written");
+        made.write(0, &head.encode()).unwrap();
+        assert_eq!(first(store, stream).unwrap(), Some(77));
+        assert!(matches!(first(StoreId::new(2), stream), Err(StoreError::Mixed { .. })));
+        assert!(matches!(first(store, StreamId(8)), Err(StoreError::CorruptStore { .. })));
+    }
+
+    /// A read gives what is there, and no more, at the end of a file.
+    #[test]
+    fn a_read_past_the_end_is_short() {
+        let root = tempfile::tempdir().unwrap();
+        let source = Source::create(root.path().join("stream.9"), &head(1, 0)).unwrap();
+        put(&source, 0, 5, b"value");
+        let mut buffer = vec![1; 3];
+        source.read(8, 1 << 20, &mut buffer).unwrap();
+        assert_eq!(buffer.len() as u64, span(5) - 8);
+        source.read(1 << 30, 10, &mut buffer).unwrap();
+        assert!(buffer.is_empty());
+    }
+}

@@ -25,7 +25,7 @@ use crate::contract::error::StoreError;
 use crate::directory::{IDENTITY_FILE, Lock, SuperblockFile, io_error, mixed};
 use crate::id::position::StoreId;
 use crate::limits::POSITION_MAX;
-use crate::medium::{Medium, SUPERBLOCK_BYTES_MAX, StreamId, VALUE_BYTES_MAX};
+use crate::medium::{Medium, StreamId, VALUE_BYTES_MAX};
 use crate::threads::poison::Poison;
 
 /// A medium in a directory of plain files: stream 0 in segments that are filled with zeros ahead of
@@ -173,6 +173,7 @@ impl SegmentFiles {
             None => Arc::new(self.begin(id, position)?),
         };
         stream.append(position, value, &more)?;
+        // Listed only with a value in it: a stream exists from its first value on.
         lock(&self.streams).entry(id).or_insert_with(|| Arc::clone(&stream));
         if id == LOG && stream.is_half_full() {
             self.preparer.prepare();
@@ -185,6 +186,8 @@ impl SegmentFiles {
         let poison = Arc::clone(&self.poison);
         if id == LOG {
             let source = self.preparer.take(0)?;
+            // Before the first value: an opening knows the positions of the log from the manifest
+            // alone.
             self.chain.begin(first)?;
             let parts = Parts([Part::new(source, first)].into());
             return Ok(Stream::new(parts, poison, self.durable()));
@@ -210,6 +213,7 @@ impl SegmentFiles {
     fn remove_stream(&self, id: StreamId) -> Result<(), StoreError> {
         let _removing = lock(&self.removing);
         boundary!("medium.remove.begin");
+        // Out of the map first, so that no call finds the stream while its files go.
         let known = lock(&self.streams).remove(&id);
         if id == LOG {
             if let Some(stream) = known {
@@ -234,6 +238,7 @@ impl SegmentFiles {
         if self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
+        // The thread goes before the lock, since it writes files.
         self.preparer.stop();
         let outcome = self.poison.check().and_then(|()| {
             let streams: Vec<_> = lock(&self.streams).values().cloned().collect();
@@ -306,9 +311,6 @@ impl Medium for SegmentFiles {
 
     fn write_superblock(&self, bytes: &[u8], sync: bool) -> Result<(), StoreError> {
         self.check()?;
-        if bytes.len() > SUPERBLOCK_BYTES_MAX {
-            return Err(StoreError::Misuse { what: format!("a superblock of {} bytes", bytes.len()) });
-        }
         self.noted(self.superblock.write(bytes, sync))
     }
 

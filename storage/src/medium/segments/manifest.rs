@@ -1,5 +1,6 @@
 //! The list of the segments of the log, in order. A write replaces the whole file. Knows no value.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -12,6 +13,7 @@ use crate::boundary;
 use crate::contract::error::StoreError;
 use crate::directory::{io_error, mixed, sync_directory, write_synced};
 use crate::id::position::StoreId;
+use crate::limits::POSITION_MAX;
 use crate::wire::{Malformed, Reader};
 
 /// The content of the file.
@@ -74,7 +76,26 @@ impl Manifest {
         Ok(())
     }
 
+    /// Whether no segment is listed twice, and each was made before the next one will be.
+    fn is_sound(&self) -> bool {
+        let (mut numbers, mut generations) = (BTreeSet::new(), BTreeSet::new());
+        let mut segments = self.segments.iter();
+        self.generation <= POSITION_MAX
+            && segments.all(|listed| {
+                listed.generation < self.generation
+                    && numbers.insert(listed.number)
+                    && generations.insert(listed.generation)
+            })
+    }
+
     fn encode(&self, store: StoreId) -> Vec<u8> {
+        // The counterpart of what the decoding refuses: an opening that refuses the list has no
+        // log.
+        assert!(self.is_sound(), "a list of segments that an opening would refuse: {self:?}");
+        self.bytes(store)
+    }
+
+    fn bytes(&self, store: StoreId) -> Vec<u8> {
         let mut bytes = Vec::new();
         bytes.extend_from_slice(&MAGIC.to_le_bytes());
         bytes.extend_from_slice(&FORMAT.to_le_bytes());
@@ -115,7 +136,11 @@ fn decode(bytes: &Bytes) -> Result<(StoreId, Manifest), Malformed> {
     if reader.u32()? != crc32fast::hash(whole) || !reader.is_empty() || version != FORMAT {
         return Err(Malformed("its checksum does not match"));
     }
-    Ok((store, Manifest { first, generation, segments }))
+    let manifest = Manifest { first, generation, segments };
+    if !manifest.is_sound() {
+        return Err(Malformed("a segment in it is impossible"));
+    }
+    Ok((store, manifest))
 }
 
 const MAGIC: u32 = u32::from_le_bytes(*b"RLSM");
@@ -128,9 +153,10 @@ mod tests {
     fn each_damaged_byte_is_noticed() {
         let root = tempfile::tempdir().unwrap();
         let store = StoreId::new(7);
-        let segments = vec![Listed { number: 3, generation: 5, bytes: 4096 }; 2];
+        let segments =
+            [(3, 5), (7, 2)].map(|(number, generation)| Listed { number, generation, bytes: 4096 });
         for first in [None, Some(0), Some(88)] {
-            let manifest = Manifest { first, generation: 6, segments: segments.clone() };
+            let manifest = Manifest { first, generation: 6, segments: segments.to_vec() };
             manifest.write(root.path(), store, true).unwrap();
             assert_eq!(Manifest::read(root.path(), store).unwrap(), manifest);
         }
@@ -145,5 +171,23 @@ mod tests {
             fs::write(&path, &whole[..at]).unwrap();
             assert!(Manifest::read(root.path(), store).is_err(), "cut at {at}");
         }
+    }
+
+    /// A list whose checksum matches and that names a segment twice, or one of a use to come, would
+    /// have the log overwrite itself.
+    #[test]
+    fn a_list_that_no_store_writes_is_refused() {
+        let listed = |number, generation| Listed { number, generation, bytes: 4096 };
+        let said = |generation, segments: &[Listed]| {
+            let manifest = Manifest { first: Some(0), generation, segments: segments.to_vec() };
+            let bytes = Bytes::from(manifest.bytes(StoreId::new(7)));
+            decode(&bytes).map(|(_, manifest)| manifest.segments.len())
+        };
+        assert_eq!(said(6, &[listed(3, 5), listed(4, 1)]), Ok(2));
+        let impossible = Err(Malformed("a segment in it is impossible"));
+        assert_eq!(said(6, &[listed(3, 5), listed(3, 1)]), impossible);
+        assert_eq!(said(6, &[listed(3, 5), listed(4, 5)]), impossible);
+        assert_eq!(said(6, &[listed(3, 6)]), impossible);
+        assert_eq!(said(POSITION_MAX + 1, &[listed(3, 5)]), impossible);
     }
 }

@@ -65,6 +65,7 @@ pub(super) fn open(
             ready = empty;
             streams.insert(LOG, Arc::new(Stream::new(parts, Arc::clone(poison), durable)));
         }
+        // Nothing was ever appended, so each listed segment is empty.
         None => ready.extend(segments),
     }
     for stream in file_names(directory)?.iter().filter_map(|name| number(name, STREAM)).map(StreamId) {
@@ -75,6 +76,7 @@ pub(super) fn open(
     }
     boundary!("medium.open.read");
     // Everything is read and judged: from here on the opening may change files.
+    // A creation may have ended after the identity file, and before these.
     LAYOUT.finish_creation(directory)?;
     if lock.store()? != Some(store) {
         lock.remember(store)?;
@@ -120,6 +122,8 @@ fn find_stream(
     let (source, first) = Source::open_stream(path, store, stream)?;
     let source = Arc::new(source);
     let (parts, _) = Parts::find(first.unwrap_or(0), vec![Arc::clone(&source)])?;
+    // A file without a head never got its first write. One with values behind it has lost the head,
+    // and nothing else says with which position they begin.
     if first.is_none() && source.length()? >= VALUES_AT && !parts.0.iter().all(super::part::Part::is_empty) {
         let what = format!("the head of {} is damaged", source.path().display());
         return Err(StoreError::CorruptStore { what });

@@ -68,7 +68,12 @@ impl Part {
 
     /// Adds a value at the end.
     pub(super) fn push(&mut self, bytes: u64) {
-        debug_assert!(self.end.is_multiple_of(8) && bytes.is_multiple_of(8), "{bytes} at {}", self.end);
+        assert!(
+            self.end.is_multiple_of(8) && bytes.is_multiple_of(8) && bytes > 0,
+            "a value begins at a multiple of eight, and {bytes} bytes at {} do not",
+            self.end
+        );
+        assert!(self.fits(bytes), "{bytes} bytes at {} do not fit into {:?}", self.end, self.source.capacity);
         self.offsets.push(ValueOffset(self.end));
         self.end += bytes;
     }
@@ -77,7 +82,10 @@ impl Part {
         while self.next() < value.position {
             self.offsets.push(ValueOffset(self.end | 1));
         }
-        debug_assert!(self.next() == value.position && self.end <= value.offset, "a value in order");
+        assert!(
+            self.next() == value.position && self.end <= value.offset && value.offset < value.end,
+            "a scan finds values in order, and {value:?} is out of it"
+        );
         self.offsets.push(ValueOffset(value.offset));
         self.end = value.end;
     }
@@ -86,6 +94,7 @@ impl Part {
     pub(super) fn truncate(&mut self, position: u64) {
         let keep = position.saturating_sub(self.first);
         let Some(offset) = usize::try_from(keep).ok().and_then(|keep| self.offsets.get(keep)) else { return };
+        // Of a lost value that is where the value before it ends: nothing of it is left.
         self.end = offset.offset();
         self.offsets.truncate(usize::try_from(keep).unwrap_or(usize::MAX));
         self.first = self.first.min(position);
@@ -170,5 +179,117 @@ impl Parts {
                 break;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::position::StoreId;
+    use crate::medium::StreamId;
+    use crate::medium::segments::value::{FileHead, NO_POSITION, span};
+
+    /// A file of a number that holds this many bytes.
+    fn source(root: &std::path::Path, number: u64, bytes: u64) -> Arc<Source> {
+        let stream = StreamId(0);
+        let head =
+            FileHead { store: StoreId::new(1), stream, number, generation: number, first: NO_POSITION };
+        let path = root.join(number.to_string());
+        Arc::new(Source::create_segment(path, &head, bytes, &|| false).unwrap().unwrap())
+    }
+
+    /// Values of a byte each, in segments with space for three.
+    fn parts(root: &std::path::Path, first: u64, counts: &[u64]) -> Parts {
+        let mut parts = Parts::default();
+        for (number, count) in (1..).zip(counts) {
+            let source = source(root, number, VALUES_AT + 3 * span(1));
+            let mut part = Part::new(source, parts.next().unwrap_or(first));
+            (0..*count).for_each(|_| part.push(span(1)));
+            parts.0.push_back(part);
+        }
+        parts
+    }
+
+    /// Where a position is found: the number of the file, and the value in it.
+    fn found(parts: &Parts, position: u64) -> Option<(u64, u64)> {
+        let (part, offset) = parts.offset_of(position)?;
+        Some((part.source.number, (offset.offset() - VALUES_AT) / span(1)))
+    }
+
+    /// Each position leads to its value, over the borders of files, and others lead nowhere.
+    #[test]
+    fn a_position_leads_to_its_file_and_place() {
+        let root = tempfile::tempdir().unwrap();
+        let parts = parts(root.path(), 10, &[3, 3, 1]);
+        assert_eq!((parts.first(), parts.next()), (Some(10), Some(17)));
+        assert_eq!([10, 12, 13, 16].map(|at| found(&parts, at).unwrap()), [(1, 0), (1, 2), (2, 0), (3, 0)]);
+        assert_eq!([9, 17, u64::MAX].map(|at| found(&parts, at)), [None; 3]);
+        assert_eq!(Parts::default().offset_of(0).map(|_| ()), None);
+    }
+
+    /// A part is full by its bytes, and asks for the next file when half of them are used.
+    #[test]
+    fn a_part_takes_what_fits() {
+        let root = tempfile::tempdir().unwrap();
+        let parts = parts(root.path(), 0, &[2]);
+        let part = &parts.0[0];
+        assert!(part.fits(span(1)) && !part.fits(span(1) + 8) && part.is_half_full());
+        let mut grows = Part::new(Arc::clone(&part.source), 0);
+        assert!(!grows.is_half_full());
+        grows.push(span(1));
+        assert_eq!((grows.next(), grows.end), (1, VALUES_AT + span(1)));
+    }
+
+    /// A removal from the end leaves each file with the end that it had at that position, and the
+    /// first file with the beginning of the stream.
+    #[test]
+    fn a_truncation_ends_each_part_where_it_should() {
+        let root = tempfile::tempdir().unwrap();
+        for (position, ends) in
+            [(17, [3, 3, 1]), (16, [3, 3, 0]), (14, [3, 1, 0]), (13, [3, 0, 0]), (10, [0; 3])]
+        {
+            let mut parts = parts(root.path(), 10, &[3, 3, 1]);
+            parts.truncate(position);
+            let now: Vec<_> = parts.0.iter().map(|part| (part.end - VALUES_AT) / span(1)).collect();
+            assert_eq!(now, ends, "{position}");
+            let empty: Vec<_> = parts.take_empty().into_iter().map(|part| part.source.number).collect();
+            assert_eq!(
+                empty,
+                if position > 13 { vec![3] } else { vec![3, 2] }[usize::from(position > 16)..],
+                "{position}"
+            );
+            assert_eq!((parts.first(), parts.next()), (Some(10), Some(position)));
+            (1..=3).for_each(|number| std::fs::remove_file(root.path().join(format!("{number}"))).unwrap());
+        }
+    }
+
+    /// A removal from the front takes whole files, and never the last, in which the stream goes on.
+    #[test]
+    fn only_files_wholly_below_a_position_count_as_below() {
+        let root = tempfile::tempdir().unwrap();
+        let parts = parts(root.path(), 10, &[3, 3, 1]);
+        let below = [0, 12, 13, 15, 16, 17, 99].map(|position| parts.below(position));
+        assert_eq!(below, [0, 0, 1, 1, 2, 2, 2]);
+    }
+
+    /// An opening keeps the place of a value that is damaged in the middle, and forgets those at
+    /// the end; files without a value wait for the next ones, in order.
+    #[test]
+    fn lost_values_keep_their_place_and_empty_files_wait() {
+        let root = tempfile::tempdir().unwrap();
+        let sources: Vec<_> =
+            (1..=4).map(|number| source(root.path(), number, VALUES_AT + 3 * span(1))).collect();
+        for (source, position, at) in [(0, 10, 0), (0, 12, 2), (1, 13, 0)] {
+            let source: &Arc<Source> = &sources[source];
+            let mut bytes = Vec::new();
+            source.stamp.put(position, b"v", &mut bytes);
+            source.write(VALUES_AT + at * span(1), &bytes).unwrap();
+        }
+        let (parts, empty) = Parts::find(10, sources).unwrap();
+        assert_eq!(parts.0.iter().map(Part::next).collect::<Vec<_>>(), [13, 14]);
+        let lost = [10, 11, 12, 13].map(|position| parts.offset_of(position).unwrap().1.is_lost());
+        assert_eq!(lost, [false, true, false, false]);
+        assert_eq!(parts.offset_of(11).unwrap().1.offset(), VALUES_AT + span(1), "behind the value before");
+        assert_eq!(empty.iter().map(|source| source.number).collect::<Vec<_>>(), [3, 4]);
     }
 }

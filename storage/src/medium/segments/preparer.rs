@@ -43,7 +43,7 @@ enum Wanted {
     /// One more, after those that are ready.
     Next,
     /// One of this many bytes, before the ready ones: a writer waits for it.
-    Large(u64),
+    First(u64),
 }
 
 impl Preparer {
@@ -83,6 +83,8 @@ impl Preparer {
         let needed = bytes.saturating_add(VALUES_AT);
         let mut queue = lock(&self.shared.queue);
         loop {
+            // In each round: a segment that could not be made poisons, and nobody else would say
+            // so.
             self.shared.poison.check()?;
             let fits = |source: &Arc<Source>| source.capacity.is_none_or(|capacity| capacity >= needed);
             if queue.ready.front().is_some_and(fits)
@@ -95,8 +97,11 @@ impl Preparer {
                 return Err(StoreError::Backend { action: "prepare a segment", reason });
             }
             if queue.wanted.is_none() {
-                let large = needed > self.segment_bytes;
-                queue.wanted = Some(if large { Wanted::Large(needed) } else { Wanted::Next });
+                // A ready one that is too small comes from an opening with smaller segments. Behind
+                // it another one would be of no use, so this one goes in front, whatever its size.
+                let first = needed > self.segment_bytes || !queue.ready.is_empty();
+                let bytes = needed.max(self.segment_bytes);
+                queue.wanted = Some(if first { Wanted::First(bytes) } else { Wanted::Next });
                 self.shared.changed.notify_all();
             }
             queue = self.shared.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
@@ -106,6 +111,8 @@ impl Preparer {
     /// Takes back empty segments, which stand before the ready ones.
     pub(super) fn give_back(&self, sources: Vec<Arc<Source>>) {
         let mut queue = lock(&self.shared.queue);
+        // In front and in order, because the manifest lists them there: the log goes on in the
+        // first.
         for source in sources.into_iter().rev() {
             queue.ready.push_front(source);
         }
@@ -127,6 +134,8 @@ impl Preparer {
     pub(super) fn stop(&self) {
         lock(&self.shared.queue).stop = true;
         self.shared.changed.notify_all();
+        // The flag comes first: a segment in the making takes long, and is given up at the next
+        // piece.
         if let Some(thread) = lock(&self.thread).take()
             && thread.join().is_err()
         {
@@ -140,10 +149,11 @@ impl Shared {
         while let Some(wanted) = self.wait() {
             let made = self.make(wanted, segment_bytes);
             let mut queue = lock(&self.queue);
+            assert!(queue.wanted.is_some(), "nobody takes a wish back while it is being fulfilled");
             queue.wanted = None;
             match (made, wanted) {
                 (Ok(Some(source)), Wanted::Next) => queue.ready.push_back(source),
-                (Ok(Some(source)), Wanted::Large(_)) => queue.ready.push_front(source),
+                (Ok(Some(source)), Wanted::First(_)) => queue.ready.push_front(source),
                 (Ok(None), _) => {}
                 (Err(error), _) => self.poison.set(&error),
             }
@@ -157,7 +167,7 @@ impl Shared {
         match wanted {
             Wanted::Next => self.chain.make(segment_bytes, &|| 0, &give_up),
             // A caller that changes the ready segments waits for this one.
-            Wanted::Large(bytes) => self.chain.make(bytes, &|| lock(&self.queue).ready.len(), &give_up),
+            Wanted::First(bytes) => self.chain.make(bytes, &|| lock(&self.queue).ready.len(), &give_up),
         }
     }
 
@@ -183,5 +193,116 @@ impl Drop for Over<'_> {
     fn drop(&mut self) {
         lock(&self.0.queue).gone = true;
         self.0.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::position::StoreId;
+    use crate::medium::segments::manifest::Manifest;
+
+    const BYTES: u64 = 4096;
+
+    /// A preparer in a new directory, without a ready segment.
+    fn new() -> (tempfile::TempDir, Preparer, Arc<Poison>) {
+        let root = tempfile::tempdir().unwrap();
+        let store = StoreId::new(1);
+        Manifest::new().write(root.path(), store, false).unwrap();
+        let (chain, _) = Chain::open(root.path(), store, false, BYTES).unwrap();
+        let poison = Arc::new(Poison::default());
+        let preparer = Preparer::start(Arc::new(chain), Arc::clone(&poison), VecDeque::new(), BYTES).unwrap();
+        (root, preparer, poison)
+    }
+
+    /// The numbers of the segments in the order of the list.
+    fn listed(root: &tempfile::TempDir) -> Vec<u64> {
+        let manifest = Manifest::read(root.path(), StoreId::new(1)).unwrap();
+        manifest.segments.iter().map(|listed| listed.number).collect()
+    }
+
+    fn wait_until_ready(preparer: &Preparer) {
+        let mut queue = lock(&preparer.shared.queue);
+        while queue.wanted.is_some() {
+            queue = preparer.shared.changed.wait(queue).unwrap();
+        }
+        assert!(!queue.ready.is_empty());
+    }
+
+    /// The log gets its segments in the order of the list, made ahead or not.
+    #[test]
+    fn segments_come_in_the_order_of_the_list() {
+        let (root, preparer, _) = new();
+        let first = preparer.take(100).unwrap();
+        preparer.prepare();
+        wait_until_ready(&preparer);
+        preparer.prepare();
+        assert!(lock(&preparer.shared.queue).wanted.is_none(), "one ready segment is enough");
+        let second = preparer.take(100).unwrap();
+        assert_eq!(listed(&root), [first.number, second.number]);
+    }
+
+    /// A value that is larger than a segment gets one of its own, in front of the ready one.
+    #[test]
+    fn a_large_value_gets_a_large_segment() {
+        let (root, preparer, _) = new();
+        let first = preparer.take(0).unwrap();
+        preparer.prepare();
+        wait_until_ready(&preparer);
+        let large = preparer.take(3 * BYTES).unwrap();
+        assert_eq!(large.capacity, Some(3 * BYTES + VALUES_AT));
+        let ready = preparer.take(0).unwrap();
+        assert_eq!(listed(&root), [first.number, large.number, ready.number]);
+    }
+
+    /// The symptom: a store was opened with larger segments than before, and a value did not fit
+    /// into the one that was ready. Segments were made behind that one, without end.
+    #[test]
+    fn a_ready_segment_that_is_too_small_is_passed() {
+        let (root, small, _) = new();
+        let ready = small.take(0).unwrap();
+        small.stop();
+        let (chain, _) = Chain::open(root.path(), StoreId::new(1), false, 16 * BYTES).unwrap();
+        let queue = VecDeque::from([Arc::clone(&ready)]);
+        let preparer = Preparer::start(Arc::new(chain), Arc::default(), queue, 16 * BYTES).unwrap();
+        let taken = preparer.take(2 * BYTES).unwrap();
+        assert_eq!(taken.capacity, Some(16 * BYTES), "it has the size of today");
+        assert_eq!(listed(&root), [taken.number, ready.number]);
+        assert_eq!(preparer.take(0).unwrap().number, ready.number, "it serves what fits into it");
+    }
+
+    /// Emptied segments come again in their order, before those that were ready.
+    #[test]
+    fn what_is_given_back_comes_first() {
+        let (_root, preparer, _) = new();
+        let [first, second] = [preparer.take(0).unwrap(), preparer.take(0).unwrap()];
+        preparer.prepare();
+        wait_until_ready(&preparer);
+        preparer.give_back(vec![Arc::clone(&first), Arc::clone(&second)]);
+        let again = [preparer.take(0).unwrap().number, preparer.take(0).unwrap().number];
+        assert_eq!(again, [first.number, second.number]);
+    }
+
+    /// Nothing is ready after all segments were taken off, and the log may begin anew.
+    #[test]
+    fn a_cleared_log_begins_anew() {
+        let (root, preparer, _) = new();
+        preparer.take(0).unwrap();
+        preparer.prepare();
+        preparer.clear().unwrap();
+        assert_eq!((listed(&root), lock(&preparer.shared.queue).ready.len()), (vec![], 0));
+        let next = preparer.take(0).unwrap();
+        assert_eq!(listed(&root), [next.number]);
+    }
+
+    /// A writer does not wait for ever for a thread that is over, or for a medium that has failed.
+    #[test]
+    fn nobody_waits_for_a_segment_that_will_not_come() {
+        let (_root, preparer, poison) = new();
+        preparer.stop();
+        assert!(matches!(preparer.take(0), Err(StoreError::Backend { action: "prepare a segment", .. })));
+        preparer.stop();
+        poison.set(&StoreError::Poisoned { reason: "before".to_owned() });
+        assert!(matches!(preparer.take(0), Err(StoreError::Poisoned { .. })));
     }
 }

@@ -72,6 +72,8 @@ struct Scanner<'s> {
 impl<'s> Scanner<'s> {
     fn new(source: &'s Source) -> Result<Self, StoreError> {
         let length = source.length()?;
+        // A segment may be shorter than it should be, and what is behind its capacity is none of
+        // it.
         let end = source.capacity.map_or(length, |capacity| capacity.min(length));
         Ok(Self { source, end, piece: Vec::new(), at: 0 })
     }
@@ -178,3 +180,106 @@ impl<'s> Scanner<'s> {
 
 /// How many bytes one read takes: a multiple of eight.
 const PIECE_BYTES: usize = 256 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::position::StoreId;
+    use crate::medium::StreamId;
+    use crate::medium::segments::value::{FileHead, NO_POSITION};
+
+    const CAPACITY: u64 = 1 << 20;
+
+    /// A segment with values at offsets, and what is to be found in it.
+    fn segment(root: &std::path::Path, values: &[(u64, u64, &[u8])]) -> Source {
+        let stream = StreamId(0);
+        let head = FileHead { store: StoreId::new(1), stream, number: 1, generation: 5, first: NO_POSITION };
+        let source =
+            Source::create_segment(root.join("segment"), &head, CAPACITY, &|| false).unwrap().unwrap();
+        for (at, position, value) in values {
+            let mut bytes = Vec::new();
+            source.stamp.put(*position, value, &mut bytes);
+            source.write(*at, &bytes).unwrap();
+        }
+        source
+    }
+
+    fn positions(source: &Source, first: u64) -> Vec<(u64, u64)> {
+        let found = scan(source, Expected { first, next: first, bytes: 0 }).unwrap();
+        found.iter().map(|value| (value.position, value.offset)).collect()
+    }
+
+    /// A header says where the next value stands, and a piece of the file may end in any of them.
+    #[test]
+    fn values_are_found_one_after_the_other() {
+        let root = tempfile::tempdir().unwrap();
+        let long = vec![7; PIECE_BYTES];
+        let second = VALUES_AT + span(3);
+        let third = second + span(long.len());
+        let source = segment(root.path(), &[(VALUES_AT, 8, b"one"), (second, 9, &long), (third, 10, b"")]);
+        assert_eq!(positions(&source, 8), [(8, VALUES_AT), (9, second), (10, third)]);
+        assert_eq!(positions(&source, 11), [], "those before the stream are of no use");
+    }
+
+    /// Invariant: prefix. Damage hides the damaged value alone, wherever the next one stands.
+    #[test]
+    fn damage_in_the_middle_hides_no_other_value() {
+        let root = tempfile::tempdir().unwrap();
+        let far = VALUES_AT + 3 * PIECE_BYTES as u64 + 8;
+        let source = segment(root.path(), &[(VALUES_AT, 8, b"one"), (far, 10, b"three")]);
+        assert_eq!(positions(&source, 8), [(8, VALUES_AT), (10, far)]);
+        source.write(far + HEADER_BYTES as u64, b"T").unwrap();
+        assert_eq!(positions(&source, 8), [(8, VALUES_AT)]);
+    }
+
+    /// A header whose value is not whole may be a remnant, with the real value inside of what it
+    /// claims for itself.
+    #[test]
+    fn what_is_found_by_a_search_is_whole() {
+        let root = tempfile::tempdir().unwrap();
+        let outer = VALUES_AT + span(3) + 8;
+        let (inner, last) = (outer + 64, outer + span(400));
+        let values: [(u64, u64, &[u8]); 4] =
+            [(VALUES_AT, 8, b"one"), (outer, 9, &[7; 400]), (inner, 9, b"two"), (last, 10, b"three")];
+        let source = segment(root.path(), &values);
+        assert_eq!(positions(&source, 8), [(8, VALUES_AT), (9, inner), (10, last)]);
+    }
+
+    /// A value at the end whose bytes are not all there was never synced: it is none.
+    #[test]
+    fn a_torn_value_at_the_end_is_none() {
+        let root = tempfile::tempdir().unwrap();
+        let second = VALUES_AT + span(3);
+        let source = segment(root.path(), &[(VALUES_AT, 8, b"one"), (second, 9, b"second")]);
+        source.write(second + HEADER_BYTES as u64, b"S").unwrap();
+        assert_eq!(positions(&source, 8), [(8, VALUES_AT)]);
+    }
+
+    /// A position that no file of this size can hold would make the stream that long in memory.
+    #[test]
+    fn a_position_that_cannot_be_is_not_taken() {
+        let root = tempfile::tempdir().unwrap();
+        let at = VALUES_AT + 320;
+        let most = at / HEADER_BYTES as u64;
+        let with = |position| {
+            let source = segment(root.path(), &[(at, position, b"value")]);
+            let found = positions(&source, 100);
+            std::fs::remove_file(source.path()).unwrap();
+            found
+        };
+        assert_eq!(with(100 + most), [(100 + most, at)]);
+        assert_eq!(with(100 + most + 1), []);
+    }
+
+    /// What stands behind the capacity of a segment is none of it, and a value that reaches past
+    /// the end of a file is torn.
+    #[test]
+    fn nothing_is_found_behind_the_end() {
+        let root = tempfile::tempdir().unwrap();
+        let last = CAPACITY - span(8);
+        let source = segment(root.path(), &[(last, 0, b"12345678"), (CAPACITY, 1, b"behind")]);
+        assert_eq!(positions(&source, 0), [(0, last)]);
+        source.truncate(CAPACITY - 1).unwrap();
+        assert_eq!(positions(&source, 0), []);
+    }
+}

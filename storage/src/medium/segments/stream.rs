@@ -128,6 +128,8 @@ impl Stream {
             self.write_out(&mut lock(&self.writer))?;
             let source = more(bytes)?;
             let mut state = lock(&self.state);
+            // Otherwise bytes for the file before would go into this one.
+            assert!(state.gathered.is_empty(), "all of a file is written before the next one takes values");
             state.at = VALUES_AT;
             state.parts.0.push_back(Part::new(source, position));
         }
@@ -149,6 +151,7 @@ impl Stream {
     fn sync_written(&self, writer: &mut Writer) -> Result<(), StoreError> {
         self.write_out(writer)?;
         if self.durable {
+            // All of them: a value that went into the next file says nothing of the file before.
             for source in &writer.files {
                 source.sync()?;
             }
@@ -277,19 +280,26 @@ impl Stream {
     /// Forgets the files before this one.
     pub(super) fn forget_before(&self, source: &Arc<Source>) {
         let mut state = lock(&self.state);
-        if let Some(count) = state.parts.0.iter().position(|part| Arc::ptr_eq(&part.source, source)) {
-            state.parts.0.drain(..count);
-        }
+        // Only removals take files away, and one of them runs at a time.
+        let count = state.parts.0.iter().position(|part| Arc::ptr_eq(&part.source, source));
+        assert!(count.is_some(), "the file that a removal keeps belongs to the stream");
+        state.parts.0.drain(..count.unwrap_or_default());
     }
 }
 
 impl State {
     /// Adds a value to the buffer, and returns how many bytes the buffer has.
     fn gather(&mut self, position: u64, value: &[u8], bytes: u64) -> usize {
-        if let Some(part) = self.parts.0.back_mut() {
-            part.source.stamp.put(position, value, &mut self.gathered);
-            part.push(bytes);
-        }
+        let part = self.parts.0.back_mut().expect("an append has made the first file of a stream");
+        assert!(part.next() == position, "{position} follows on {}", part.next());
+        part.source.stamp.put(position, value, &mut self.gathered);
+        part.push(bytes);
+        assert!(
+            self.at + self.gathered.len() as u64 == part.end,
+            "the buffer from {} on ends where the file will, at {}",
+            self.at,
+            part.end
+        );
         self.gathered.len()
     }
 
@@ -299,6 +309,7 @@ impl State {
             return None;
         }
         let bytes = Arc::new(std::mem::replace(&mut self.gathered, std::mem::take(&mut self.spare)));
+        assert!(self.writing.is_none(), "one call hands values over at a time");
         let at = self.at;
         self.at += bytes.len() as u64;
         let writing = Writing { source, at, bytes };
@@ -307,7 +318,11 @@ impl State {
     }
 
     fn end_writing(&mut self, bytes: Arc<Vec<u8>>) {
-        self.writing = None;
+        let ended = self.writing.take();
+        assert!(
+            ended.is_some_and(|writing| Arc::ptr_eq(&writing.bytes, &bytes)),
+            "a write ends once, and with the bytes with which it began"
+        );
         // One large value must not hold its memory for ever, so its buffer is freed.
         if let Some(mut bytes) = Arc::into_inner(bytes).filter(|bytes| bytes.capacity() <= 2 * GATHERED_BYTES)
         {
@@ -325,6 +340,8 @@ impl State {
                 part.source.path().display()
             ));
         }
+        // From memory, in both buffers: a read of the file could come before the write, or in its
+        // middle.
         let is_last = self.parts.0.back().is_some_and(|last| std::ptr::eq(last, part));
         let gathered = is_last.then_some((self.at, &self.gathered));
         let writing = self.writing.as_ref().filter(|writing| Arc::ptr_eq(&writing.source, &part.source));
@@ -349,3 +366,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// The stream writes the gathered values at this many bytes, without a wait for a sync.
 const GATHERED_BYTES: usize = 4 << 20;
+
+#[cfg(test)]
+#[path = "stream_tests.rs"]
+mod tests;

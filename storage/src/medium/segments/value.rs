@@ -41,16 +41,27 @@ impl Stamp {
 
     /// Writes a value with its header, in [`span`] bytes.
     pub(super) fn put(self, position: u64, value: &[u8], out: &mut Vec<u8>) {
+        assert!(
+            value.len() <= VALUE_BYTES_MAX && position <= POSITION_MAX,
+            "{} bytes at {position}, which no reader takes for a value",
+            value.len()
+        );
+        let begin = out.len();
         let mut said = Vec::with_capacity(HEADER_BYTES);
         said.extend_from_slice(&self.generation.to_le_bytes());
         said.extend_from_slice(&position.to_le_bytes());
-        said.extend_from_slice(&u32::try_from(value.len()).unwrap_or(u32::MAX).to_le_bytes());
+        let length = u32::try_from(value.len()).expect("the limit is far below 4 GiB");
+        said.extend_from_slice(&length.to_le_bytes());
         said.extend_from_slice(&crc32fast::hash(value).to_le_bytes());
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&self.crc(&said).to_le_bytes());
         out.extend_from_slice(&said);
         out.extend_from_slice(value);
         out.resize(out.len() + padding(value.len()), 0);
+        assert!(
+            (out.len() - begin) as u64 == span(value.len()),
+            "a value takes as many bytes as were counted"
+        );
     }
 
     /// The header in these bytes, if it is whole and of this use of the file.

@@ -56,6 +56,7 @@ fn read(
         on_block(block)
     })?;
     seen.blocks_sum = sum.finalize();
+    // A sum of its own, so that a difference says in which half it is.
     let mut sum = Hasher::new();
     source.checkpoints(&mut |checkpoint| {
         let encoded = checkpoint.encode().map_err(|found| StoreError::TooLarge {
@@ -114,6 +115,10 @@ impl Group {
     /// Adds the next one; puts the others first when there is no room for it.
     fn add(&mut self, checkpoint: &Checkpoint, target: &dyn Store) -> Result<(), StoreError> {
         let actor = &checkpoint.header.actor;
+        assert!(
+            self.checkpoints.last().is_none_or(|last| last.header.number < checkpoint.header.number),
+            "the checkpoints of a put come in the order of their numbers"
+        );
         let full = self.bytes >= GROUP_BYTES || self.checkpoints.len() >= GROUP;
         // One put can't take both checkpoints of an actor.
         if full || self.actors.contains(actor) {

@@ -36,7 +36,7 @@ use crate::layered::LayeredStore;
 use crate::opening::choice::medium_of;
 use crate::opening::choice::open_directory;
 use crate::opening::directory_medium::{Media, of_kind, of_older_format};
-use crate::opening::options::{StoreOptions, layered_options};
+use crate::opening::options::StoreOptions;
 use source::Source;
 
 /// Moves the store of a directory to another of `media`. Does nothing when it is on that one
@@ -179,6 +179,7 @@ impl Conversion {
         // Held until the end: between the close of the old store and the exchange nobody may write
         // to it.
         let _lock = Lock::share(&self.path)?;
+        // Under the lock of the store: without it another conversion may be at work in there.
         removal::remove_left(&self.new, &self.path, self.media)?;
         let made = self.make(source);
         let exchanged = made.and_then(|lock| {
@@ -189,6 +190,7 @@ impl Conversion {
         let _new_lock = match exchanged {
             Ok(lock) => lock,
             Err(error) => {
+                // The names are as they were, so it is the new store that goes.
                 self.remove(&self.path);
                 return Err(error);
             }
@@ -198,6 +200,7 @@ impl Conversion {
         // directory back without its files.
         self.path.parent().map_or(Ok(()), sync_directory)?;
         boundary!("convert.named");
+        // Now the old store has the other name.
         self.remove(&self.path);
         boundary!("convert.end");
         tracing::info!(path = %self.path.display(), medium = %self.to, "converted the store");
@@ -247,7 +250,7 @@ impl Conversion {
             layered::begin(&*medium, extent.start, extent.epoch)?;
             Ok(medium)
         };
-        LayeredStore::open(make, &layered_options(&self.options))
+        LayeredStore::open(make, &self.options.layered)
     }
 
     /// Opens the new store as any other, and compares everything that it gives back with what the
@@ -255,8 +258,10 @@ impl Conversion {
     fn verify(&self, copied: &copying::Seen) -> Result<Lock, StoreError> {
         let opened = open_directory(self.new.clone(), &self.options.medium(Some(self.to)), self.media);
         let opened = Source(Arc::new(opened.map_err(copying::of_target)?));
+        // Held over the exchange too, since the directory is a whole store from here on.
         let lock = Lock::share(&self.new)?;
         let seen = copying::look(&opened).map_err(copying::of_target)?;
+        // No damage: the old store is whole, and nobody relies on this one yet.
         if seen != *copied {
             let reason = format!("it was written as {copied:?}, and reads as {seen:?}");
             return Err(StoreError::Backend { action: "keep the converted copy", reason });

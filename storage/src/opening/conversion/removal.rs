@@ -42,6 +42,7 @@ pub(super) fn remove_left(left: &Path, directory: &Path, media: Media) -> Result
 pub(super) fn discard(directory: &Path, store: &Path, media: Media) -> Result<(), StoreError> {
     let (ours, others): (Vec<_>, Vec<_>) =
         file_names(directory)?.into_iter().partition(|name| is_store_file(name, media));
+    // Before anything is removed: they are a user's, and the directory goes.
     for name in &others {
         let (from, to) = (directory.join(name), store.join(name));
         fs::rename(&from, &to).map_err(io_error("rename", &from))?;

@@ -86,6 +86,7 @@ impl Source {
             all.push((header.number, header.actor, Generation::Newest));
             ControlFlow::Continue(())
         })?;
+        // The length of before: what is found here is added behind.
         for at in 0..all.len() {
             let (newest, actor, _) = &all[at];
             let Some(previous) = self.0.get(actor, Generation::Previous)? else { continue };
@@ -96,6 +97,7 @@ impl Source {
             }
             all.push((number, actor, Generation::Previous));
         }
+        // By number, not by actor: the numbers of puts rise over the whole store.
         all.sort_unstable_by_key(|(number, _, _)| *number);
         Ok(all)
     }
