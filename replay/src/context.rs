@@ -290,7 +290,7 @@ impl Context<'_> {
             return Err(HaltReason::TooLarge { what, found, limit }.into());
         }
         let event = Event { rsn, index, name: Name::from_static(name), outcome: outcome.clone() };
-        self.determinants.stabilize(event).await.map_err(|NoOutcome| Interruption::NoOutcome)?;
+        self.determinants.make_durable(event).await.map_err(|NoOutcome| Interruption::NoOutcome)?;
         Ok(outcome)
     }
 

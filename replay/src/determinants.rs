@@ -13,8 +13,8 @@ use relive_storage::record::Event;
 
 use crate::Divergence;
 
-/// The future of [`Determinants::stabilize`].
-pub type Stable<'a> = Pin<Box<dyn Future<Output = Result<(), NoOutcome>> + Send + 'a>>;
+/// The future of [`Determinants::make_durable`].
+pub type UntilDurable<'a> = Pin<Box<dyn Future<Output = Result<(), NoOutcome>> + Send + 'a>>;
 
 /// The record of an event that a handler is about to wait for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub trait Determinants: Send {
     ///
     /// # Cancel safety
     /// When you drop the future, the event may or may not be in the log.
-    fn stabilize(&mut self, event: Event) -> Stable<'_>;
+    fn make_durable(&mut self, event: Event) -> UntilDurable<'_>;
 
     /// Whether a caller waits for the reply. A replay has no caller, so it does not even encode the
     /// reply.

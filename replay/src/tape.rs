@@ -8,7 +8,7 @@ use relive_storage::record::{Delivery, EffectDigest, Event, Positioned, Quaranti
 use relive_storage::{ActorId, Frame, Rsn, Ssn};
 
 use crate::Divergence;
-use crate::determinants::{Determinants, NoOutcome, Recorded, Stable};
+use crate::determinants::{Determinants, NoOutcome, Recorded, UntilDurable};
 use crate::halt::CorruptRecords;
 use crate::receptions::{Check, Receptions};
 
@@ -393,7 +393,7 @@ impl Tape {
                 Err(Divergence { expected, found })
             }
             // A handled delivery has all its events on record, since a handler goes on only when
-            // they are stable.
+            // they are durable.
             None if rsn <= self.handled => {
                 Err(Divergence { expected: format!("{index} side effects"), found })
             }
@@ -449,7 +449,7 @@ impl Determinants for TapeOnly<'_> {
         }
     }
 
-    fn stabilize(&mut self, _: Event) -> Stable<'_> {
+    fn make_durable(&mut self, _: Event) -> UntilDurable<'_> {
         Box::pin(std::future::ready(Err(NoOutcome)))
     }
 

@@ -46,7 +46,7 @@ struct Taken {
     owner: Owner,
 }
 
-/// The actor of a checkpoint, and the callers that wait until it is stable.
+/// The actor of a checkpoint, and the callers that wait until it is durable.
 struct Owner {
     cell: Arc<ActorCell>,
     request: CheckpointRequest,
@@ -207,7 +207,7 @@ impl Worker {
             return;
         }
         match self.parts.store.put(&checkpoints) {
-            Ok(()) => self.stable(&checkpoints, owners),
+            Ok(()) => self.are_durable(&checkpoints, owners),
             Err(StoreError::TooLarge { .. }) if owners.len() > 1 => {
                 // The store wrote nothing. One checkpoint that is too large must not fail the
                 // others.
@@ -226,18 +226,18 @@ impl Worker {
         }
     }
 
-    fn stable(&mut self, checkpoints: &[Checkpoint], owners: Vec<Owner>) {
+    fn are_durable(&mut self, checkpoints: &[Checkpoint], owners: Vec<Owner>) {
         assert_eq!(owners.len(), checkpoints.len(), "each checkpoint that was put has its owner");
         for (owner, Checkpoint { header, .. }) in owners.iter().zip(checkpoints) {
-            owner.cell.change_pins(Pins::stable);
-            tracing::debug!(actor = %header.actor, rsn = %header.rsn, number = %header.number, "checkpoint is stable");
+            owner.cell.change_pins(Pins::durable);
+            tracing::debug!(actor = %header.actor, rsn = %header.rsn, number = %header.number, "checkpoint is durable");
         }
         self.parts.counters.checkpointed(checkpoints.len() as u64);
         self.parts.log_budget.loosened();
         // Nobody waits for the marks, and a checkpoint is found without: what fails here fails the
         // next commit too.
         if let Err(error) = self.mark(checkpoints) {
-            tracing::warn!(%error, "checkpoints are stable, but the log can't say so");
+            tracing::warn!(%error, "checkpoints are durable, but the log can't say so");
         }
         // Last: a caller that hears of its checkpoint finds the pins changed.
         for (owner, checkpoint) in owners.into_iter().zip(checkpoints) {
@@ -245,7 +245,7 @@ impl Worker {
         }
     }
 
-    /// Marks checkpoints as stable in the log, in one block.
+    /// Marks checkpoints as durable in the log, in one block.
     fn mark(&mut self, checkpoints: &[Checkpoint]) -> Result<(), Arc<StoreError>> {
         // Holds the buffer over all marks. A group is small, and no I/O comes between.
         let mut appending = self.parts.committer.begin_append();

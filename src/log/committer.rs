@@ -193,9 +193,9 @@ impl Committer {
     ///
     /// # Cancel safety
     /// Dropping the future changes nothing.
-    pub(crate) async fn stable(&self, end: Lsn) -> Result<(), Arc<StoreError>> {
+    pub(crate) async fn until_durable(&self, end: Lsn) -> Result<(), Arc<StoreError>> {
         self.shared.watermark.reached(end).await?;
-        // Handlers run on what is stable, so this is looked at once more where all waits end.
+        // Handlers run on what is durable, so this is looked at once more where all waits end.
         assert!(end <= self.durable(), "nobody goes on before {end} is on stable storage");
         Ok(())
     }
@@ -363,8 +363,8 @@ impl Shared {
         if let Some(since) = busy_since {
             buffer = self.gather(buffer, since);
         }
-        let stable = self.watermark.get();
-        assert_eq!(stable, buffer.first, "a block begins where everything before is on stable storage");
+        let durable = self.watermark.get();
+        assert_eq!(durable, buffer.first, "a block begins where everything before is on stable storage");
         let header = BlockHeader {
             first: buffer.first,
             records: buffer.records,

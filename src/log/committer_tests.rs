@@ -99,7 +99,7 @@ fn wait_for_stop(committer: &Committer) {
     }
 }
 
-/// Invariant: log-before-handle. A frame is stable when its sync has returned, not when it is
+/// Invariant: log-before-handle. A frame is durable when its sync has returned, not when it is
 /// written.
 #[tokio::test]
 async fn nothing_is_stable_before_its_sync_has_returned() {
@@ -107,10 +107,10 @@ async fn nothing_is_stable_before_its_sync_has_returned() {
     let Busy { disk, store, committer } = &busy;
     assert_eq!(blocks(&**store), [(0, 1)], "it is written");
     let end = committer.end();
-    assert!(poll(committer.stable(end)).is_none());
+    assert!(poll(committer.until_durable(end)).is_none());
     assert_eq!(committer.durable(), Lsn::FIRST);
     disk.release();
-    committer.stable(end).await.unwrap();
+    committer.until_durable(end).await.unwrap();
     assert_eq!(committer.durable(), end);
 }
 
@@ -124,7 +124,7 @@ async fn what_gathers_during_a_commit_is_one_block() {
     assert_eq!(firsts, [1, 3, 6]);
     assert!(committer.waiting_bytes() > 0);
     disk.release();
-    committer.stable(third.end).await.unwrap();
+    committer.until_durable(third.end).await.unwrap();
     assert_eq!(blocks(&**store), [(0, 1), (1, 5)]);
     assert_eq!((disk.calls(Call::Append), disk.calls(Call::Sync)), (2, 2));
     assert_eq!(committer.waiting_bytes(), 0);
@@ -137,7 +137,7 @@ async fn an_append_knows_the_clock_and_seed_of_its_block() {
     let Busy { disk, store, committer } = &busy;
     let (first, second) = (put(committer, 1).unwrap().context, put(committer, 1).unwrap());
     disk.release();
-    committer.stable(second.end).await.unwrap();
+    committer.until_durable(second.end).await.unwrap();
     let header = store.read(first.first).unwrap().unwrap().block.unwrap().header();
     assert_eq!((first.clock, first.seed), (header.clock, header.seed));
     let second = second.context;
@@ -177,11 +177,11 @@ async fn an_appender_waits_while_the_buffer_is_full() {
     disk.release();
     let appended = waiting.await.unwrap();
     assert_eq!(appended.context.first, now);
-    committer.stable(appended.end).await.unwrap();
+    committer.until_durable(appended.end).await.unwrap();
     assert_eq!(blocks(&**store), [(0, 1), (1, u32::try_from(fit).unwrap() + 1), (now.get(), 1)]);
 }
 
-/// Invariant: fail-stop. After a sync that failed nothing is stable, nothing is written any more,
+/// Invariant: fail-stop. After a sync that failed nothing is durable, nothing is written any more,
 /// and the runtime has the reason.
 #[tokio::test]
 async fn a_failed_sync_ends_all_commits() {
@@ -189,7 +189,7 @@ async fn a_failed_sync_ends_all_commits() {
     let (committer, stop) = start(Arc::new(disk.open()));
     disk.plan_next(Fault::Fail, Call::Sync);
     let end = put(&committer, 1).unwrap().end;
-    let error = committer.stable(end).await.unwrap_err();
+    let error = committer.until_durable(end).await.unwrap_err();
     assert!(matches!(stop.reason(), Some(Ended::Failed(_))));
     assert_eq!(put(&committer, 1).err().map(|again| again.to_string()), Some(error.to_string()));
     committer.stop();
@@ -227,7 +227,7 @@ async fn a_stop_commits_what_the_buffer_holds() {
     assert!(put(committer, 1).is_err());
     disk.release();
     stopping.join().unwrap();
-    committer.stable(end).await.unwrap();
+    committer.until_durable(end).await.unwrap();
     assert_eq!(blocks(&**store), [(0, 1), (1, 2)]);
 }
 
@@ -242,7 +242,7 @@ async fn one_that_is_abandoned_commits_nothing_more() {
     wait_for_stop(committer);
     disk.release();
     stopping.join().unwrap();
-    assert!(committer.stable(end).await.is_err());
+    assert!(committer.until_durable(end).await.is_err());
     assert_eq!(blocks(&**store), [(0, 1)]);
 }
 
@@ -252,7 +252,7 @@ async fn one_that_is_abandoned_commits_nothing_more() {
 async fn a_backend_that_panics_fails_the_commits() {
     let (committer, stop) = start(Arc::new(Panics(MemoryStore::new())));
     let end = put(&committer, 1).unwrap().end;
-    let error = committer.stable(end).await.unwrap_err();
+    let error = committer.until_durable(end).await.unwrap_err();
     assert!(error.to_string().contains("it panicked: told to"), "{error}");
     assert!(stop.is_set());
 }

@@ -15,7 +15,7 @@ use crate::sync::{Mutex, MutexGuard, Rank};
 
 /// The position below which everything is on stable storage.
 pub(crate) struct Watermark {
-    stable: AtomicU64,
+    durable: AtomicU64,
     waiting: Mutex<Waiting>,
 }
 
@@ -29,24 +29,24 @@ struct Waiting {
 }
 
 impl Watermark {
-    pub(crate) fn new(stable: Lsn) -> Self {
+    pub(crate) fn new(durable: Lsn) -> Self {
         Self {
-            stable: AtomicU64::new(stable.get()),
+            durable: AtomicU64::new(durable.get()),
             waiting: Mutex::new(Rank::Watermark, Waiting::default()),
         }
     }
 
     pub(crate) fn get(&self) -> Lsn {
-        Lsn::new(self.stable.load(Ordering::Acquire))
+        Lsn::new(self.durable.load(Ordering::Acquire))
     }
 
-    /// Everything below `stable` is on stable storage now.
-    pub(crate) fn rise(&self, stable: Lsn) {
-        assert!(self.get() <= stable, "the watermark never falls, and {stable} is below {}", self.get());
+    /// Everything below `durable` is on stable storage now.
+    pub(crate) fn rise(&self, durable: Lsn) {
+        assert!(self.get() <= durable, "the watermark never falls, and {durable} is below {}", self.get());
         // Before the list is locked: a task that looks under the lock either sees this value, or is
         // in the list by now.
-        self.stable.store(stable.get(), Ordering::Release);
-        let reached: Vec<_> = self.waiting().wakers.extract_if(.., |(end, _)| *end <= stable).collect();
+        self.durable.store(durable.get(), Ordering::Release);
+        let reached: Vec<_> = self.waiting().wakers.extract_if(.., |(end, _)| *end <= durable).collect();
         // Wakes without the lock, because a waker runs foreign code.
         reached.into_iter().for_each(|(_, waker)| waker.wake());
     }

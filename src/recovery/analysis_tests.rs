@@ -140,7 +140,7 @@ fn a_state_of_another_version_is_refused() {
     assert!(matches!(refused, OpenError::StateVersion { stored: 1, registered: 2, .. }), "{refused}");
 }
 
-/// Invariant: prefix. A checkpoint contains only what was stable, so a log that ends before it has
+/// Invariant: prefix. A checkpoint contains only what was durable, so a log that ends before it has
 /// lost its end: whether the actor is passive, or owes messages.
 #[test]
 fn a_log_that_ends_before_a_checkpoint_is_damaged() {

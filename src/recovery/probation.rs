@@ -49,7 +49,7 @@ pub(crate) async fn drive_probation(
     }
 }
 
-/// Tells the log that what was found is handled, and waits until that is stable.
+/// Tells the log that what was found is handled, and waits until that is durable.
 pub(crate) async fn log_recovery_complete(
     committer: &Committer,
     epoch: Epoch,
@@ -58,7 +58,7 @@ pub(crate) async fn log_recovery_complete(
     writer.put_recovery_complete(epoch);
     let frame = writer.finish(None, Rsn::NONE, Rsn::NONE, &[]);
     let end = committer.append_now(frame)?.end;
-    committer.stable(end).await?;
+    committer.until_durable(end).await?;
     boundary!("recovery.complete");
     Ok(())
 }

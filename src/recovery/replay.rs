@@ -156,7 +156,7 @@ impl Recovery<'_> {
                     notes.push(ReplayNote { actor, from, handled: Rsn::NONE, over });
                 }
             }
-            // Stable before a handler runs: otherwise nobody would know what ended the process.
+            // Durable before a handler runs: otherwise nobody would know what ended the process.
             (self.note)(&notes)?;
             self.restore_group(group, of, &deliveries, done)?;
             // An actor that failed has survived too: the process is still there.

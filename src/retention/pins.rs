@@ -10,7 +10,7 @@ use relive_storage::Lsn;
 pub(crate) struct Pins {
     /// Between the previous checkpoint and the newest.
     older: Option<Lsn>,
-    /// Between one checkpoint and the next, for checkpoints that are taken and not stable yet.
+    /// Between one checkpoint and the next, for checkpoints that are taken and not durable yet.
     pending: VecDeque<Option<Lsn>>,
     /// After the last of them.
     newer: Option<Lsn>,
@@ -28,21 +28,21 @@ impl Pins {
         assert!(first <= block, "an actor's frames go into later and later blocks");
     }
 
-    /// A checkpoint is taken now; what was logged so far is covered once it is stable.
+    /// A checkpoint is taken now; what was logged so far is covered once it is durable.
     pub(crate) fn taken(&mut self) {
         self.pending.push_back(self.newer.take());
     }
 
-    /// The first checkpoint taken is stable: the newest before it becomes the fallback.
-    pub(crate) fn stable(&mut self) {
+    /// The first checkpoint taken is durable: the newest before it becomes the fallback.
+    pub(crate) fn durable(&mut self) {
         let covered = self.pending.pop_front();
-        assert!(covered.is_some(), "a checkpoint is taken before it is stable");
+        assert!(covered.is_some(), "a checkpoint is taken before it is durable");
         if let Some(covered) = covered {
             self.older = covered;
         }
     }
 
-    /// The first checkpoint taken did not become stable: what it covered is still needed.
+    /// The first checkpoint taken did not become durable: what it covered is still needed.
     pub(crate) fn failed(&mut self) {
         let failed = self.pending.pop_front();
         assert!(failed.is_some(), "a checkpoint is taken before it fails");
@@ -57,18 +57,18 @@ impl Pins {
         self.pending.iter().flatten().copied().chain(self.older).chain(self.newer).min()
     }
 
-    /// The first block that goes beyond the newest stable checkpoint; `None` when that checkpoint
+    /// The first block that goes beyond the newest durable checkpoint; `None` when that checkpoint
     /// holds everything.
     pub(crate) fn uncovered(&self) -> Option<Lsn> {
         self.pending.iter().flatten().copied().chain(self.newer).min()
     }
 
-    /// Whether a checkpoint is taken and not stable yet.
+    /// Whether a checkpoint is taken and not durable yet.
     pub(crate) fn is_pending(&self) -> bool {
         !self.pending.is_empty()
     }
 
-    /// Whether the newest stable checkpoint holds everything.
+    /// Whether the newest durable checkpoint holds everything.
     pub(crate) fn is_covered(&self) -> bool {
         self.newer.is_none() && self.pending.is_empty()
     }
@@ -87,17 +87,17 @@ mod tests {
         pins.taken();
         pins.placed(Lsn::new(30));
         assert_eq!(pins.needed(), Some(Lsn::new(10)));
-        pins.stable();
+        pins.durable();
         assert_eq!(
             pins.needed(),
             Some(Lsn::new(10)),
             "the log before the newest checkpoint serves the fallback"
         );
         pins.taken();
-        pins.stable();
+        pins.durable();
         assert_eq!(pins.needed(), Some(Lsn::new(30)));
         pins.taken();
-        pins.stable();
+        pins.durable();
         assert_eq!(pins.needed(), None, "both checkpoints hold everything");
     }
 
@@ -110,7 +110,7 @@ mod tests {
         pins.failed();
         assert_eq!(pins.needed(), Some(Lsn::new(10)));
         pins.taken();
-        pins.stable();
+        pins.durable();
         assert_eq!(pins.needed(), Some(Lsn::new(10)));
     }
 }

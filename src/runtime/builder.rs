@@ -426,13 +426,13 @@ fn note_replays(services: &Services, notes: &[ReplayNote]) -> Result<(), OpenErr
             writer.put_attempt(*from);
             appending.put(writer.finish(Some(actor), *handled, *handled, &[]))
         });
-        // Runs the iterator to its end. The last one suffices: they are stable in order, and after
+        // Runs the iterator to its end. The last one suffices: they are durable in order, and after
         // a failure nothing is appended.
         notes.last()
     };
     match noted {
         Some(appended) => {
-            services.tokio.block_on(stable(&services.committer, appended.map(|appended| appended.end)))
+            services.tokio.block_on(until_durable(&services.committer, appended.map(|appended| appended.end)))
         }
         None => Ok(()),
     }
@@ -443,12 +443,15 @@ async fn announce(committer: &Committer, epoch: relive_storage::Epoch) -> Result
     let mut writer = FrameWriter::new();
     writer.put_incarnation(epoch);
     let frame = writer.finish(None, Rsn::NONE, Rsn::NONE, &[]);
-    stable(committer, committer.append_now(frame).map(|appended| appended.end)).await
+    until_durable(committer, committer.append_now(frame).map(|appended| appended.end)).await
 }
 
-async fn stable(committer: &Committer, appended: Result<Lsn, Arc<StoreError>>) -> Result<(), OpenError> {
+async fn until_durable(
+    committer: &Committer,
+    appended: Result<Lsn, Arc<StoreError>>,
+) -> Result<(), OpenError> {
     let logged = match appended {
-        Ok(end) => committer.stable(end).await,
+        Ok(end) => committer.until_durable(end).await,
         Err(error) => Err(error),
     };
     logged.map_err(|error| failed(&error))

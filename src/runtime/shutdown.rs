@@ -58,7 +58,7 @@ pub(crate) async fn shut_down(core: &Arc<Core>) -> Result<ShutdownReport, Runtim
 async fn checkpoint_all(core: &Arc<Core>, limit: Duration) -> Vec<LeftForReplay> {
     let began = Instant::now();
     // What nobody waits for is in the log too, before anything is done beside it.
-    let _ = within(limit, core.services.committer.stable(core.services.end_of_log())).await;
+    let _ = within(limit, core.services.committer.until_durable(core.services.end_of_log())).await;
     let mut uncovered = core.actors.all();
     uncovered.retain(|cell| !cell.pins().is_covered());
     // Sorted, so that two runs of a test make the same calls to the store.

@@ -32,11 +32,11 @@ pub(crate) async fn trim(core: &Arc<Core>) -> Result<(), Ended> {
 /// Asks for checkpoints of the actors that need log from before `target`, until neither of an
 /// actor's two checkpoints needs any. Asks only as many as the checkpointer can write soon, since
 /// an actor does nothing else while it waits to take its checkpoint. The others follow when some of
-/// these are stable.
+/// these are durable.
 async fn checkpoint_laggards(core: &Arc<Core>, target: Lsn) -> Result<(), Ended> {
     wake_laggards(core, target).await?;
     for actor in core.actors.pin_index().before(target, CHECKPOINTS_ASKED_MAX) {
-        // One that is on its way comes first. The log is looked at again when it is stable.
+        // One that is on its way comes first. The log is looked at again when it is durable.
         if let Some(cell) = core.actors.get(&actor).filter(|cell| !cell.pins().is_pending()) {
             request_checkpoint(core, &cell, None);
         }

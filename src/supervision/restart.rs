@@ -200,7 +200,7 @@ fn source<'a>(core: &Core, cell: &'a ActorCell, store: &'a dyn Store) -> Source<
         let pins = cell.pins();
         (pins.uncovered(), pins.needed())
     };
-    // Not the end of the log: what is not stable yet was not handled either.
+    // Not the end of the log: what is not durable yet was not handled either.
     let (store_id, to) = (core.services.store.id(), core.services.committer.durable());
     Source { store, store_id, kind: &cell.kind, id: &cell.id, from, fallback_from, to }
 }

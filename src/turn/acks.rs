@@ -6,10 +6,10 @@ use relive_storage::{Lsn, Ssn};
 
 use crate::actor::envelope::{OutboxOwner, ReceiptTo, Receipted};
 
-/// Mail that was taken in and may not be stable yet.
+/// Mail that was taken in and may not be durable yet.
 #[derive(Default)]
 pub(crate) struct PendingBatch {
-    /// The batch is stable when everything below is. `None` when it held only duplicates.
+    /// The batch is durable when everything below is. `None` when it held only duplicates.
     pub(crate) end: Option<Lsn>,
     pub(crate) logged: Acks,
     pub(crate) messages: u64,

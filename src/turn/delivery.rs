@@ -23,29 +23,29 @@ use crate::turn::live::Live;
 use crate::turn::{Turn, TurnError};
 
 impl Turn<'_> {
-    /// Handles the first `stable` deliveries of the backlog, and gives back the places that they
+    /// Handles the first `durable` deliveries of the backlog, and gives back the places that they
     /// held.
     ///
     /// # Panics
     /// When the backlog is not what the actor has taken in and not handled, or has fewer.
-    pub(crate) async fn handle_backlog(&mut self, stable: usize) -> Result<(), TurnError> {
+    pub(crate) async fn handle_backlog(&mut self, durable: usize) -> Result<(), TurnError> {
         let (ahead, backlog) = (self.ahead(), self.active.backlog.len());
         assert_eq!(ahead, backlog as u64, "{} has ahead what it has not handled", self.cell.id);
-        assert!(stable <= backlog, "{stable} deliveries are stable of {backlog}");
+        assert!(durable <= backlog, "{durable} deliveries are durable of {backlog}");
         if let Some(probation) = &mut self.active.probation {
             Box::pin(self.core.lifecycle.unless_stopped(probation.permitted()))
                 .await
                 .map_err(|_| TurnError::Over)?;
         }
-        let handled = self.handle_deliveries(stable).await;
+        let handled = self.handle_deliveries(durable).await;
         // Also after a halt: what was handled before it no longer holds a place.
         self.freed.give_back();
         handled
     }
 
     /// Invariant: log-before-handle. Handles what is on stable storage, until the outbox is full.
-    async fn handle_deliveries(&mut self, stable: usize) -> Result<(), TurnError> {
-        for _ in 0..stable {
+    async fn handle_deliveries(&mut self, durable: usize) -> Result<(), TurnError> {
+        for _ in 0..durable {
             // Before each: one delivery may fill the outbox.
             if self.cell.outbox_is_full() {
                 break;

@@ -18,7 +18,7 @@ use crate::shared::Core;
 use crate::shared::testing::{Deposit, Fail, Pay, account};
 use crate::turn::tests::{arrives, begin, fill_outbox, memory_core, push, state};
 
-/// Takes in what is in the mailbox, and waits until it is stable.
+/// Takes in what is in the mailbox, and waits until it is durable.
 async fn take_in(turn: &mut Turn<'_>) {
     drop(turn.cell.take_mail(&mut turn.mail));
     let received = turn.receive().await.ok().unwrap();
@@ -46,7 +46,7 @@ fn records(core: &Core) -> u64 {
     core.services.end_of_log().since(Lsn::FIRST).unwrap()
 }
 
-/// Invariant: log-before-handle. A turn handles as many as it was told are stable, in their order,
+/// Invariant: log-before-handle. A turn handles as many as it was told are durable, in their order,
 /// and their places are free then.
 #[tokio::test]
 async fn only_what_is_stable_is_handled() {

@@ -41,7 +41,7 @@ impl Turn<'_> {
             }
         }
         if encoder.count() > 0 {
-            // Positions become stable in order, so waiting for the last one is enough.
+            // Positions become durable in order, so waiting for the last one is enough.
             received.end = Some(self.append(&mut encoder, &mut received.logged).await?);
         }
         let Acks { fresh, duplicates, in_frame, .. } = received.logged;
@@ -64,7 +64,7 @@ impl Turn<'_> {
             return Ok(());
         }
         if let Some(end) = end {
-            self.core.services.committer.stable(end).await.map_err(|_| TurnError::Over)?;
+            self.core.services.committer.until_durable(end).await.map_err(|_| TurnError::Over)?;
         }
         self.core.services.counters.delivered(logged.fresh);
         if logged.duplicates > 0 {
@@ -189,7 +189,7 @@ impl Turn<'_> {
         let end = self.append(&mut encoder, logged).await?;
         // Back to the thread before the wait, which may end on another one.
         drop(encoder);
-        self.core.services.committer.stable(end).await.map_err(|_| TurnError::Over)
+        self.core.services.committer.until_durable(end).await.map_err(|_| TurnError::Over)
     }
 
     /// Takes a delivery out of quarantine, and delivers it again under a new number if asked to.

@@ -6,7 +6,7 @@
 //! 1985; Elnozahy, Alvisi, Wang and Johnson, *A Survey of Rollback-Recovery Protocols in
 //! Message-Passing Systems*, ACM Computing Surveys 34(3), 2002.
 
-use relive_replay::determinants::{NoOutcome, Stable};
+use relive_replay::determinants::{NoOutcome, UntilDurable};
 use relive_replay::{Determinants, Divergence, Recorded, Tape};
 use relive_storage::Rsn;
 use relive_storage::record::Event;
@@ -33,7 +33,7 @@ impl Determinants for Live<'_> {
         self.tape.recorded(rsn, index, name)
     }
 
-    fn stabilize(&mut self, event: Event) -> Stable<'_> {
+    fn make_durable(&mut self, event: Event) -> UntilDurable<'_> {
         Box::pin(async move {
             let mut encoder = PooledFrameWriter::borrow();
             encoder.put_event(&event);
@@ -47,7 +47,7 @@ impl Determinants for Live<'_> {
             let appended = appended.map_err(|_| NoOutcome)?;
             // Back to the thread before the wait, which may end on another one.
             drop(encoder);
-            self.committer.stable(appended.end).await.map_err(|_| NoOutcome)
+            self.committer.until_durable(appended.end).await.map_err(|_| NoOutcome)
         })
     }
 

@@ -141,7 +141,7 @@ impl Turn<'_> {
             Box::pin(self.checkpoint()).await?;
             wants_checkpoint = false;
         }
-        let stable = self.active.backlog.len();
+        let durable = self.active.backlog.len();
         let mut received = PendingBatch::default();
         let mut news = false;
         // An actor takes a checkpoint when it has handled everything that it received, so it stops
@@ -160,11 +160,11 @@ impl Turn<'_> {
                 Box::pin(self.discharge(discharge)).await?;
             }
         }
-        let handled = self.handle_backlog(stable).await;
+        let handled = self.handle_backlog(durable).await;
         // Also before a restart, which reads the log: what this round appended must be in it.
         self.wait_durable(received).await?;
         handled?;
-        // What came in is handled in the next round, when it is stable.
+        // What came in is handled in the next round, when it is durable.
         if news {
             return Ok(true);
         }
@@ -296,8 +296,8 @@ mod tests {
         cell.keep_until_acknowledged(&messages.collect::<Vec<_>>());
     }
 
-    /// Invariant: log-before-handle. A round handles what was stable before it, and ends when what
-    /// it took in is stable too.
+    /// Invariant: log-before-handle. A round handles what was durable before it, and ends when what
+    /// it took in is durable too.
     #[tokio::test]
     async fn what_comes_in_is_handled_in_the_next_round() {
         let core = memory_core();

@@ -8,7 +8,7 @@
 //!
 //! | name | when |
 //! | --- | --- |
-//! | `open.stable` | the values that the medium found are synced, and so is a superblock that agrees with them, in the tier that syncs |
+//! | `open.durable` | the values that the medium found are synced, and so is a superblock that agrees with them, in the tier that syncs |
 //! | `recovery.listed` | all checkpoints are listed |
 //! | `recovery.read` | the log is read and judged |
 //! | `recovery.announced` | the new incarnation is synced in the log |
@@ -18,11 +18,11 @@
 //! | `commit.begin` | a block is about to be handed to the medium |
 //! | `commit.written` | the medium has the block |
 //! | `commit.flush` | the block is about to be synced |
-//! | `stable.synced` | the block is synced, as far as the tier promises |
+//! | `durable.synced` | the block is synced, as far as the tier promises |
 //! | `commit.acknowledged` | the superblock says that the block is acknowledged; the committer does not know it yet |
 //! | `checkpoint.begin` | checkpoints are about to be written |
 //! | `checkpoint.values` | the medium has some of them; once for each step |
-//! | `checkpoint.stable` | they are synced, and the superblock does not count them yet |
+//! | `checkpoint.durable` | they are synced, and the superblock does not count them yet |
 //! | `checkpoint.verified` | they have been read back |
 //! | `checkpoint.listed` | the superblock counts them, and is not synced |
 //! | `pack.closed` | a full pack has its index, and the superblock says so |
@@ -56,8 +56,8 @@
 //! | `open.locked` | the lock is held, nothing else is touched |
 //! | `open.mark` | the superblock is read |
 //! | `open.data` | sled is open: its own recovery is over, and its result is not synced |
-//! | `stable.flushed` | sled has handed its data to the operating system |
-//! | `stable.synced` | the data are synced, in the tier that syncs |
+//! | `durable.flushed` | sled has handed its data to the operating system |
+//! | `durable.synced` | the data are synced, in the tier that syncs |
 //!
 //! The boundaries of a medium of plain files:
 //!
@@ -69,7 +69,7 @@
 //! | `medium.create.named` | the file that makes the directory a store is there |
 //! | `medium.open.locked` | the lock is held, nothing else is touched |
 //! | `medium.open.read` | all values are found, nothing was changed |
-//! | `medium.open.stable` | what was found is synced, in the tier that syncs |
+//! | `medium.open.durable` | what was found is synced, in the tier that syncs |
 //! | `medium.segment.made` | a segment is ready for its next use, and the list does not name it |
 //! | `medium.segment.listed` | the list names it |
 //! | `medium.manifest.written` | a new list is written beside the old one |

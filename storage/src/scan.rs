@@ -10,10 +10,8 @@ use crate::format::frame::Frame;
 use crate::format::record::{Positioned, Record};
 use crate::id::actor_id::{ActorId, ActorIds};
 use crate::id::position::{Epoch, Lsn, Rsn};
+use crate::limits::MILESTONE_BYTES;
 use crate::wire::Malformed;
-
-/// The least distance between milestones.
-const MILESTONE_BYTES: u64 = 64 << 10;
 
 /// What a scan found.
 #[derive(Clone, Debug, PartialEq, Eq)]

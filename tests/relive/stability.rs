@@ -56,8 +56,8 @@ async fn a_delivery_is_handled_and_acknowledged_after_its_sync() {
     let (unacknowledged, handled) = (is_pending(receipt.durable()).await, happened(what));
     let (unanswered, asked) = (!asking.is_finished(), happened(&what_is_asked));
     disk.release();
-    assert!(unacknowledged && unanswered, "it was acknowledged before it was stable");
-    assert_eq!((handled, asked), (0, 0), "it was handled before it was stable");
+    assert!(unacknowledged && unanswered, "it was acknowledged before it was durable");
+    assert_eq!((handled, asked), (0, 0), "it was handled before it was durable");
     receipt.durable().await.unwrap();
     assert_eq!(asking.await.unwrap(), 1);
     assert_eq!(show(&runtime, "alice").await.drawn, [1, 1]);
@@ -79,7 +79,7 @@ async fn a_handler_goes_on_after_the_outcome_that_it_met_is_stable() {
     settle(&disk).await;
     let went = (happened(&first), happened(&second));
     disk.release();
-    assert_eq!(went, (1, 0), "it went on before the outcome was stable");
+    assert_eq!(went, (1, 0), "it went on before the outcome was durable");
     assert_eq!(show(&runtime, "alice").await.drawn, [1, 1]);
     runtime.shutdown().await.unwrap();
 }

@@ -371,7 +371,7 @@ pub unsafe extern "C" fn mkdir(path: *const c_char, mode: mode_t) -> c_int {
 }
 
 /// Stands in for `sync_file_range`, which may fail as the others do. It is not recorded, since it
-/// makes nothing stable.
+/// makes nothing durable.
 ///
 /// # Safety
 /// As that.

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use relive_replay::determinants::Stable;
+use relive_replay::determinants::UntilDurable;
 use relive_replay::halt::CorruptRecords;
 use relive_replay::{
     Admission, Determinants, Divergence, Halt, Instance, Outgoing, Recorded, StepError, Tape, payload, step,
@@ -65,7 +65,7 @@ impl Determinants for Log<'_> {
         Ok(Recorded::Nothing)
     }
 
-    fn stabilize(&mut self, event: Event) -> Stable<'_> {
+    fn make_durable(&mut self, event: Event) -> UntilDurable<'_> {
         self.frame(Rsn::new(event.rsn.get() - 1), Record::Event(event));
         Box::pin(ready(Ok(())))
     }

@@ -41,12 +41,12 @@ impl Syncer {
     /// after an error: the system may have dropped the pages that it failed to write.
     pub(crate) fn sync(&self, db: &Db) -> Result<(), StoreError> {
         db.flush().map_err(backend("flush"))?;
-        boundary!("stable.flushed");
+        boundary!("durable.flushed");
         if self.tier == Durability::PowerLoss {
             self.data.sync_data().map_err(io_error("sync", &self.path))?;
             self.sync_blobs()?;
         }
-        boundary!("stable.synced");
+        boundary!("durable.synced");
         Ok(())
     }
 

@@ -37,7 +37,7 @@ impl LogWriter {
         if medium.durability() == Durability::PowerLoss {
             medium.write_superblock(&superblock.encode(), true)?;
         }
-        boundary!("open.stable");
+        boundary!("open.durable");
         let shared = Arc::new(Shared::new(medium, poison, superblock, checkpoints));
         let packer = Packer::new(Arc::clone(&shared), pack_bytes, packs, indexes, leftovers);
         Ok(Self { shared, appended: None, packer: Some(packer) })
@@ -98,7 +98,7 @@ impl LogWriter {
         self.shared.poison.check()?;
         boundary!("commit.flush");
         self.shared.medium.sync(LOG)?;
-        boundary!("stable.synced");
+        boundary!("durable.synced");
         let Some(appended) = self.appended else { return Ok(()) };
         // The blocks are synced first, so that the superblock never counts more than the medium
         // holds. The superblock itself needs no sync here: an opening takes whole blocks beyond

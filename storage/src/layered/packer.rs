@@ -113,7 +113,7 @@ impl Packer {
         let id = Pack::new(stream).id();
         let medium = &*self.shared.medium;
         medium.sync(id)?;
-        boundary!("checkpoint.stable");
+        boundary!("checkpoint.durable");
         for (at, value) in std::mem::take(&mut self.written) {
             let read = medium.read(id, u64::from(at))?;
             if !matches!(&read, Some(Ok(bytes)) if *bytes == value) {

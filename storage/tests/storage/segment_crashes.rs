@@ -39,7 +39,7 @@ struct Model {
     superblocks: Vec<Vec<u8>>,
     next_stream: u64,
     /// The last synced content of each file that was written since.
-    stable: BTreeMap<PathBuf, Vec<u8>>,
+    durable: BTreeMap<PathBuf, Vec<u8>>,
     version: u64,
     /// The list of segments that is being replaced.
     old_list: Option<Vec<u8>>,
@@ -113,9 +113,11 @@ impl Crashes {
             let Ok(now) = fs::read(self.live.join(&name)) else { continue };
             let model = self.model.borrow();
             // A segment is synced when its next use begins.
-            let is_same_use = |stable: &&Vec<u8>| stable.get(..64) == now.get(..64) || name == "relive.super";
-            let stable = model.stable.get(Path::new(&name)).filter(|_| self.power).filter(is_same_use);
-            let content = stable.map_or_else(|| now.clone(), |stable| tear(&mut self.random, stable, &now));
+            let is_same_use =
+                |durable: &&Vec<u8>| durable.get(..64) == now.get(..64) || name == "relive.super";
+            let durable = model.durable.get(Path::new(&name)).filter(|_| self.power).filter(is_same_use);
+            let content =
+                durable.map_or_else(|| now.clone(), |durable| tear(&mut self.random, durable, &now));
             let old_list = model.old_list.as_ref().filter(|_| self.power && name == "relive.segments");
             let content = old_list.filter(|_| self.random.below(2) == 0).cloned().unwrap_or(content);
             fs::write(to.join(&name), content).unwrap();
@@ -133,18 +135,18 @@ impl Crashes {
 }
 
 /// Each sector is the old one or the new one; a file that grew has any length in between.
-fn tear(random: &mut Random, stable: &[u8], now: &[u8]) -> Vec<u8> {
+fn tear(random: &mut Random, durable: &[u8], now: &[u8]) -> Vec<u8> {
     let mut torn = now.to_vec();
-    if now.len() > stable.len() {
+    if now.len() > durable.len() {
         torn.truncate(
-            stable.len() + usize::try_from(random.below((now.len() - stable.len()) as u64 + 1)).unwrap(),
+            durable.len() + usize::try_from(random.below((now.len() - durable.len()) as u64 + 1)).unwrap(),
         );
     }
     for (index, sector) in torn.chunks_mut(SECTOR).enumerate() {
         let begin = index * SECTOR;
         if random.below(2) == 0 {
             for (at, byte) in sector.iter_mut().enumerate() {
-                *byte = stable.get(begin + at).copied().unwrap_or(0);
+                *byte = durable.get(begin + at).copied().unwrap_or(0);
             }
         }
     }
@@ -317,22 +319,22 @@ impl Life {
             if wanted(&name.to_string_lossy())
                 && let Ok(content) = fs::read(entry.path())
             {
-                model.stable.insert(name.into(), content);
+                model.durable.insert(name.into(), content);
             }
         }
     }
 
     fn write_superblock(&mut self) {
-        let stable = self.random.below(2) == 0;
+        let durable = self.random.below(2) == 0;
         let bytes =
             vec![self.random.below(256).to_le_bytes()[0]; usize::try_from(self.random.below(3_000)).unwrap()];
         self.model.borrow_mut().superblocks.push(bytes.clone());
-        self.medium.write_superblock(&bytes, stable).unwrap();
+        self.medium.write_superblock(&bytes, durable).unwrap();
         let mut model = self.model.borrow_mut();
-        if stable || !self.power {
+        if durable || !self.power {
             model.superblocks = vec![bytes];
         }
-        if stable {
+        if durable {
             self.remember(&mut model, |name| name == "relive.super");
         }
     }

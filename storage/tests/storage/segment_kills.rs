@@ -90,7 +90,7 @@ fn kill_after(path: &Path, after: Duration) -> u64 {
     child.kill().unwrap();
     child.wait().unwrap();
     // The last line may be cut off; a number that is too small asks for less.
-    let told = output.lines().filter_map(|line| line.unwrap().strip_prefix("stable ")?.parse().ok());
+    let told = output.lines().filter_map(|line| line.unwrap().strip_prefix("durable ")?.parse().ok());
     told.last().unwrap_or(0)
 }
 
@@ -108,7 +108,7 @@ fn child() {
             next += 1;
         }
         medium.sync(LOG).unwrap();
-        println!("stable {next}");
+        println!("durable {next}");
         medium.write_superblock(&next.to_le_bytes(), step % 16 == 0).unwrap();
         if step % 8 == 7 {
             // A value that was not acknowledged.

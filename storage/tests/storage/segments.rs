@@ -387,11 +387,11 @@ fn a_commit_is_one_write_and_one_sync() {
     }
     // A superblock goes to two slots; the file syncs it when the caller asks for that.
     let superblocks = &calls[at("commits are over") + 1..at("all commits are over")];
-    let [stable @ .., one, two] = superblocks else { panic!("{superblocks:#?}") };
+    let [durable @ .., one, two] = superblocks else { panic!("{superblocks:#?}") };
     assert!(superblocks.iter().all(|call| call.contains("/relive.super")), "{superblocks:#?}");
     assert!([one, two].iter().all(|call| call.contains("pwrite64(")), "{superblocks:#?}");
-    assert_eq!(stable.len(), 3, "{superblocks:#?}");
-    assert!(stable[2].contains("fdatasync("), "{superblocks:#?}");
+    assert_eq!(durable.len(), 3, "{superblocks:#?}");
+    assert!(durable[2].contains("fdatasync("), "{superblocks:#?}");
 }
 
 #[test]
@@ -408,7 +408,7 @@ fn commits() {
         medium.sync(LOG).unwrap();
     }
     println!("commits are over");
-    medium.write_superblock(b"stable", true).unwrap();
+    medium.write_superblock(b"durable", true).unwrap();
     medium.write_superblock(b"not", false).unwrap();
     println!("all commits are over");
     medium.close().unwrap();

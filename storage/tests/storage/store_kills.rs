@@ -58,7 +58,7 @@ fn what_a_process_was_told_that_is_killed_at_a_boundary_is_there() {
             let died = if *life == "first" { first } else { second };
             // A thread that works ahead reaches its boundaries as often as it has time.
             assert!(
-                died.is_empty() || at.starts_with("medium.") || at.starts_with("stable."),
+                died.is_empty() || at.starts_with("medium.") || at.starts_with("durable."),
                 "{kind}: {at}"
             );
         }

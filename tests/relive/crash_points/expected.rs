@@ -28,7 +28,7 @@ pub(crate) struct Expected {
     /// The newest incarnation that served.
     pub(crate) epoch: u64,
     /// The last delivery in the newest checkpoint of each actor that the runtime reported as
-    /// stable.
+    /// durable.
     pub(crate) checkpointed: BTreeMap<Who, u64>,
     /// Where the log begins, as the runtime reported.
     pub(crate) cut: u64,

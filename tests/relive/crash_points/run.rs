@@ -259,7 +259,7 @@ impl Run {
         self.compare().await
     }
 
-    /// Checks what the runtime reported as stable beside the log.
+    /// Checks what the runtime reported as durable beside the log.
     fn look_at_the_device(&self) -> Result<(), End> {
         let ended = |error| self.ended(&error);
         let store = self.disk.open().map_err(ended)?;

@@ -20,7 +20,7 @@ pub enum Phase {
     Commit,
     /// The writing of checkpoints.
     Checkpoint,
-    /// After a checkpoint is stable, before the cut that it allows.
+    /// After a checkpoint is durable, before the cut that it allows.
     BetweenCheckpointAndCut,
     /// The cut.
     Cut,
@@ -232,7 +232,7 @@ const CREATE_FILES: Boundaries = &[
     ("medium.create.named", 1),
 ];
 const OPEN_FILES: Boundaries =
-    &[("medium.open.locked", 1), ("medium.open.read", 1), ("medium.open.stable", 1), ("open.stable", 1)];
+    &[("medium.open.locked", 1), ("medium.open.read", 1), ("medium.open.durable", 1), ("open.durable", 1)];
 const COMMIT_FILES: Boundaries = &[
     ("commit.begin", 80),
     ("commit.written", 80),
@@ -240,7 +240,7 @@ const COMMIT_FILES: Boundaries = &[
     ("medium.write.begin", 80),
     ("medium.write.end", 80),
     ("medium.synced", 80),
-    ("stable.synced", 80),
+    ("durable.synced", 80),
     ("medium.super.begin", 100),
     ("medium.super.written", 100),
     ("commit.acknowledged", 80),
@@ -261,7 +261,7 @@ const CUT_FILES: Boundaries = &[
 ];
 const CREATE: Boundaries =
     &[("create.begun", 1), ("create.mark", 1), ("create.data", 1), ("create.named", 1)];
-const OPEN: Boundaries = &[("open.locked", 1), ("open.mark", 1), ("open.data", 1), ("open.stable", 1)];
+const OPEN: Boundaries = &[("open.locked", 1), ("open.mark", 1), ("open.data", 1), ("open.durable", 1)];
 const RECOVERY: Boundaries = &[
     ("recovery.listed", 1),
     ("recovery.read", 1),
@@ -277,8 +277,8 @@ const COMMIT: Boundaries = &[
     ("commit.begin", 80),
     ("commit.written", 80),
     ("commit.flush", 80),
-    ("stable.flushed", 100),
-    ("stable.synced", 100),
+    ("durable.flushed", 100),
+    ("durable.synced", 100),
     ("medium.super.begin", 100),
     ("medium.super.written", 100),
     ("commit.acknowledged", 80),
@@ -286,7 +286,7 @@ const COMMIT: Boundaries = &[
 const CHECKPOINT: Boundaries = &[
     ("checkpoint.begin", 15),
     ("checkpoint.values", 15),
-    ("checkpoint.stable", 15),
+    ("checkpoint.durable", 15),
     ("checkpoint.verified", 15),
     ("checkpoint.listed", 15),
 ];

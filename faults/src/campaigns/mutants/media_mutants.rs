@@ -94,7 +94,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         test: STORES.filter("segment_crashes::what_was_synced_survives_the_death"),
     },
     Mutant {
-        name: "a cut is in the superblock, stable, before anything is removed",
+        name: "a cut is in the superblock, durable, before anything is removed",
         edits: &[Edit {
             file: "storage/src/layered/log_writer.rs",
             find: "        self.shared.write(true, |superblock| {\n            superblock.start = begins;",
@@ -106,8 +106,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "checkpoints are synced before the superblock counts them",
         edits: &[Edit {
             file: "storage/src/layered/packer.rs",
-            find: "        medium.sync(id)?;\n        boundary!(\"checkpoint.stable\");",
-            replace: "        boundary!(\"checkpoint.stable\");",
+            find: "        medium.sync(id)?;\n        boundary!(\"checkpoint.durable\");",
+            replace: "        boundary!(\"checkpoint.durable\");",
         }],
         test: STORES.filter("layered_power::what_was_synced"),
     },

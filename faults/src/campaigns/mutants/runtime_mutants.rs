@@ -79,16 +79,16 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "log before handle",
         edits: &[Edit {
             file: "src/turn/intake.rs",
-            find: "            self.core.services.committer.stable(end).await.map_err(|_| TurnError::Over)?;\n        }\n        self.core.services.counters",
+            find: "            self.core.services.committer.until_durable(end).await.map_err(|_| TurnError::Over)?;\n        }\n        self.core.services.counters",
             replace: "            let _ = end;\n        }\n        self.core.services.counters",
         }],
         test: PROMISES.filter("stability::a_delivery"),
     },
     Mutant {
-        name: "a side effect's outcome is stable before the handler goes on",
+        name: "a side effect's outcome is durable before the handler goes on",
         edits: &[Edit {
             file: "src/turn/live.rs",
-            find: "            self.committer.stable(appended.end).await.map_err(|_| NoOutcome)\n",
+            find: "            self.committer.until_durable(appended.end).await.map_err(|_| NoOutcome)\n",
             replace: "            drop(appended);\n            Ok(())\n",
         }],
         test: PROMISES.filter("stability::a_handler"),
@@ -112,7 +112,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         test: RUNTIME.filter("retention::pins::tests"),
     },
     Mutant {
-        name: "the log is cut below a stable checkpoint only",
+        name: "the log is cut below a durable checkpoint only",
         edits: &[Edit {
             file: "src/runtime/truncation.rs",
             find: "core.actors.pin_index().first().map_or(end, |first| first.min(end))",

@@ -6,11 +6,11 @@
 //!   that began after their write. `sync_file_range` counts for nothing. Of any other write all,
 //!   nothing or some sectors may be there, whatever came before or after it; each change of a
 //!   length may be there or not.
-//! - A failed sync loses what it should have made stable: the system may have dropped it, and no
+//! - A failed sync loses what it should have made durable: the system may have dropped it, and no
 //!   later sync of the same file brings it back.
 //! - Names belong to their directory: the making, renaming or removal of a file is surely there
 //!   once an `fsync` of the directory has succeeded, whatever syncs the file itself had. (ext4 and
-//!   xfs would make the name of a new file stable with the file, and keep the changes of a
+//!   xfs would make the name of a new file durable with the file, and keep the changes of a
 //!   directory in order.) A rename leaves the old name or the new one, never none.
 //! - The store's own directory is a name too, in the directory above it.
 
@@ -29,7 +29,7 @@ pub struct Change {
     /// What it was.
     pub what: What,
     /// It is surely there.
-    pub stable: bool,
+    pub durable: bool,
     ended: bool,
     /// A sync of this change has failed.
     lost: bool,
@@ -55,7 +55,7 @@ pub struct Naming {
     /// What it was.
     pub what: NamingWhat,
     /// It is surely there.
-    pub stable: bool,
+    pub durable: bool,
     directory: String,
 }
 
@@ -85,7 +85,7 @@ pub struct Disk {
     syncs: BTreeMap<u64, Sync>,
 }
 
-/// What a sync under way makes stable when it succeeds.
+/// What a sync under way makes durable when it succeeds.
 #[derive(Clone, Debug)]
 enum Sync {
     File(FileId, Vec<usize>),
@@ -145,7 +145,7 @@ impl Disk {
             Entry::DirectoryMade { name } => self.naming(name, NamingWhat::Directory(name.clone())),
             Entry::Failed { call, name } if call == "fsync" || call == "fdatasync" => {
                 if let Some(file) = self.names.get(name) {
-                    let pending = self.changes[*file].iter_mut().filter(|change| !change.stable);
+                    let pending = self.changes[*file].iter_mut().filter(|change| !change.durable);
                     pending.for_each(|change| change.lost = true);
                 }
             }
@@ -160,13 +160,13 @@ impl Disk {
         if file == next {
             self.changes.push(Vec::new());
         }
-        self.changes[file].push(Change { what, stable: false, ended, lost: false });
+        self.changes[file].push(Change { what, durable: false, ended, lost: false });
         (file, self.changes[file].len() - 1)
     }
 
     fn naming(&mut self, name: &str, what: NamingWhat) {
         let directory = directory_of(name);
-        self.namings.push(Naming { what, stable: false, directory });
+        self.namings.push(Naming { what, durable: false, directory });
     }
 
     fn begin_sync(&self, name: &str) -> Sync {
@@ -187,12 +187,12 @@ impl Disk {
         match self.syncs.remove(&id) {
             Some(Sync::File(file, changes)) => {
                 for at in changes {
-                    self.changes[file][at].stable = true;
+                    self.changes[file][at].durable = true;
                 }
             }
             Some(Sync::Directory(namings)) => {
                 for at in namings {
-                    self.namings[at].stable = true;
+                    self.namings[at].durable = true;
                 }
             }
             None => {}

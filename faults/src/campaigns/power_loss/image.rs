@@ -95,11 +95,11 @@ fn names(base: &Files, disk: &Disk, strategy: Strategy, random: &mut Random, con
     let mut names: BTreeMap<String, usize> =
         base.files.keys().enumerate().map(|(file, name)| (name.clone(), file)).collect();
     let mut directories = base.directories.clone();
-    let pending = disk.namings.iter().filter(|naming| !naming.stable).count() as u64;
+    let pending = disk.namings.iter().filter(|naming| !naming.durable).count() as u64;
     let first = random.below(pending + 1);
     let mut passed = 0;
     for naming in &disk.namings {
-        let kept = naming.stable || {
+        let kept = naming.durable || {
             passed += 1;
             match strategy {
                 Strategy::AllDropped | Strategy::NamesDropped => false,
@@ -143,13 +143,13 @@ fn content(
     strategy: Strategy,
     random: &mut Random,
 ) -> Vec<u8> {
-    let pending: Vec<usize> = (0..changes.len()).filter(|at| !changes[*at].stable).collect();
+    let pending: Vec<usize> = (0..changes.len()).filter(|at| !changes[*at].durable).collect();
     let all_of_file = random.one_in(2);
     let mut file = before;
     for (at, change) in changes.iter().enumerate() {
         let (first, last) = (pending.first() == Some(&at), pending.last() == Some(&at));
         let fate = match strategy {
-            _ if change.stable => Fate::StoreMedium,
+            _ if change.durable => Fate::StoreMedium,
             Strategy::AllDropped => Fate::Dropped,
             Strategy::AllKept | Strategy::NamesDropped => Fate::StoreMedium,
             Strategy::AnySubset => *random.pick(&[Fate::StoreMedium, Fate::Dropped]),

@@ -64,7 +64,7 @@ pub struct PowerLossArguments {
 pub enum IgnoredSyncs {
     /// All of them.
     All,
-    /// The `fdatasync` of the files of the log that makes a commit stable. All others are done,
+    /// The `fdatasync` of the files of the log that makes a commit durable. All others are done,
     /// sled's own too.
     Log,
 }

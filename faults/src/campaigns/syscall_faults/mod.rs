@@ -2,7 +2,7 @@
 //! once or for good. The worker must stop with a typed error (fail-stop), or not have needed the
 //! call. Everything that it acknowledged must be there when an opening without faults follows, and
 //! also on a disk that lost power at the worker's end, where a failed sync has lost what it should
-//! have made stable. Knows the disks of `power_loss`; nothing of how the store reacts.
+//! have made durable. Knows the disks of `power_loss`; nothing of how the store reacts.
 //!
 //! # Source
 //! What a failed `fsync` leaves: Rebello, Patel, Alagappan, Arpaci-Dusseau and Arpaci-Dusseau, *Can

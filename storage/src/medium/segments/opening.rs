@@ -90,7 +90,7 @@ pub(super) fn open(
         sync_directory(directory)?;
     }
     chain.tidy()?;
-    boundary!("medium.open.stable");
+    boundary!("medium.open.durable");
     Ok(Opened { lock, store, superblock, chain, ready, streams })
 }
 
