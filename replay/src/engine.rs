@@ -82,17 +82,7 @@ fn attempt(
 ) -> Result<Attempt, Halt> {
     tape.rewind();
     let halt = |rsn, reason| Halt::new(id.clone(), rsn, reason);
-    let (mut instance, mut outbox) = match checkpoint {
-        Some(checkpoint) => {
-            let revived = revive(kind, checkpoint, store);
-            let rsn = checkpoint.header.rsn;
-            revived.map_err(|error| halt(rsn, HaltReason::Checkpoint { reason: error.0 }))?
-        }
-        None => {
-            let created = guarded(|| Instance::create(Arc::clone(kind), id.clone(), store));
-            (created.map_err(|panic| halt(Rsn::NONE, HaltReason::NotCreated { panic }))?, Vec::new())
-        }
-    };
+    let (mut instance, mut outbox) = begin(kind, id, store, checkpoint)?;
     if tape.start() != instance.handled() {
         let what = format!(
             "the records begin after {}, the checkpoint ends at {}",
@@ -145,6 +135,24 @@ fn attempt(
     }
     let unfinished = (tape.remaining() > 0).then(|| instance.received().next());
     Ok(Attempt::Restored(Box::new(Restored { instance, outbox, replayed, unfinished })))
+}
+
+/// The actor as its checkpoint has it, or as it begins, with what it had not seen acknowledged.
+fn begin(
+    kind: &Arc<dyn Kind>,
+    id: &ActorId,
+    store: StoreId,
+    checkpoint: Option<&Checkpoint>,
+) -> Result<(Instance, Vec<Outgoing>), Halt> {
+    let Some(checkpoint) = checkpoint else {
+        let created = guarded(|| Instance::create(Arc::clone(kind), id.clone(), store));
+        let not_created = |panic| Halt::new(id.clone(), Rsn::NONE, HaltReason::NotCreated { panic });
+        return Ok((created.map_err(not_created)?, Vec::new()));
+    };
+    revive(kind, checkpoint, store).map_err(|error| {
+        let reason = HaltReason::Checkpoint { reason: error.0 };
+        Halt::new(id.clone(), checkpoint.header.rsn, reason)
+    })
 }
 
 /// Applies a recorded delivery. Returns the messages that it sent.

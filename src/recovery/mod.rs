@@ -5,6 +5,7 @@
 
 pub(crate) mod analysis;
 pub(crate) mod covered;
+pub(crate) mod notes;
 pub(crate) mod probation;
 pub(crate) mod replay;
 pub(crate) mod report;

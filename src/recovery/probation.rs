@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
-use relive_storage::{ActorId, Epoch, FrameWriter, Rsn, StoreError, boundary};
+use relive_storage::{ActorId, Epoch};
 use tokio::task::JoinSet;
 
 use crate::actor::cell::ActorCell;
 use crate::actor::probation::{ProbeMode, Watched};
 use crate::lifecycle::TurnGuard;
-use crate::log::committer::Committer;
+use crate::recovery::notes::log_recovery_complete;
 use crate::shared::Core;
 use crate::turn::dispatch::resume;
 
@@ -47,18 +47,4 @@ pub(crate) async fn drive_probation(
     if survived && core.lifecycle.stop_reason().is_none() {
         let _ = log_recovery_complete(&core.services.committer, epoch).await;
     }
-}
-
-/// Tells the log that what was found is handled, and waits until that is durable.
-pub(crate) async fn log_recovery_complete(
-    committer: &Committer,
-    epoch: Epoch,
-) -> Result<(), Arc<StoreError>> {
-    let mut writer = FrameWriter::new();
-    writer.put_recovery_complete(epoch);
-    let frame = writer.finish(None, Rsn::NONE, Rsn::NONE, &[]);
-    let end = committer.append_now(frame)?.end;
-    committer.until_durable(end).await?;
-    boundary!("recovery.complete");
-    Ok(())
 }

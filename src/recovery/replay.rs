@@ -19,6 +19,7 @@ use crate::actor::table::{ActorTable, Kinds};
 use crate::error::{ActorFailure, FailureCause, OpenError};
 use crate::limits::NOTED_TOGETHER_MAX;
 use crate::recovery::analysis::{FoundActor, Tried};
+use crate::recovery::notes::ReplayNote;
 use crate::recovery::report::{Progress, RecoveryProgress, is_told, tell};
 use crate::replayers::Replayers;
 use crate::retention::pins::Pins;
@@ -367,15 +368,6 @@ impl Recovery<'_> {
             _ => ProbeMode::Actor,
         }
     }
-}
-
-/// A note that an actor is about to be replayed from a delivery on, or that the replay has ended:
-/// then `handled` says how far it came.
-pub(crate) struct ReplayNote {
-    pub(crate) actor: ActorId,
-    pub(crate) from: Rsn,
-    pub(crate) handled: Rsn,
-    over: Rsn,
 }
 
 /// Whether the records themselves are what stopped the actor.

@@ -7,10 +7,7 @@ use std::time::{Duration, Instant};
 
 use relive_replay::kind::KindError;
 use relive_replay::{Actor, Kind, KindBuilder, Peers};
-use relive_storage::{
-    Durability, FrameWriter, LayeredOptions, Lsn, MediumKind, MemoryStore, Rsn, Store, StoreError,
-    StoreOptions,
-};
+use relive_storage::{Durability, LayeredOptions, MediumKind, MemoryStore, Store, StoreError, StoreOptions};
 use relive_storage_sled::open_store;
 use tokio::runtime::Handle;
 
@@ -25,8 +22,9 @@ use crate::limits::kept_step_bytes;
 use crate::log::budget::{LogBudget, RetainedRange};
 use crate::log::committer::{Committer, LogPosition};
 use crate::recovery::analysis::{Analysis, analyze};
-use crate::recovery::probation::{drive_probation, log_recovery_complete};
-use crate::recovery::replay::{Recovery, ReplayNote};
+use crate::recovery::notes::{ReplayNote, announce, failed, log_recovery_complete, note_replays};
+use crate::recovery::probation::drive_probation;
+use crate::recovery::replay::Recovery;
 use crate::recovery::report::{Progress, RecoveryProgress, RecoveryReport};
 use crate::replayers::{JobError, Replayers};
 use crate::retention::checkpointed::CheckpointedActors;
@@ -414,51 +412,6 @@ async fn recover(
         ));
     }
     Ok(report)
-}
-
-/// Tells the log that actors are about to be replayed, or that they have been: should one of them
-/// end the process, the next opening knows. Blocking.
-fn note_replays(services: &Services, notes: &[ReplayNote]) -> Result<(), OpenError> {
-    let mut writer = FrameWriter::new();
-    let noted = {
-        let mut appending = services.committer.begin_append();
-        let notes = notes.iter().map(|ReplayNote { actor, from, handled, .. }| {
-            writer.put_attempt(*from);
-            appending.put(writer.finish(Some(actor), *handled, *handled, &[]))
-        });
-        // Runs the iterator to its end. The last one suffices: they are durable in order, and after
-        // a failure nothing is appended.
-        notes.last()
-    };
-    match noted {
-        Some(appended) => {
-            services.tokio.block_on(until_durable(&services.committer, appended.map(|appended| appended.end)))
-        }
-        None => Ok(()),
-    }
-}
-
-/// Logs that a new incarnation begins, before it does anything.
-async fn announce(committer: &Committer, epoch: relive_storage::Epoch) -> Result<(), OpenError> {
-    let mut writer = FrameWriter::new();
-    writer.put_incarnation(epoch);
-    let frame = writer.finish(None, Rsn::NONE, Rsn::NONE, &[]);
-    until_durable(committer, committer.append_now(frame).map(|appended| appended.end)).await
-}
-
-async fn until_durable(
-    committer: &Committer,
-    appended: Result<Lsn, Arc<StoreError>>,
-) -> Result<(), OpenError> {
-    let logged = match appended {
-        Ok(end) => committer.until_durable(end).await,
-        Err(error) => Err(error),
-    };
-    logged.map_err(|error| failed(&error))
-}
-
-fn failed(error: &StoreError) -> OpenError {
-    OpenError::Store(error.clone())
 }
 
 /// Resumes the restored actors, and sends again what was not acknowledged. Gives how many are in

@@ -37,6 +37,6 @@ pub const VALUE_BYTES_MAX: usize = 64 << 20;
 /// The most bytes of a superblock.
 pub const SUPERBLOCK_BYTES_MAX: usize = 64 << 10;
 
-/// The least distance, in bytes, between the positions of which a scan of the log remembers how many
-/// bytes stand before them.
+/// The least distance, in bytes, between the positions of which a scan of the log remembers how
+/// many bytes stand before them.
 pub(crate) const MILESTONE_BYTES: u64 = 64 << 10;

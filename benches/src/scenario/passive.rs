@@ -31,6 +31,10 @@ pub(crate) struct Passive {
     /// How many actors are told and checkpointed at the same time, while the store is made.
     #[arg(long, default_value_t = 8192)]
     at_once: usize,
+    /// The budget of the log while the store is made. A small one has the log cut, so that nothing
+    /// of it is left. Under a large one each actor needs log for its older checkpoint.
+    #[arg(long, default_value_t = 16 << 20)]
+    log_bytes: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -42,9 +46,6 @@ enum Step {
 
 /// How long each step may take.
 const STEP_LIMIT: Duration = Duration::from_secs(1800);
-
-/// A budget of the log so small that it is cut while the store is made.
-const LOG_BYTES: u64 = 16 << 20;
 
 impl Passive {
     pub(crate) fn run(&self, data: &Data) -> Result<Figures> {
@@ -69,6 +70,7 @@ impl Passive {
             format!("--tier={}", self.tier.to_possible_value().context("the tier has a name")?.get_name()),
             format!("--actors={}", self.actors),
             format!("--at-once={}", self.at_once),
+            format!("--log-bytes={}", self.log_bytes),
         ];
         Child::start(&arguments, None)?.figures(STEP_LIMIT)
     }
@@ -78,7 +80,7 @@ impl Passive {
         let began = Instant::now();
         let builder = Relive::builder(self.tier);
         let runtime =
-            builder.log_bytes(LOG_BYTES).passivate_after(Duration::from_secs(1)).open(store).await?;
+            builder.log_bytes(self.log_bytes).passivate_after(Duration::from_secs(1)).open(store).await?;
         for begin in (0..self.actors).step_by(self.at_once) {
             let end = (begin + self.at_once).min(self.actors);
             let actors = Arc::new(Relive::range(&runtime, begin..end)?);
