@@ -267,7 +267,7 @@ impl Context<'_> {
             Recorded::Nothing => {}
             Recorded::End => return Err(Interruption::NoOutcome),
         }
-        let begun = Begun::new(self.signal, &self.delivery.message, name);
+        let begun = Begun::new(self.signal, &self.delivery.message, name)?;
         let value = perform().await;
         // The value need not be `Send`, so it is dropped before the next await.
         let survived = survives(name, &value);
@@ -333,9 +333,14 @@ struct Begun<'s> {
 }
 
 impl<'s> Begun<'s> {
-    fn new(signal: &'s Signal, message: &'s Name, name: &'static str) -> Self {
+    /// Refuses a handler that has leaked what it began last, or goes on beside a side effect that
+    /// has halted it, as in a `select!`. For the latter the first reason counts.
+    fn new(signal: &'s Signal, message: &'s Name, name: &'static str) -> Result<Self, HaltReason> {
+        if signal.get() != Signal::RUNNING {
+            return Err(given_up(message, BEGUN_LAST));
+        }
         signal.set(Signal::WAITING);
-        Self { signal, message, name }
+        Ok(Self { signal, message, name })
     }
 
     fn end(self) {
@@ -350,6 +355,9 @@ impl Drop for Begun<'_> {
         }
     }
 }
+
+/// The name of a side effect that is told only by the state that it left behind.
+pub(crate) const BEGUN_LAST: &str = "that was begun last";
 
 pub(crate) fn given_up(message: &Name, name: &str) -> HaltReason {
     HaltReason::GivenUp { message: message.to_string(), name: name.to_owned() }
@@ -428,27 +436,28 @@ mod tests {
     #[test]
     fn a_side_effect_that_is_dropped_halts() {
         let (signal, message) = (Signal::default(), Name::from("pay"));
-        Begun::new(&signal, &message, "charge").end();
+        Begun::new(&signal, &message, "charge").unwrap().end();
         assert_eq!(signal.get(), Signal::RUNNING);
-        drop(Begun::new(&signal, &message, "charge"));
+        drop(Begun::new(&signal, &message, "charge").unwrap());
         assert_eq!(signal.get(), Signal::HALTED);
         assert_eq!(reason(signal), given_up(&message, "charge"));
     }
 
+    /// A handler that goes on beside what halted it begins nothing, and the first reason counts.
     #[test]
-    #[should_panic(expected = "goes on never after a halt")]
     fn a_handler_that_halted_begins_nothing() {
         let (signal, message) = (Signal::default(), Name::from("pay"));
         signal.halt(foreign());
-        let _begun = Begun::new(&signal, &message, "charge");
+        signal.halt(Begun::new(&signal, &message, "charge").err().expect("it is refused"));
+        assert_eq!(reason(signal), foreign());
     }
 
+    /// A handler that leaks what it began, and goes on, has given it up.
     #[test]
-    #[should_panic(expected = "waits for one thing at a time")]
     fn a_handler_waits_for_one_thing() {
         let (signal, message) = (Signal::default(), Name::from("pay"));
-        // As a handler that leaks what it began.
         std::mem::forget(Begun::new(&signal, &message, "first"));
-        let _begun = Begun::new(&signal, &message, "second");
+        let refused = Begun::new(&signal, &message, "second").err();
+        assert_eq!(refused, Some(given_up(&message, BEGUN_LAST)));
     }
 }

@@ -11,7 +11,7 @@ use std::task::Poll;
 
 use relive_storage::record::Delivery;
 
-use crate::context::{Signal, does_not_survive, given_up};
+use crate::context::{BEGUN_LAST, Signal, does_not_survive, given_up};
 use crate::guard::{GuardedFuture, guarded};
 use crate::halt::Interruption;
 use crate::kind::Reply;
@@ -139,7 +139,7 @@ async fn run(
         End::Done(Err(error)) => codec(delivery, &error).into(),
         End::Panicked(panic) => panicked(delivery, panic).into(),
         End::Foreign => HaltReason::ForeignAwait { message: delivery.message.to_string() }.into(),
-        End::Leaked => given_up(&delivery.message, "that was begun last").into(),
+        End::Leaked => given_up(&delivery.message, BEGUN_LAST).into(),
         End::Halted => signal.halted().expect("a halted handler has left its reason"),
     })
 }
