@@ -88,9 +88,12 @@ pub(crate) const STUCK_INTERVALS_MAX: u32 = 20;
 /// payloads, and once for the frame: heads, names and checks.
 pub(crate) const ENTRY_OVERHEAD_BYTES: usize = 64;
 
-/// In which steps, in bytes, a mailbox that fills up counts what it has accepted: each count is a
-/// write to memory that all senders share.
-pub(crate) const COUNT_STEP_BYTES: usize = 4096;
+/// In which steps, in bytes, a mailbox counts what it has accepted: each count is a write to memory
+/// that all senders share. So small a part of the log's budget that tens of thousands of mailboxes
+/// may hold a message each.
+pub(crate) fn count_step_bytes(log_bytes: u64) -> u64 {
+    (log_bytes / (64 << 10)).min(4 << 10)
+}
 
 /// How long the checkpoints that a shutdown requests together gather at most before the
 /// checkpointer writes any of them.

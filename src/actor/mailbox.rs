@@ -14,8 +14,8 @@ use crate::actor::envelope::{Envelope, Waiter, places_of, places_of_bytes};
 use crate::actor::places::{HeldPlaces, Places, TakenPlaces};
 use crate::backpressure::{Backpressure, Unlogged};
 use crate::limits::{
-    COUNT_STEP_BYTES, ENTRY_OVERHEAD_BYTES, INTAKE_BYTES_MAX, INTAKE_MESSAGES_MAX, RUN_BYTES_MAX,
-    RUN_MESSAGES_MAX, SPARE_MAILBOX_BYTES_MAX, SPARE_MAILBOXES_MAX,
+    ENTRY_OVERHEAD_BYTES, INTAKE_BYTES_MAX, INTAKE_MESSAGES_MAX, RUN_BYTES_MAX, RUN_MESSAGES_MAX,
+    SPARE_MAILBOX_BYTES_MAX, SPARE_MAILBOXES_MAX,
 };
 
 /// A message that comes to a mailbox.
@@ -116,13 +116,11 @@ impl Mailbox {
         }
     }
 
-    /// Counts what the messages will take up in the log. A mailbox that fills up counts ahead, so
-    /// that it writes to shared memory for few of its messages.
+    /// Counts what the messages will take up in the log, and some bytes ahead.
     pub(crate) fn count(&mut self, backpressure: &Arc<Backpressure>) {
         let (counted, needed) = (self.unlogged.bytes(), log_bytes(self.bytes.len(), self.waiting.len() + 1));
         if self.messages > 0 && needed > counted {
-            let ahead = counted.saturating_add(counted.min(COUNT_STEP_BYTES as u64));
-            self.unlogged.add(backpressure, needed.max(ahead) - counted);
+            self.unlogged.add(backpressure, needed - counted + backpressure.step());
         }
     }
 
