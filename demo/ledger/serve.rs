@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 
 use relive::{
     ActorRef, CheckpointPolicy, Durability, Medium, Producer, ProducerReceipt, Receipted, RecoveryProgress,
-    Runtime, Ssn,
+    RestartPolicy, Runtime, Ssn,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -55,6 +55,9 @@ async fn run(
         .durability(durability)
         .checkpoints(CheckpointPolicy::default().records(CHECKPOINT_RECORDS))
         .log_bytes(LOG_BYTES)
+        // The parent kills on purpose. By default three kills in a row that hit the same delivery
+        // count as that delivery's fault, and it would wait in quarantine for somebody to retry it.
+        .restarts(RestartPolicy::default().tries(u32::MAX))
         .on_progress(move |step| report_progress(&progress, step));
     if let Some(medium) = medium {
         builder = builder.medium(medium);
