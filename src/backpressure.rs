@@ -94,7 +94,7 @@ impl Backpressure {
         while self.is_held_back() {
             // Made before the second look: from its making on, it hears every `notify_waiters`.
             let news = self.let_in.notified();
-            // Before the second look, too: whoever changes a count after that look finds it set.
+            // Before the second look, too: a thread that changes a count after it finds this set.
             self.awaited.store(true, Ordering::SeqCst);
             if self.is_held_back() {
                 news.await;

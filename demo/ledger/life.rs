@@ -79,8 +79,8 @@ impl Life {
         })
     }
 
-    /// Hands a request over; `flush` sees to it that it is on its way. Does not block: whoever
-    /// calls has so few requests without an answer that they fit the pipe.
+    /// Hands a request over; `flush` sees to it that it is on its way. Does not block: the
+    /// caller has so few requests without an answer that they fit the pipe.
     pub(crate) fn send(&mut self, request: &Request) -> Result<(), Trouble> {
         let Some(requests) = &mut self.requests else { unreachable!("nothing is sent after the end") };
         match writeln!(requests, "{request}") {

@@ -275,7 +275,7 @@ mod tests {
         effects.sends.iter().map(|outgoing| outgoing.ssn.get()).collect()
     }
 
-    /// Whoever can't receive a message has no gap in its channel: only what is sent has a number.
+    /// A refused message leaves no gap in the channel: only a message that is sent takes a number.
     #[test]
     fn what_is_not_sent_takes_no_number() {
         let mut till = till();

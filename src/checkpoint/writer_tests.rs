@@ -123,7 +123,7 @@ fn a_group_is_bounded() {
     }
 }
 
-/// Whoever waits hears when the checkpoint is durable; by then the pins and the index know of it.
+/// A caller that waits learns when the checkpoint is durable. By then pins and index know of it.
 #[tokio::test]
 async fn a_stable_checkpoint_is_in_the_store_and_frees_the_log() {
     let store = MemoryStore::new();

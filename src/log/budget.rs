@@ -1,5 +1,5 @@
-//! Which part of the log the store keeps, how many bytes that is, and whether senders outside must
-//! wait until a cut has freed some. Knows no store and no actor.
+//! Which part of the log the store keeps, and how many bytes that is; tells the back-pressure of
+//! each change. Knows no store and no actor.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use relive_storage::Lsn;
 use crate::backpressure::Backpressure;
 use crate::sync::{Mutex, MutexGuard, Notify, Rank};
 
-/// The budget of the log: what the store keeps of it, and who waits for it to shrink.
+/// The budget of the log: what the store keeps of it.
 pub(crate) struct LogBudget {
     kept: Mutex<RetainedRange>,
     /// Holds senders back. Learns of changes only under the lock of `kept`.
@@ -21,8 +21,8 @@ pub(crate) struct LogBudget {
 /// The part of the log that the store keeps. The runtime knows it in steps: where each step begins,
 /// and how many bytes stand before it.
 ///
-/// A step begins where a block ends, also where the log ends for now. So however large the last
-/// block is, the actors that need it are known, and a cut behind it is seen to free it.
+/// A step begins where a block ends, and so does one at the end of the log. So the runtime knows
+/// which actors need the last block, and what a cut behind it frees, however large that block is.
 pub(crate) struct RetainedRange {
     /// Where the log begins.
     pub(crate) start: Lsn,

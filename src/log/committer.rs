@@ -22,7 +22,7 @@ use relive_storage::limits::BLOCK_BYTES_MAX;
 use relive_storage::{Block, BlockHeader, Epoch, FrameBytes, Lsn, Store, StoreError};
 use tokio::sync::Notify;
 
-use crate::backpressure::{Backpressure, Unlogged};
+use crate::backpressure::Unlogged;
 use crate::error::Ended;
 use crate::limits::{
     COMMIT_BUFFER_BYTES_MAX, GATHER_BYTES_MAX, GATHER_MAX, GATHER_RECORDS_MIN, GATHER_SLICE,
@@ -47,7 +47,6 @@ struct Shared {
     /// Wakes appenders that found the buffer full.
     space: Notify,
     log_budget: Arc<LogBudget>,
-    backpressure: Arc<Backpressure>,
     watermark: Watermark,
     counters: Arc<Counters>,
     stop: Arc<StopSignal>,
@@ -119,13 +118,11 @@ impl Committer {
         let context = FrameContext { first: next, clock: wall_clock(), seed: random_seed() };
         let (unlogged, first) = (Unlogged::default(), next);
         let buffer = Buffer { bytes, unlogged, first, records: 0, context, epoch, stop: false, failed: None };
-        let backpressure = Arc::clone(log_budget.backpressure());
         let shared = Arc::new(Shared {
             buffer: Mutex::new(Rank::CommitBuffer, buffer),
             work: Condvar::new(),
             space: Notify::new(),
             log_budget,
-            backpressure,
             watermark: Watermark::new(next),
             counters,
             stop,
@@ -296,7 +293,7 @@ impl Shared {
         // Under this lock, which `end` waits for: no cut sees the frame without its pin.
         placed(buffer.first);
         frame.append_to(&mut buffer.bytes);
-        buffer.unlogged.add(&self.backpressure, frame.len() as u64);
+        buffer.unlogged.add(self.log_budget.backpressure(), frame.len() as u64);
         buffer.records += frame.records();
         assert_eq!(buffer.bytes.len(), before + frame.len(), "a frame has the length that it says");
         let context = FrameContext { first, ..buffer.context };

@@ -230,7 +230,7 @@ fn the_last_note_names_those_who_were_tried() {
     log.opening();
     assert_eq!(tried(&log), (vec![], [1, 0]), "the next opening has tried nothing yet");
     log.recovered();
-    assert_eq!(tried(&log), (vec![], [0, 0]), "whoever comes to the end has survived all");
+    assert_eq!(tried(&log), (vec![], [0, 0]), "an actor that comes to the end has survived all");
 }
 
 /// A note that begins where the checkpoint ends is of a replay, when something is there to replay.

@@ -236,7 +236,7 @@ mod tests {
         assert!(actors.get(&id("bob")).is_none(), "it needs only what is behind");
     }
 
-    /// Whoever asks for those who hold the cut back must not ask for ever.
+    /// The search for actors that hold the cut back comes to an end.
     #[test]
     fn a_block_without_those_who_need_it_is_damage() {
         let mut log = TestLog::default();

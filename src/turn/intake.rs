@@ -70,7 +70,7 @@ impl Turn<'_> {
         if logged.duplicates > 0 {
             self.core.services.counters.duplicates(logged.duplicates);
         }
-        // Duplicates count too: whoever sent one waits for a message that is on stable storage.
+        // Duplicates count too: the sender of one waits for a message on stable storage.
         self.cell.logged(messages);
         // Only now: a sender that hears of it drops its copy of the message.
         for (sender, ssn) in logged.senders {

@@ -43,7 +43,7 @@ fn delivered(outgoing: &Outgoing) -> Delivery {
     }
 }
 
-/// A tape of which the receiver has the first messages, so many of them.
+/// A tape whose receiver has logged the first messages, as many as the number says.
 fn tape(recorder: &Recorder, received: usize) -> Tape {
     let mut tape = tape_of(&untold(recorder), Rsn::NONE).unwrap();
     for outgoing in &recorder.sends[..received] {
@@ -110,8 +110,8 @@ fn another_message_is_a_divergence_where_it_is_sent() {
     assert!(replay::<SENDS_ANOTHER>(&mut tape(&recorder, 0), None).is_ok(), "nobody knows of it");
 }
 
-/// Invariant: no-orphan. Whoever sent it was logged before it arrived: there the replay is found
-/// out, whatever came after.
+/// Invariant: no-orphan. The log had the delivery that sent a message before the message arrived.
+/// So the replay stops at that delivery at the latest.
 #[test]
 fn a_message_that_is_not_sent_is_a_divergence_where_it_was_sent_at_the_latest() {
     let mut recorder = Recorder::new();

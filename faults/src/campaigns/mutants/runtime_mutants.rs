@@ -52,7 +52,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "frames count until the log has them",
         edits: &[Edit {
             file: "src/log/committer.rs",
-            find: "        buffer.unlogged.add(&self.backpressure, frame.len() as u64);\n",
+            find: "        buffer.unlogged.add(self.log_budget.backpressure(), frame.len() as u64);\n",
             replace: "",
         }],
         test: PROMISES.filter("bursts::senders_wait"),
