@@ -77,3 +77,44 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     runtime.shutdown().await?;
     Ok(())
 }
+
+/// `cargo test --example transfer`
+#[cfg(test)]
+mod tests {
+    use relive::Builder;
+    use relive::testing::{CrashTest, TestResult, TestStore, crash_at_every_point};
+
+    use super::*;
+
+    struct Transfers;
+
+    impl CrashTest for Transfers {
+        fn builder(&self) -> Builder {
+            Runtime::builder().actor::<Account>(|a| a.handles::<Deposit>().handles::<Transfer>())
+        }
+
+        async fn run(&self, _: &TestStore, runtime: &Runtime) -> TestResult {
+            let alice = runtime.actor::<Account>("alice")?;
+            alice.ask(Deposit(10)).await?;
+            for cents in [7, 2, 9] {
+                alice.ask(Transfer { to: "bob".into(), cents }).await?;
+            }
+            Ok(())
+        }
+
+        async fn check(&self, _: &TestStore, runtime: &Runtime) -> TestResult {
+            let alice = runtime.actor::<Account>("alice")?.ask(Deposit(0)).await?;
+            let bob = runtime.actor::<Account>("bob")?.ask(Deposit(0)).await?;
+            // Money is neither made nor lost, whatever of the run has happened.
+            assert!([(0, 0), (10, 0), (3, 7), (1, 9)].contains(&(alice, bob)), "{alice} and {bob}");
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_crash_at_any_point_keeps_the_sum() -> TestResult {
+        let report = crash_at_every_point(|| Transfers).await?;
+        assert_eq!(report.missed, 0);
+        Ok(())
+    }
+}

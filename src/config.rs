@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use relive_storage::{Durability, MediumKind};
 
-use crate::limits::{REPLAY_STACK_BYTES, SHUTDOWN_TIMEOUT};
+use crate::limits::{IDEMPOTENCY_RETENTION, REPLAY_STACK_BYTES, SHUTDOWN_TIMEOUT};
 
 /// Says when the runtime checkpoints an actor: as soon as the actor reaches one of the bounds.
 ///
@@ -79,8 +79,9 @@ impl CheckpointPolicy {
 /// what it found, the next opening tries one actor at a time, with a note in the log ahead of each.
 /// The opening after that tries the deliveries of the actor under way one by one. So the runtime
 /// leaves a delivery that always ends the process out after at most `tries + 3` ends. There is one
-/// exception: when a caller may have an answer, or a receiver may have what the delivery sent, the
-/// actor stops instead, and every other opening tries the delivery again.
+/// exception: when a caller may have an answer, when a query may have shown what the delivery did
+/// (its kind answers queries), or when a receiver may have what the delivery sent, the actor stops
+/// instead, and every other opening tries the delivery again.
 ///
 /// Under other code, the replay of handled deliveries may end the process too. When it has done so
 /// in `tries` lives with such a note, that actor alone stops, for one opening: after at most
@@ -195,6 +196,8 @@ pub(crate) struct Config {
     pub(crate) replay_stack_bytes: usize,
     /// How long a shutdown waits for each of its parts. Default 30 s.
     pub(crate) shutdown_timeout: Duration,
+    /// How long an actor keeps the reply to a request with an idempotency key. Default 24 h.
+    pub(crate) idempotency_retention: Duration,
 }
 
 impl Default for Config {
@@ -209,6 +212,7 @@ impl Default for Config {
             store_timeout: Duration::from_secs(30),
             replay_stack_bytes: REPLAY_STACK_BYTES,
             shutdown_timeout: SHUTDOWN_TIMEOUT,
+            idempotency_retention: IDEMPOTENCY_RETENTION,
         }
     }
 }

@@ -18,13 +18,19 @@ impl Handling {
         Self { before: HANDLING.replace(address(actor)) }
     }
 
+    /// The address of the actor whose handler runs on this thread.
+    pub(crate) fn current() -> Option<usize> {
+        Some(HANDLING.get()).filter(|address| *address != 0)
+    }
+
     /// Whether a handler of the actor runs on this thread.
     pub(crate) fn is_of<T>(actor: &T) -> bool {
         HANDLING.get() == address(actor)
     }
 }
 
-fn address<T>(actor: &T) -> usize {
+/// The address that stands for an actor.
+pub(crate) fn address<T>(actor: &T) -> usize {
     std::ptr::from_ref(actor).addr()
 }
 

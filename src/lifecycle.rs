@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use relive_storage::Lsn;
 
-use crate::error::Ended;
-use crate::limits::MAINTENANCE_INTERVAL;
+use crate::error::{Ended, RuntimeFailure};
+use crate::limits::{MAINTENANCE_INTERVAL, TURNS_LOOK_INTERVAL};
 use crate::stop_signal::StopSignal;
 use crate::sync::Notify;
-use crate::timer::sleep;
+use crate::timer::{sleep, within};
 
 /// The state of a runtime's life.
 pub(crate) struct Lifecycle {
@@ -39,14 +39,15 @@ impl Lifecycle {
 
     /// Refuses messages from outside from now on.
     pub(crate) fn close(&self) {
-        self.closing.store(true, Ordering::Release);
+        // `SeqCst`, as the three operations that refer to it: see `TurnGuard::begin`.
+        self.closing.store(true, Ordering::SeqCst);
     }
 
     /// Whether the runtime accepts messages from outside; if not, why.
     pub(crate) fn intake(&self) -> Result<(), Ended> {
         match self.stop_reason() {
             Some(reason) => Err(reason),
-            None if self.closing.load(Ordering::Acquire) => Err(Ended::Stopped),
+            None if self.closing.load(Ordering::SeqCst) => Err(Ended::Stopped),
             None => Ok(()),
         }
     }
@@ -66,6 +67,12 @@ impl Lifecycle {
         self.close();
         // Nobody who hears of the end finds the runtime open.
         self.stop.set(reason);
+    }
+
+    /// The tokio runtime has dropped a task without which this one is not whole. Only a tokio
+    /// runtime that ends does that.
+    pub(crate) fn host_is_gone(&self) {
+        self.stop(RuntimeFailure::HostGone.into());
     }
 
     /// Why everything has ended, if it has.
@@ -96,10 +103,23 @@ impl Lifecycle {
         loop {
             // Made before the count is read: from its making on, it hears every `notify_waiters`.
             let over = self.turns_over.notified();
-            if self.turns.load(Ordering::Acquire) == 0 {
+            if self.turns() == 0 {
                 return;
             }
             over.await;
+        }
+    }
+
+    /// How many turns are under way.
+    pub(crate) fn turns(&self) -> usize {
+        self.turns.load(Ordering::SeqCst)
+    }
+
+    /// Waits until no more turns are under way than `stay`: those that end only with the runtime.
+    pub(crate) async fn quiet_except(&self, stay: usize) {
+        while self.turns() > stay {
+            // Only the end of the last turn is told, since each turn would pay for more.
+            let _ = within(TURNS_LOOK_INTERVAL, self.quiet()).await;
         }
     }
 
@@ -114,8 +134,7 @@ impl Lifecycle {
                 () = self.quiet() => return,
                 () = sleep(MAINTENANCE_INTERVAL) => {}
             }
-            let (turns, indebted) =
-                (self.turns.load(Ordering::Acquire), self.indebted.load(Ordering::Acquire));
+            let (turns, indebted) = (self.turns(), self.indebted.load(Ordering::Acquire));
             // The log grows as long as some actor takes something in, which may make room.
             let now = (turns, indebted, end_of_log());
             if turns == indebted && before == Some(now) {
@@ -167,9 +186,10 @@ pub(crate) trait Lives {
 pub(crate) struct TurnGuard<L: Lives>(Arc<L>);
 
 impl<L: Lives> TurnGuard<L> {
-    /// A turn begins.
+    /// A turn begins. Who counts it first and then finds the runtime open has a turn that a
+    /// shutdown waits for: the shutdown closes the runtime first and then looks at the count.
     pub(crate) fn begin(within: &Arc<L>) -> Self {
-        within.lifecycle().turns.fetch_add(1, Ordering::AcqRel);
+        within.lifecycle().turns.fetch_add(1, Ordering::SeqCst);
         Self(Arc::clone(within))
     }
 
@@ -191,7 +211,6 @@ mod tests {
     use std::task::{Context, Waker};
 
     use super::*;
-    use crate::error::RuntimeFailure;
 
     impl Lives for Lifecycle {
         fn lifecycle(&self) -> &Lifecycle {
@@ -215,7 +234,7 @@ mod tests {
     #[test]
     fn the_first_reason_of_the_end_counts() {
         let lifecycle = lifecycle();
-        lifecycle.stop(RuntimeFailure::HostGone.into());
+        lifecycle.host_is_gone();
         lifecycle.stop(Ended::Stopped);
         assert!(matches!(lifecycle.intake(), Err(Ended::Failed(RuntimeFailure::HostGone))));
         assert!(matches!(lifecycle.stop_reason(), Some(Ended::Failed(RuntimeFailure::HostGone))));
@@ -241,6 +260,21 @@ mod tests {
         assert!(quiet.as_mut().poll(&mut task).is_pending());
         drop(second);
         assert!(quiet.as_mut().poll(&mut task).is_ready());
+    }
+
+    /// A turn that ends only with the runtime holds nobody up who waits for the others.
+    #[tokio::test]
+    async fn it_is_quiet_except_for_those_that_stay() {
+        let lifecycle = lifecycle();
+        let (stays, ends) = (TurnGuard::begin(&lifecycle), TurnGuard::begin(&lifecycle));
+        {
+            let mut quiet = pin!(lifecycle.quiet_except(1));
+            assert!(quiet.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            drop(ends);
+            quiet.await;
+        }
+        drop(stays);
+        lifecycle.quiet_except(0).await;
     }
 
     #[tokio::test]

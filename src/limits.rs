@@ -33,6 +33,14 @@ pub(crate) const INTAKE_MESSAGES_MAX: usize = 1024;
 /// How many payload bytes an actor takes in at once.
 pub(crate) const INTAKE_BYTES_MAX: usize = 1 << 20;
 
+/// How many queries wait for one actor. Between two deliveries a turn answers at most so many; the
+/// callers of more wait for a place.
+pub(crate) const QUERIES_WAITING_MAX: usize = 64;
+
+/// How many queries that came meanwhile the caller of a query answers on its own thread, before a
+/// turn answers the others.
+pub(crate) const QUERIES_LENT_MAX: usize = 16;
+
 /// How many unacknowledged messages an actor may have sent. An actor with that many handles nothing
 /// until receivers have logged some.
 pub(crate) const OUTBOX_MESSAGES_MAX: usize = 4096;
@@ -55,6 +63,17 @@ pub(crate) const GATHER_SLICE: Duration = Duration::from_micros(100);
 /// block grows in proportion to it, so that waiting saves nothing.
 pub(crate) const GATHER_BYTES_MAX: usize = 256 << 10;
 
+/// How long frames gather that nobody waits for: those of actors that wait for their outputs alone.
+/// Without an output such an actor commits as seldom as this, and a chain of them with one sync.
+pub(crate) const UNWANTED_MAX: Duration = Duration::from_millis(1);
+
+/// How many messages that are not acknowledged, replies and acknowledgements an actor holds back
+/// until its log is on stable storage. Then it waits before it handles more.
+pub(crate) const HELD_OUTPUTS_MAX: u64 = 4096;
+
+/// How many bytes of replies an actor holds back at most, but for the last reply.
+pub(crate) const HELD_REPLY_BYTES_MAX: usize = 8 << 20;
+
 /// The granularity, in bytes, at which the runtime knows what a cut of the log would free.
 pub(crate) fn kept_step_bytes(log_bytes: u64) -> u64 {
     (log_bytes / 64).clamp(4 << 10, 1 << 20)
@@ -75,6 +94,25 @@ pub(crate) fn cut_worth_bytes(log_bytes: u64) -> u64 {
 pub(crate) fn checkpoints_from_bytes(log_bytes: u64) -> u64 {
     log_bytes / 8 * 5
 }
+
+/// What one actor whose handler waits may need of the log, a part of the log's budget in bytes, to
+/// be carried to the end of the log. Above it the log is kept.
+pub(crate) fn carried_alone_bytes(log_bytes: u64) -> u64 {
+    log_bytes / 8
+}
+
+/// What all of them may carry together, a part of the log's budget in bytes, while half of that
+/// budget is written.
+pub(crate) fn carried_together_bytes(log_bytes: u64) -> u64 {
+    log_bytes / 4
+}
+
+/// How many of them are carried with one reading of the log.
+pub(crate) const CARRIED_TOGETHER_MAX: usize = 4096;
+
+/// How long the first of them pauses at most until the last one does. One that does not pause in
+/// that time is carried another time.
+pub(crate) const PAUSES_GATHER_MAX: Duration = Duration::from_millis(100);
 
 /// How many maintenance intervals a running actor that holds the cut back gets to handle what it
 /// has received.
@@ -135,6 +173,38 @@ pub(crate) const REPLAY_STACK_BYTES: usize = 128 << 20;
 /// How long a shutdown waits by default for the handlers of accepted messages, and for the
 /// checkpoints after that.
 pub(crate) const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long an actor keeps by default what came of a request with an idempotency key.
+pub(crate) const IDEMPOTENCY_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long at least the end of a runtime waits for the turns under way, when no time is left.
+/// Those that wait end as soon as a thread comes to them.
+pub(crate) const TURNS_END_MIN: Duration = Duration::from_millis(100);
+
+/// How often a shutdown looks whether the turns that it waits for have ended, while others go on.
+pub(crate) const TURNS_LOOK_INTERVAL: Duration = Duration::from_millis(1);
+
+/// How often a wait for a time of day looks at the machine's clock, which somebody may set.
+pub(crate) const CLOCK_LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Of how many passive actors the runtime knows at a time when their timers are due: those that are
+/// due first. The checkpoints of all know it.
+pub(crate) const TIMERS_WINDOW_MAX: usize = 65_536;
+
+/// How many actors whose timers are due are woken at once.
+pub(crate) const TIMERS_BATCH_MAX: usize = 96;
+
+/// How long the runtime waits after that, so that other actors run in between.
+pub(crate) const TIMERS_PACE: Duration = Duration::from_millis(1);
+
+/// With so many turns under way that were begun for timers, it waits longer.
+pub(crate) const TIMERS_UNDER_WAY_MAX: usize = 128;
+
+/// How long it waits for them at most.
+pub(crate) const TIMERS_PATIENCE: Duration = Duration::from_millis(20);
+
+/// How many actors of a cycle a record names.
+pub(crate) const CYCLE_NAMES_MAX: usize = 64;
 
 /// A longer wait counts as this one, since the clock can't represent every instant further away.
 pub(crate) const WAIT_MAX: Duration = Duration::from_secs(60 * 60 * 24 * 365);

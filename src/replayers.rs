@@ -6,6 +6,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use relive_replay::guard::guarded;
 use tokio::sync::oneshot;
 
+use crate::error::OpenError;
+
 type Job = Box<dyn FnOnce() + Send>;
 
 /// Threads that restore actors. The first jobs start them, and they end with the runtime.
@@ -66,6 +68,18 @@ impl Replayers {
         match outcome.await {
             Ok(outcome) => outcome.map_err(JobError::Panicked),
             Err(_) => Err(JobError::NoThread("its thread has ended".to_owned())),
+        }
+    }
+
+    /// Runs a part of an opening on one of the threads.
+    pub(crate) async fn open<T: Send + 'static>(
+        &self,
+        part: impl FnOnce() -> Result<T, OpenError> + Send + 'static,
+    ) -> Result<T, OpenError> {
+        match self.run(part).await {
+            Ok(outcome) => outcome,
+            Err(JobError::Panicked(panic)) => Err(OpenError::Panicked { panic }),
+            Err(JobError::NoThread(reason)) => Err(OpenError::Thread { reason }),
         }
     }
 

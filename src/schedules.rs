@@ -7,6 +7,8 @@
 //! is the PCT scheduler of Burckhardt, Kothari, Musuvathi and Nagarakatte, *A Randomized Scheduler
 //! with Probabilistic Guarantees of Finding Bugs*, ASPLOS 2010.
 
+mod queries;
+
 use std::sync::Arc;
 
 use relive_replay::{Actor, Halt, HaltReason, Kind, KindBuilder, Tape, restore};
@@ -88,6 +90,7 @@ fn turn(cell: &ActorCell, active: Option<Box<Activation>>, runs: &AtomicBool, ha
     });
     loop {
         assert!(!runs.swap(true, Ordering::SeqCst), "two turns run one actor");
+        queries::answer_waiting(cell, active.instance.view());
         handled.fetch_add(take(cell), Ordering::SeqCst);
         runs.store(false, Ordering::SeqCst);
         match cell.rest(active) {
@@ -97,9 +100,14 @@ fn turn(cell: &ActorCell, active: Option<Box<Activation>>, runs: &AtomicBool, ha
     }
 }
 
+fn fail(cell: &ActorCell) {
+    let reason = HaltReason::Unwound { panic: String::new() };
+    drop(cell.fail(FailureCause::Unwound, Halt::new(cell.id.clone(), Rsn::NONE, reason), 1));
+}
+
 fn take(cell: &ActorCell) -> usize {
     let mut mail = Batch::default();
-    drop(cell.take_mail(&mut mail));
+    drop(cell.take_mail(&mut mail, 0));
     let taken = mail.len();
     cell.logged(taken as u64);
     taken
@@ -163,8 +171,7 @@ fn who_waits_for_a_message_to_be_logged_hears_of_it_or_of_the_failure() {
         let turn = Arc::clone(&cell);
         let turn = thread::spawn(move || {
             turn.logged(1);
-            let reason = HaltReason::Unwound { panic: String::new() };
-            drop(turn.fail(FailureCause::Unwound, Halt::new(turn.id.clone(), Rsn::NONE, reason), 1));
+            fail(&turn);
         });
         block_on(cell.wait_failure());
         assert!(first.join().unwrap());

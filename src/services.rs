@@ -8,17 +8,22 @@ use tokio::runtime::Handle;
 
 use crate::actor::quarantine::Quarantine;
 use crate::checkpoint::writer::Checkpointer;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::Ended;
+use crate::harness::Harness;
 use crate::log::budget::LogBudget;
 use crate::log::committer::Committer;
 use crate::replayers::Replayers;
 use crate::retention::checkpointed::CheckpointedActors;
 use crate::stats::Counters;
+use crate::timers::due_times::DueTimes;
 
 /// The services that the parts of a runtime share.
 pub(crate) struct Services {
     pub(crate) config: Config,
+    /// What time it is for handlers.
+    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) store: StoreHandle,
     pub(crate) committer: Arc<Committer>,
     pub(crate) log_budget: Arc<LogBudget>,
@@ -26,7 +31,10 @@ pub(crate) struct Services {
     pub(crate) counters: Arc<Counters>,
     pub(crate) quarantine: Quarantine,
     pub(crate) stored: Arc<CheckpointedActors>,
+    pub(crate) due_times: DueTimes,
     pub(crate) replayers: Replayers,
+    /// What a test kit has in the runtime.
+    pub(crate) harness: Harness,
     pub(crate) tokio: Handle,
 }
 

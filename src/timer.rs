@@ -21,7 +21,15 @@ pub(crate) async fn sleep(time: Duration) {
 /// # Cancel safety
 /// As `future`.
 pub(crate) async fn within<T>(time: Duration, future: impl Future<Output = T>) -> Option<T> {
-    let (mut future, mut up) = (pin!(future), pin!(sleep(time)));
+    unless(sleep(time), future).await
+}
+
+/// Waits for `future`, but not after `up`; `None` when `up` came first.
+///
+/// # Cancel safety
+/// As `future`.
+pub(crate) async fn unless<T>(up: impl Future<Output = ()>, future: impl Future<Output = T>) -> Option<T> {
+    let (mut future, mut up) = (pin!(future), pin!(up));
     std::future::poll_fn(|task| {
         // The future first: with no time left, what is ready still counts.
         if let std::task::Poll::Ready(value) = future.as_mut().poll(task) {

@@ -10,10 +10,13 @@ use tracing_subscriber::registry::LookupSpan;
 /// ```
 /// use relive::HideReplays;
 /// use tracing_subscriber::Layer;
+/// use tracing_subscriber::filter::{FilterExt, LevelFilter};
 /// use tracing_subscriber::layer::SubscriberExt;
 ///
 /// # fn layer<S: tracing::Subscriber>() -> impl Layer<S> { tracing_subscriber::layer::Identity::new() }
-/// let subscriber = tracing_subscriber::registry().with(layer().with_filter(HideReplays));
+/// // It knows no levels. A replay is a span of the level INFO, so let that pass at least.
+/// let filter = HideReplays.and(LevelFilter::INFO);
+/// let subscriber = tracing_subscriber::registry().with(layer().with_filter(filter));
 /// # drop(subscriber);
 /// ```
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,64 +1,23 @@
-//! An instance as the body of a checkpoint, and back: the state, the channels, and the
+//! An instance as the body of a checkpoint, and back: the state, the channels, the timers, and the
 //! unacknowledged messages.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use relive_storage::limits::{PAYLOAD_BYTES_MAX, POSITION_MAX};
 use relive_storage::record::Sender;
-use relive_storage::{
-    ActorId, Checkpoint, CheckpointHeader, CheckpointNumber, Name, Rsn, Ssn, StoreId, check_name,
+use relive_storage::{ActorId, Checkpoint, CheckpointHeader, CheckpointNumber, Name, Rsn, Ssn, StoreId};
+
+use crate::checkpoint_parts::{
+    Body, KeptRequest, LeftOut, OwedMessage, OwedReply, SetTimer, number, numbers, owed, positions, timers,
 };
-use serde::{Deserialize, Serialize};
-
-use crate::channels::Channels;
 use crate::guard::guarded;
+use crate::inbound::Inbound;
+use crate::instance::Process;
+use crate::outbound::Outbound;
 use crate::payload::{CodecError, Expected, decode, encode_in_pieces};
-use crate::quarantine::Quarantined;
-use crate::{Instance, Kind, Outgoing};
-
-#[derive(Serialize, Deserialize)]
-struct Body {
-    #[serde(with = "bytes_as_binary")]
-    state: Vec<u8>,
-    from_producers: BTreeMap<String, u64>,
-    from_actors: BTreeMap<String, u64>,
-    to_actors: BTreeMap<String, u64>,
-    outbox: Vec<OwedMessage>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    quarantine: Vec<LeftOut>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct OwedMessage {
-    to: String,
-    ssn: u64,
-    message: String,
-    #[serde(with = "bytes_as_binary")]
-    payload: Vec<u8>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct LeftOut {
-    rsn: u64,
-    /// That of a retry; 0 for one that keeps its own number.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    origin: u64,
-    sender: SentBy,
-    message: String,
-    #[serde(with = "bytes_as_binary")]
-    payload: Vec<u8>,
-    tries: u32,
-    reason: String,
-}
-
-#[derive(Serialize, Deserialize)]
-enum SentBy {
-    Outside,
-    Producer { name: String, ssn: u64 },
-    Actor { id: String, ssn: u64 },
-}
+use crate::quarantine::{Quarantined, Quarantines};
+use crate::requests::Requests;
+use crate::{Instance, Kind, Outgoing, OutgoingReply, Owed};
 
 /// Makes a checkpoint of an instance between two deliveries, with its unacknowledged messages.
 /// Calls `pause` after each piece of a large state. The checkpoint counts only after [`verify`] has
@@ -72,43 +31,50 @@ enum SentBy {
 /// would take that delivery for a duplicate.
 pub fn capture(
     instance: &Instance,
-    outbox: &[Outgoing],
+    owed_by_it: &Owed,
     number: CheckpointNumber,
     pause: &dyn Fn(),
 ) -> Result<(Checkpoint, Expected), CodecError> {
-    let Instance { id, channels, .. } = instance;
-    assert_eq!(instance.handled, instance.received, "a checkpoint of {id} between two deliveries");
-    assert!(instance.origins.is_empty(), "a checkpoint of {id} has no place for retries ahead");
-    let last_left_out = instance.quarantine.last_key_value().map_or(Rsn::NONE, |(rsn, _)| *rsn);
-    assert!(last_left_out <= instance.handled, "{id} left {last_left_out} out before its turn");
-    let unsent = misplaced(outbox, &channels.to_actors);
+    let Instance { process, inbound } = instance;
+    let (id, handled) = (&process.id, process.handled);
+    assert_eq!(handled, inbound.received, "a checkpoint of {id} between two deliveries");
+    assert!(process.origins.is_empty(), "a checkpoint of {id} has no place for retries ahead");
+    let last_left_out = process.quarantine.last_key_value().map_or(Rsn::NONE, |(rsn, _)| *rsn);
+    assert!(last_left_out <= handled, "{id} left {last_left_out} out before its turn");
+    let unsent = misplaced(&owed_by_it.messages, &process.outbound.0);
     assert!(unsent.is_none(), "{id} owes what it did not send last: {unsent:?}");
+    let unasked = unasked(&owed_by_it.replies, &inbound.from_actors);
+    assert!(unasked.is_none(), "{id} owes a reply to what it did not receive: {unasked:?}");
     // The state's `Serialize` is users' code.
-    let encoded = guarded(|| instance.state.encode(pause)).unwrap_or_else(|panic| Err(CodecError(panic)));
+    let encoded = guarded(|| process.state.encode(pause)).unwrap_or_else(|panic| Err(CodecError(panic)));
     let (state, expected) = encoded?;
     let body = Body {
         state,
-        from_producers: channels
+        from_producers: inbound
             .from_producers
             .iter()
             .map(|(name, ssn)| (name.to_string(), ssn.get()))
             .collect(),
-        from_actors: numbers(&channels.from_actors),
-        to_actors: numbers(&channels.to_actors),
-        outbox: outbox.iter().map(owed).collect(),
+        from_actors: numbers(&inbound.from_actors),
+        to_actors: numbers(&process.outbound.0),
+        outbox: owed_by_it.messages.iter().map(owed).collect(),
         quarantine: instance.quarantined().map(LeftOut::of).collect(),
+        replies: owed_by_it.replies.iter().map(OwedReply::of).collect(),
+        requests: handled_requests(inbound),
+        timers: process.timers.iter().map(|(name, timer)| (name.to_string(), SetTimer::of(timer))).collect(),
     };
     let header = CheckpointHeader {
-        actor: instance.id.clone(),
+        actor: id.clone(),
         number,
-        rsn: instance.handled,
-        state_version: instance.kind.version(),
-        restore_at_open: !outbox.is_empty() || !body.quarantine.is_empty(),
+        rsn: handled,
+        state_version: process.kind.version(),
+        restore_at_open: !owed_by_it.is_empty() || !body.quarantine.is_empty(),
+        wake_at: process.timers.next(),
     };
     Ok((Checkpoint { header, body: encode_in_pieces(&body, pause)?.into() }, expected))
 }
 
-/// Makes an instance of a checkpoint, and returns its unacknowledged messages.
+/// Makes an instance of a checkpoint, and returns what it owes.
 ///
 /// # Errors
 /// [`CodecError`] when the body or the state does not decode, or the state's code panics.
@@ -116,21 +82,13 @@ pub fn revive(
     kind: &Arc<dyn Kind>,
     checkpoint: &Checkpoint,
     store: StoreId,
-) -> Result<(Instance, Vec<Outgoing>), CodecError> {
+) -> Result<(Instance, Owed), CodecError> {
     let body: Body = decode(&checkpoint.body)?;
     // Everything is checked as if somebody had made it up: a checksum shows accidents only.
-    let channels = Channels {
-        from_producers: body
-            .from_producers
-            .iter()
-            .map(|(n, ssn)| Ok((Name::from(n.as_str()), number(*ssn)?)))
-            .collect::<Result<_, CodecError>>()?,
-        from_actors: positions(&body.from_actors)?,
-        to_actors: positions(&body.to_actors)?,
-    };
-    let outbox = body.outbox.into_iter().map(OwedMessage::outgoing).collect::<Result<Vec<_>, _>>()?;
+    let outbound = Outbound(positions(&body.to_actors)?);
+    let messages = body.outbox.into_iter().map(OwedMessage::outgoing).collect::<Result<Vec<_>, _>>()?;
     // An outbox counts on with the actor's next message, so it must end where the channel does.
-    if let Some(Outgoing { to, ssn, .. }) = misplaced(&outbox, &channels.to_actors) {
+    if let Some(Outgoing { to, ssn, .. }) = misplaced(&messages, &outbound.0) {
         return Err(CodecError(format!(
             "the message {ssn} that is owed to {to} is out of its channel's order"
         )));
@@ -139,18 +97,37 @@ pub fn revive(
     let actor = &checkpoint.header.actor;
     let quarantine = body.quarantine.into_iter().map(|left_out| left_out.quarantined(actor, rsn));
     let quarantine = quarantine.map(|entry| entry.map(|entry| (entry.rsn, entry)));
-    let instance = Instance {
+    let quarantine = quarantine.collect::<Result<Quarantines, _>>()?;
+    let requests = requests(body.requests, &quarantine, rsn)?;
+    let from_producers = body
+        .from_producers
+        .iter()
+        .map(|(n, ssn)| Ok((Name::from(n.as_str()), number(*ssn)?)))
+        .collect::<Result<_, CodecError>>()?;
+    let from_actors = positions(&body.from_actors)?;
+    let inbound = Inbound { received: rsn, from_producers, from_actors, requests };
+    let replies = body.replies.into_iter().map(OwedReply::outgoing).collect::<Result<Vec<_>, _>>()?;
+    if let Some(OutgoingReply { to, ssn, .. }) = unasked(&replies, &inbound.from_actors) {
+        return Err(CodecError(format!("a reply to the message {ssn} of {to} is owed, which has not come")));
+    }
+    let timers = timers(body.timers)?;
+    // The header wakes a passive actor, so one that says less would keep it asleep.
+    if checkpoint.header.wake_at != timers.next() {
+        let (found, next) = (checkpoint.header.wake_at, timers.next());
+        return Err(CodecError(format!("its first timer is due at {next:?}, its header says {found:?}")));
+    }
+    let process = Process {
         id: checkpoint.header.actor.clone(),
         store,
         kind: Arc::clone(kind),
         state: guarded(|| kind.restore(&body.state)).unwrap_or_else(|panic| Err(CodecError(panic)))?,
         handled: rsn,
-        received: rsn,
-        channels,
-        quarantine: quarantine.collect::<Result<_, _>>()?,
+        outbound,
+        timers,
+        quarantine,
         origins: BTreeMap::new(),
     };
-    Ok((instance, outbox))
+    Ok((Instance { process, inbound }, Owed { messages, replies }))
 }
 
 /// The last message that the actor of a checkpoint had sent to each receiver. Runs no code of the
@@ -188,135 +165,36 @@ fn misplaced<'o>(outbox: &'o [Outgoing], sent: &BTreeMap<ActorId, Ssn>) -> Optio
     })
 }
 
-fn owed(outgoing: &Outgoing) -> OwedMessage {
-    OwedMessage {
-        to: outgoing.to.to_string(),
-        ssn: outgoing.ssn.get(),
-        message: outgoing.message.to_string(),
-        payload: outgoing.payload.to_vec(),
-    }
+/// The first reply to a message that has not come.
+fn unasked<'o>(replies: &'o [OutgoingReply], received: &BTreeMap<ActorId, Ssn>) -> Option<&'o OutgoingReply> {
+    replies.iter().find(|reply| received.get(&reply.to).is_none_or(|last| *last < reply.ssn))
 }
 
-impl OwedMessage {
-    /// The message, when it is one that could be logged by its receiver and read again.
-    fn outgoing(self) -> Result<Outgoing, CodecError> {
-        check_name("message type", &self.message).map_err(|error| CodecError(error.to_string()))?;
-        if self.ssn == 0 || self.payload.len() > PAYLOAD_BYTES_MAX {
-            let (bytes, ssn) = (self.payload.len(), self.ssn);
-            return Err(CodecError(format!(
-                "a message of {bytes} bytes is owed as number {ssn} of its channel"
-            )));
-        }
-        Ok(Outgoing {
-            to: parse(&self.to)?,
-            ssn: number(self.ssn)?,
-            message: self.message.into(),
-            payload: Bytes::from(self.payload),
-        })
-    }
+fn handled_requests(inbound: &Inbound) -> Vec<KeptRequest> {
+    let requests = inbound.requests.as_ref();
+    requests.map_or_else(Vec::new, |requests| requests.all_handled().map(KeptRequest::of).collect())
 }
 
-impl LeftOut {
-    fn of(entry: &Quarantined) -> Self {
-        let sender = match &entry.sender {
-            Sender::Outside => SentBy::Outside,
-            Sender::Producer { name, ssn } => SentBy::Producer { name: name.to_string(), ssn: ssn.get() },
-            Sender::Actor { id, ssn } => SentBy::Actor { id: id.to_string(), ssn: ssn.get() },
-        };
-        Self {
-            rsn: entry.rsn.get(),
-            origin: if entry.origin == entry.rsn { 0 } else { entry.origin.get() },
-            sender,
-            message: entry.message.to_string(),
-            payload: entry.payload.to_vec(),
-            tries: entry.tries,
-            reason: entry.reason.clone(),
+/// The requests with idempotency keys of an actor that has come as far as `handled`.
+fn requests(
+    kept: Vec<KeptRequest>,
+    quarantine: &Quarantines,
+    handled: Rsn,
+) -> Result<Option<Box<Requests>>, CodecError> {
+    let mut requests = Box::<Requests>::default();
+    for kept in kept {
+        let kept = kept.handled(handled)?;
+        let (key, rsn) = (kept.key.clone(), kept.rsn);
+        if !requests.revive(kept) {
+            return Err(CodecError(format!("the request {key:?} at {rsn} is kept twice")));
         }
     }
-
-    /// The delivery, when it is one that could have been logged by an actor that has come as far as
-    /// `handled`.
-    fn quarantined(self, actor: &ActorId, handled: Rsn) -> Result<Quarantined, CodecError> {
-        check_name("message type", &self.message).map_err(|error| CodecError(error.to_string()))?;
-        let origin = if self.origin == 0 { self.rsn } else { self.origin };
-        if self.rsn == 0
-            || self.rsn > handled.get()
-            || origin > self.rsn
-            || self.payload.len() > PAYLOAD_BYTES_MAX
-        {
-            let (bytes, rsn) = (self.payload.len(), self.rsn);
-            return Err(CodecError(format!(
-                "a delivery {rsn} of {bytes} bytes is in quarantine at {handled}"
-            )));
+    for Quarantined { rsn, sender, message, payload, .. } in quarantine.values() {
+        if let Sender::Keyed { key } = sender {
+            requests.revive_left_out(key, *rsn, message, payload);
         }
-        let sender = match self.sender {
-            SentBy::Outside => Sender::Outside,
-            SentBy::Producer { name, ssn } => {
-                check_name("producer name", &name).map_err(|error| CodecError(error.to_string()))?;
-                Sender::Producer { name: name.into(), ssn: number(ssn)? }
-            }
-            SentBy::Actor { id, ssn } => Sender::Actor { id: parse(&id)?, ssn: number(ssn)? },
-        };
-        Ok(Quarantined {
-            actor: actor.clone(),
-            rsn: Rsn::new(self.rsn),
-            origin: Rsn::new(origin),
-            sender,
-            message: self.message.into(),
-            payload: Bytes::from(self.payload),
-            tries: self.tries,
-            reason: self.reason,
-        })
     }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
-fn is_zero(number: &u64) -> bool {
-    *number == 0
-}
-
-fn numbers(table: &BTreeMap<ActorId, Ssn>) -> BTreeMap<String, u64> {
-    table.iter().map(|(id, ssn)| (id.to_string(), ssn.get())).collect()
-}
-
-fn positions(table: &BTreeMap<String, u64>) -> Result<BTreeMap<ActorId, Ssn>, CodecError> {
-    table.iter().map(|(id, ssn)| Ok((parse(id)?, number(*ssn)?))).collect()
-}
-
-/// The number of a message, when counting on from it can't run out of its range.
-fn number(ssn: u64) -> Result<Ssn, CodecError> {
-    if ssn > POSITION_MAX {
-        return Err(CodecError(format!("the message number {ssn} is out of range")));
-    }
-    Ok(Ssn::new(ssn))
-}
-
-fn parse(id: &str) -> Result<ActorId, CodecError> {
-    ActorId::parse(id).map_err(|error| CodecError(error.to_string()))
-}
-
-/// Bytes as MessagePack's binary type, not as an array of numbers.
-mod bytes_as_binary {
-    use serde::de::{Error, Visitor};
-    use serde::{Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(bytes)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-        struct Binary;
-        impl Visitor<'_> for Binary {
-            type Value = Vec<u8>;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("binary data")
-            }
-            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
-                Ok(bytes.to_vec())
-            }
-        }
-        deserializer.deserialize_bytes(Binary)
-    }
+    Ok((!requests.is_empty()).then_some(requests))
 }
 
 #[cfg(test)]

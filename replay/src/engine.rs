@@ -5,22 +5,30 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
-use relive_storage::record::{Delivery, Sender};
+use relive_storage::record::{Delivery, Quarantine, Sender};
 use relive_storage::{ActorId, Checkpoint, Rsn, StoreId};
 
+use crate::ask::{Answered, AskFailure};
 use crate::checkpoint_body::revive;
 use crate::guard::guarded;
 use crate::halt::CorruptRecords;
+use crate::receptions::Check;
 use crate::step::{StepError, step};
-use crate::{Admission, Divergence, Halt, HaltReason, Instance, Kind, Outgoing, Tape, TapeOnly};
+use crate::{
+    Admission, Divergence, Effects, Halt, HaltReason, Instance, Kind, Outgoing, OutgoingReply, Owed, Tape,
+    TapeOnly,
+};
 
 /// An actor as it was, as far as its records show.
 pub struct Restored {
     /// The actor after its last complete delivery.
     pub instance: Instance,
-    /// The messages that it had sent and that receivers may not have, in order: those of the
-    /// checkpoint, then those of the replay.
-    pub outbox: Vec<Outgoing>,
+    /// What it had sent and others may not have, in order: that of the checkpoint, then that of the
+    /// replay.
+    pub owed: Owed,
+    /// What the unfinished delivery had sent up to its last request. It may have left the actor,
+    /// and is sent again when the delivery goes on.
+    pub released: Vec<Outgoing>,
     /// How many deliveries the replay applied.
     pub replayed: u64,
     /// The first delivery on the tape that is not complete. The caller handles it and those after
@@ -47,19 +55,19 @@ pub fn restore(
     tape: &mut Tape,
     before: Option<Rsn>,
 ) -> Result<Restored, Halt> {
-    let rsn = match attempt(kind, id, store, checkpoint, tape, before)? {
+    let (rsn, released) = match attempt(kind, id, store, checkpoint, tape, before.map(Before::Unknown))? {
         Attempt::Restored(restored) => return Ok(*restored),
-        Attempt::EndOfTape(rsn) => rsn,
+        Attempt::EndOfTape(rsn, released) => (rsn, released),
     };
     assert!(rsn > tape.certain(), "{id}: the records of {rsn} end, but it was handled");
     // The crash came in the middle of this delivery. Throws its half changed state away and replays
     // the deliveries before it once more, which gives the same state. The alternative would copy
     // the state ahead of every delivery, live too.
-    match attempt(kind, id, store, checkpoint, tape, Some(rsn))? {
-        Attempt::Restored(restored) => Ok(*restored),
-        Attempt::EndOfTape(earlier) => {
+    match attempt(kind, id, store, checkpoint, tape, Some(Before::Again(rsn)))? {
+        Attempt::Restored(restored) => Ok(Restored { released, ..*restored }),
+        Attempt::EndOfTape(earlier, _) => {
             let expected = format!("what is on record of it, by a replay up to {rsn}");
-            let found = "a side effect that is not on record".to_owned();
+            let found = "a wait that is not on record".to_owned();
             Err(Halt::new(id.clone(), earlier, Divergence { expected, found }.into()))
         }
     }
@@ -68,8 +76,18 @@ pub fn restore(
 /// How far a replay came.
 enum Attempt {
     Restored(Box<Restored>),
-    /// The records end in the middle of this delivery.
-    EndOfTape(Rsn),
+    /// The records end in the middle of this delivery, which had sent these messages up to its last
+    /// request.
+    EndOfTape(Rsn, Vec<Outgoing>),
+}
+
+/// Where a replay stops.
+#[derive(Clone, Copy)]
+enum Before {
+    /// Ahead of this delivery, unless receivers have what it sent.
+    Unknown(Rsn),
+    /// Ahead of this delivery, whose records end in its middle.
+    Again(Rsn),
 }
 
 fn attempt(
@@ -78,11 +96,11 @@ fn attempt(
     store: StoreId,
     checkpoint: Option<&Checkpoint>,
     tape: &mut Tape,
-    before: Option<Rsn>,
+    before: Option<Before>,
 ) -> Result<Attempt, Halt> {
     tape.rewind();
     let halt = |rsn, reason| Halt::new(id.clone(), rsn, reason);
-    let (mut instance, mut outbox) = begin(kind, id, store, checkpoint)?;
+    let (mut instance, mut owed) = begin(kind, id, store, checkpoint)?;
     if tape.start() != instance.handled() {
         let what = format!(
             "the records begin after {}, the checkpoint ends at {}",
@@ -97,18 +115,21 @@ fn attempt(
     let mut outcome = Ok(());
     while let Some(delivery) = deliveries.get(taken)
         && outcome.is_ok()
+        && !stops(before, delivery.rsn, &mut receptions, &instance)
     {
         if receptions.is_behind(&instance) {
-            // Ahead of the step: from now on an event that is missing is a divergence.
-            tape.was_handled(delivery.rsn);
-        } else if before.is_some_and(|before| before <= delivery.rsn) {
-            break;
+            // Ahead of the step: nothing that it does is a first try any more.
+            tape.was_begun(delivery.rsn);
         }
         taken += 1;
-        let applied = apply(id, &mut instance, delivery, tape).and_then(|sends| {
-            let compared = receptions.compare(&instance, &sends);
+        let applied = apply(id, &mut instance, delivery, tape).and_then(|effects| {
+            if receptions.have(effects.last_sends()) {
+                tape.was_handled(delivery.rsn);
+            }
+            let compared = receptions.compare(&instance, &effects.sends);
             compared.map_err(|divergence| halt(delivery.rsn, divergence.into()))?;
-            outbox.extend(sends);
+            owed.messages.extend(effects.sends);
+            owed.replies.extend(effects.answer);
             Ok(())
         });
         outcome = applied.map_err(|error| (delivery.rsn, error));
@@ -118,7 +139,11 @@ fn attempt(
     match outcome {
         Ok(()) => {}
         Err((_, StepError::Halted(halt))) => return Err(halt),
-        Err((rsn, StepError::NoOutcome)) => return Ok(Attempt::EndOfTape(rsn)),
+        Err((rsn, StepError::NoOutcome { released })) => {
+            let compared = receptions.compare_released(&instance, &released);
+            compared.map_err(|divergence| halt(rsn, divergence.into()))?;
+            return Ok(Attempt::EndOfTape(rsn, released));
+        }
     }
     let replayed = taken as u64;
     let came_to = tape.start().plus(replayed);
@@ -134,7 +159,17 @@ fn attempt(
         instance.discharge(rsn);
     }
     let unfinished = (tape.remaining() > 0).then(|| instance.received().next());
-    Ok(Attempt::Restored(Box::new(Restored { instance, outbox, replayed, unfinished })))
+    let released = Vec::new();
+    Ok(Attempt::Restored(Box::new(Restored { instance, owed, released, replayed, unfinished })))
+}
+
+/// Whether a replay ends ahead of the delivery at `rsn`.
+fn stops(before: Option<Before>, rsn: Rsn, receptions: &mut Check, instance: &Instance) -> bool {
+    match before {
+        None => false,
+        Some(Before::Again(before)) => before <= rsn,
+        Some(Before::Unknown(before)) => before <= rsn && !receptions.is_behind(instance),
+    }
 }
 
 /// The actor as its checkpoint has it, or as it begins, with what it had not seen acknowledged.
@@ -143,11 +178,11 @@ fn begin(
     id: &ActorId,
     store: StoreId,
     checkpoint: Option<&Checkpoint>,
-) -> Result<(Instance, Vec<Outgoing>), Halt> {
+) -> Result<(Instance, Owed), Halt> {
     let Some(checkpoint) = checkpoint else {
         let created = guarded(|| Instance::create(Arc::clone(kind), id.clone(), store));
         let not_created = |panic| Halt::new(id.clone(), Rsn::NONE, HaltReason::NotCreated { panic });
-        return Ok((created.map_err(not_created)?, Vec::new()));
+        return Ok((created.map_err(not_created)?, Owed::default()));
     };
     revive(kind, checkpoint, store).map_err(|error| {
         let reason = HaltReason::Checkpoint { reason: error.0 };
@@ -155,13 +190,13 @@ fn begin(
     })
 }
 
-/// Applies a recorded delivery. Returns the messages that it sent.
+/// Applies a recorded delivery, and returns its effects.
 fn apply(
     id: &ActorId,
     instance: &mut Instance,
     delivery: &Delivery,
     tape: &mut Tape,
-) -> Result<Vec<Outgoing>, StepError> {
+) -> Result<Effects, StepError> {
     admit(instance, &delivery.sender, delivery.rsn).map_err(|corrupt| corrupt.of(id))?;
     // Also for one that is left out: its entry in quarantine keeps the keys of the original.
     if let Some(quarantined) = tape.redelivered(delivery.rsn) {
@@ -169,14 +204,33 @@ fn apply(
     }
     if let Some(decision) = tape.left_out(delivery.rsn) {
         instance.skip(delivery, decision);
-        return Ok(Vec::new());
+        let mut effects = Effects::default();
+        effects.answer = left_out(id, delivery, decision);
+        return Ok(effects);
     }
-    let stepped = now_or_never(step(instance, delivery, &mut TapeOnly(tape)));
-    let Some(stepped) = stepped else {
-        let reason = HaltReason::ForeignAwait { message: delivery.message.to_string() };
-        return Err(Halt::new(id.clone(), delivery.rsn, reason).into());
-    };
-    Ok(stepped?.sends)
+    let stepped = now_or_never(step(instance.process(), delivery, &mut TapeOnly(tape)));
+    let mut effects = stepped.unwrap_or_else(|| {
+        let reason = HaltReason::ForeignAwait { message: delivery.message.to_string(), beside: None };
+        Err(Halt::new(id.clone(), delivery.rsn, reason).into())
+    })?;
+    if let (Sender::Keyed { .. }, Some(reply)) = (&delivery.sender, effects.reply.take()) {
+        // What is older was of no use to anybody when the log took this one in. Without this a
+        // replay would keep more than the actor ever had.
+        if let Some(retention) = tape.retention() {
+            instance.inbound.forget_requests(delivery.clock, retention);
+        }
+        instance.keep_reply(delivery, reply);
+    }
+    Ok(effects)
+}
+
+/// The reply to a request of another actor that is left out; `None` for what no actor has asked.
+#[must_use]
+pub fn left_out(id: &ActorId, delivery: &Delivery, decision: &Quarantine) -> Option<OutgoingReply> {
+    let (true, Sender::Actor { id: to, ssn }) = (delivery.asked, &delivery.sender) else { return None };
+    let (receiver, tries, reason) = (id.to_string(), decision.tries, decision.reason.clone());
+    let outcome = Answered::failure(AskFailure::Quarantined { receiver, tries, reason });
+    Some(OutgoingReply { to: to.clone(), ssn: *ssn, outcome })
 }
 
 /// Admits a recorded delivery. It must pass the duplicate table as it did when the runtime logged

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use relive_storage::{ActorId, Rsn};
+use relive_storage::{ActorId, Name, Rsn};
+
+use crate::payload::CodecError;
 
 /// An actor stopped: which one, at which delivery, and why. No effect of the delivery left the
 /// actor; the delivery stays in the log.
@@ -47,25 +49,43 @@ pub enum HaltReason {
     Divergence(#[from] Divergence),
     /// The handler awaited something that relive does not record.
     #[error(
-        "it awaited something outside the context while it handled {message}: wrap it in `cx.side_effect`, then its \
-         outcome is recorded"
+        "it awaited something outside the context{} while it handled {message}: wrap it in `cx.side_effect`, then its \
+         outcome is recorded; take `cx.timeout`, `cx.race`, `cx.join_all` and their like in place of those of other \
+         libraries",
+        beside.as_ref().map(|wait| format!(" beside the {wait}")).unwrap_or_default()
     )]
     ForeignAwait {
         /// The message type of the delivery.
         message: String,
+        /// What it waited for beside that, and might have given up: a timeout or a race of another
+        /// library was around it.
+        beside: Option<String>,
     },
-    /// The handler dropped a side effect that it had begun, as a timeout or a race around it does.
-    /// Nobody knows whether the side effect happened, and no record could make a replay drop it in
+    /// The handler dropped a wait that it had begun, as a timeout or a race of another library
+    /// around it does. Nobody knows what came of it, and no record could make a replay drop it in
     /// the same way.
     #[error(
-        "it began the side effect {name:?} while it handled {message} and gave it up before it was done: await it to \
-         its end, and put a time limit inside of what it does; nothing was released"
+        "it began the {name} while it handled {message} and gave it up before it was done: await it to its end, or \
+         put `cx.timeout` or `cx.race` around it, which a replay repeats; nothing more was released"
     )]
     GivenUp {
         /// The message type of the delivery.
         message: String,
-        /// The side effect.
+        /// What it waited for.
         name: String,
+    },
+    /// The handler asked for a value that the program did not provide. That is a matter of
+    /// settings, so the delivery is neither tried again nor left out: the actor stops until an
+    /// opening provides the value.
+    #[error(
+        "it needs a value of the type {dependency} to handle {message}, and none is provided: open with \
+         `Builder::provide`; nothing was released"
+    )]
+    MissingDependency {
+        /// The message type of the delivery.
+        message: String,
+        /// The name of the type.
+        dependency: String,
     },
     /// Code of the actor unwound outside of its handlers, or code of the runtime did.
     #[error("a turn of it panicked: {panic}")]
@@ -194,16 +214,10 @@ impl CorruptRecords {
     }
 }
 
-/// Why a handler does not go on: for a reason of its own, or because nothing more is on record.
-#[derive(Debug)]
-pub(crate) enum Interruption {
-    Halted(HaltReason),
-    /// An event has no outcome.
-    NoOutcome,
+pub(crate) fn does_not_survive(what: String, error: &CodecError) -> HaltReason {
+    HaltReason::Codec { what, reason: error.to_string() }
 }
 
-impl<R: Into<HaltReason>> From<R> for Interruption {
-    fn from(reason: R) -> Self {
-        Self::Halted(reason.into())
-    }
+pub(crate) fn given_up(message: &Name, wait: &str) -> HaltReason {
+    HaltReason::GivenUp { message: message.to_string(), name: wait.to_owned() }
 }

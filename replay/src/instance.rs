@@ -1,48 +1,40 @@
-//! An actor in memory: its state, and the sequence numbers that show duplicates and gaps.
-//!
-//! # Source
-//! Receive and send sequence numbers (rsn, ssn), and the table of the last ssn of each sender:
-//! Johnson and Zwaenepoel, *Sender-Based Message Logging*, FTCS-17, 1987.
+//! An actor in memory, in two parts: the process that handles deliveries, and what it has received.
+//! They are apart, so that an actor takes messages in while its handler waits.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use relive_storage::record::{Delivery, Quarantine, Sender};
-use relive_storage::{ActorId, Name, Rsn, Ssn, StoreId};
+use relive_storage::{ActorId, Name, Rsn, Ssn, StoreId, Timestamp};
 
 use crate::Kind;
-use crate::channels::Channels;
+use crate::inbound::{Admission, Inbound};
 use crate::kind::State;
+use crate::outbound::Outbound;
 use crate::quarantine::{Quarantined, Quarantines};
+use crate::requests::KeptReply;
+use crate::timers::{DueTimer, Found, Timers};
 
 /// An actor in memory.
 pub struct Instance {
+    pub(crate) process: Process,
+    pub(crate) inbound: Inbound,
+}
+
+/// The piecewise deterministic part of an actor: its state, and what it has sent. A delivery
+/// changes this part alone.
+pub struct Process {
     pub(crate) id: ActorId,
     pub(crate) store: StoreId,
     pub(crate) kind: Arc<dyn Kind>,
     pub(crate) state: Box<dyn State>,
     pub(crate) handled: Rsn,
-    pub(crate) received: Rsn,
-    pub(crate) channels: Channels,
+    pub(crate) outbound: Outbound,
+    pub(crate) timers: Timers,
     pub(crate) quarantine: Quarantines,
     /// Deliveries ahead that are retries, with the delivery whose idempotency keys they keep.
     pub(crate) origins: BTreeMap<Rsn, Rsn>,
-}
-
-/// What the duplicate table says about a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admission {
-    /// It is new, and now has this position.
-    Fresh(Rsn),
-    /// The actor has received it before. Its effect is there, so the caller drops it.
-    Duplicate,
-    /// Earlier messages of its channel are missing.
-    Gap {
-        /// The next number of the channel.
-        expected: Ssn,
-        /// The number of the message.
-        found: Ssn,
-    },
 }
 
 impl Instance {
@@ -50,19 +42,170 @@ impl Instance {
     #[must_use]
     pub fn create(kind: Arc<dyn Kind>, id: ActorId, store: StoreId) -> Self {
         let state = kind.create(id.key());
-        Self {
+        let process = Process {
             id,
             store,
             kind,
             state,
             handled: Rsn::NONE,
-            received: Rsn::NONE,
-            channels: Channels::default(),
+            outbound: Outbound::default(),
+            timers: Timers::default(),
             quarantine: Quarantines::default(),
             origins: BTreeMap::new(),
+        };
+        Self { process, inbound: Inbound::default() }
+    }
+
+    /// Its two parts, which change apart from each other.
+    pub fn parts(&mut self) -> (&mut Process, &mut Inbound) {
+        (&mut self.process, &mut self.inbound)
+    }
+
+    /// The part that handles deliveries.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// The part that queries see.
+    #[must_use]
+    pub fn view(&self) -> &Process {
+        &self.process
+    }
+
+    /// The name of the actor.
+    #[must_use]
+    pub fn id(&self) -> &ActorId {
+        &self.process.id
+    }
+
+    /// The last delivery that it handled.
+    #[must_use]
+    pub fn handled(&self) -> Rsn {
+        self.process.handled
+    }
+
+    /// The last delivery that it took in. Those after [`Instance::handled`] wait for the handler.
+    #[must_use]
+    pub fn received(&self) -> Rsn {
+        self.inbound.received()
+    }
+
+    /// As [`Inbound::admit`].
+    pub fn admit(&mut self, sender: &Sender) -> Admission {
+        self.inbound.admit(sender)
+    }
+
+    /// As [`Inbound::admit_outside`].
+    ///
+    /// # Panics
+    /// When there is none: then there is no first.
+    pub fn admit_outside(&mut self, count: u32) -> Rsn {
+        self.inbound.admit_outside(count)
+    }
+
+    /// Leaves the next delivery out, and keeps it in quarantine.
+    ///
+    /// # Panics
+    /// When it is not the next, or the decision is about another one.
+    pub fn skip(&mut self, delivery: &Delivery, decision: &Quarantine) {
+        let (rsn, received) = (delivery.rsn, self.received());
+        assert!(rsn <= received, "{rsn} of {} was never taken in", self.id());
+        self.process.skip(delivery, decision);
+        if let Sender::Keyed { .. } = delivery.sender {
+            self.inbound.requests().left_out(delivery);
         }
     }
 
+    /// Keeps the reply to a request with an idempotency key, and returns what is kept.
+    ///
+    /// # Panics
+    /// When it is not the delivery that was handled last, or has no key.
+    pub fn keep_reply(&mut self, delivery: &Delivery, reply: Bytes) -> KeptReply {
+        let (rsn, handled) = (delivery.rsn, self.handled());
+        assert_eq!(rsn, handled, "{} keeps the reply to what it has just handled", self.id());
+        let kept = KeptReply::of(reply);
+        self.inbound.requests().handled(delivery, kept.clone());
+        kept
+    }
+
+    /// The delivery whose idempotency keys the one at `rsn` uses: itself, unless it is a retry.
+    #[must_use]
+    pub fn origin(&self, rsn: Rsn) -> Rsn {
+        self.process.origin(rsn)
+    }
+
+    /// The delivery at `rsn` is a retry of one in quarantine, and keeps its keys.
+    ///
+    /// # Panics
+    /// When the delivery at `rsn` is handled: its side effects have had other keys.
+    pub fn redeliver(&mut self, rsn: Rsn, quarantined: Rsn) {
+        let process = &mut self.process;
+        assert!(rsn > process.handled, "{rsn} of {} gets its keys before it is handled", process.id);
+        // A retry of a retry has the keys of the first, so that a service outside knows them.
+        let origin = process.quarantine.get(&quarantined).map_or(quarantined, |entry| entry.origin);
+        process.origins.insert(rsn, origin);
+    }
+
+    /// Takes a delivery out of quarantine; `None` when it is not there.
+    pub fn discharge(&mut self, rsn: Rsn) -> Option<Quarantined> {
+        let entry = self.process.quarantine.remove(&rsn)?;
+        if let (Sender::Keyed { key }, Some(requests)) = (&entry.sender, &mut self.inbound.requests) {
+            requests.discharged(key, rsn);
+        }
+        Some(entry)
+    }
+
+    /// The deliveries in quarantine, in their order.
+    pub fn quarantined(&self) -> impl ExactSizeIterator<Item = &Quarantined> {
+        self.process.quarantine.values()
+    }
+
+    /// The actors that it received from, with the last number of each.
+    pub fn received_from(&self) -> impl Iterator<Item = (&ActorId, Ssn)> {
+        self.inbound.from_actors.iter().map(|(id, ssn)| (id, *ssn))
+    }
+
+    /// The last number that it received from a producer; 0 when there was none.
+    #[must_use]
+    pub fn received_from_producer(&self, name: &Name) -> Ssn {
+        self.inbound.from_producers.get(name).copied().unwrap_or(Ssn::NONE)
+    }
+
+    /// The last number that it sent to an actor; 0 when there was none.
+    #[must_use]
+    pub fn sent_to(&self, receiver: &ActorId) -> Ssn {
+        self.process.outbound.last(receiver)
+    }
+
+    /// When the first of its timers is due; `None` when it has none.
+    #[must_use]
+    pub fn next_timer(&self) -> Option<Timestamp> {
+        self.process.timers.next()
+    }
+
+    /// The firings of the timers that are due at `now`, in order of due time. Each counts when it
+    /// is handled; a caller that logs one twice makes the second one be passed over.
+    #[must_use]
+    pub fn due_timers(&self, now: Timestamp) -> Vec<DueTimer> {
+        self.process.timers.due(now)
+    }
+
+    /// The state itself, when it is of this type.
+    #[must_use]
+    pub fn state<A: crate::Actor>(&self) -> Option<&A> {
+        self.process.state()
+    }
+
+    /// The state as MessagePack: for comparing and for showing.
+    ///
+    /// # Errors
+    /// [`CodecError`](crate::payload::CodecError) when its `Serialize` fails.
+    pub fn encode_state(&self) -> Result<Vec<u8>, crate::payload::CodecError> {
+        self.process.state.encode(&|| ()).map(|(bytes, _)| bytes)
+    }
+}
+
+impl Process {
     /// The name of the actor.
     #[must_use]
     pub fn id(&self) -> &ActorId {
@@ -75,125 +218,10 @@ impl Instance {
         self.handled
     }
 
-    /// The last delivery that it took in. Those after [`Instance::handled`] wait for the handler.
-    #[must_use]
-    pub fn received(&self) -> Rsn {
-        self.received
-    }
-
-    /// Takes a message in: looks it up in the duplicate table, and gives it its position when it is
-    /// new.
-    pub fn admit(&mut self, sender: &Sender) -> Admission {
-        let entry = match sender {
-            Sender::Outside => None,
-            Sender::Producer { name, ssn } => Some((self.channels.from_producers.get_mut(name), *ssn)),
-            Sender::Actor { id, ssn } => Some((self.channels.from_actors.get_mut(id), *ssn)),
-        };
-        if let Some((last, ssn)) = entry {
-            let known = last.as_deref().copied().unwrap_or(Ssn::NONE);
-            // A channel is a queue, so one number says of all messages whether they have come.
-            if ssn <= known {
-                return Admission::Duplicate;
-            }
-            if known.checked_plus(1) != Some(ssn) {
-                return Admission::Gap { expected: known.next(), found: ssn };
-            }
-            match (last, sender) {
-                // The usual case copies no name.
-                (Some(last), _) => *last = ssn,
-                (None, Sender::Producer { name, .. }) => {
-                    self.channels.from_producers.insert(name.clone(), ssn);
-                }
-                (None, Sender::Actor { id, .. }) => {
-                    self.channels.from_actors.insert(id.clone(), ssn);
-                }
-                (None, Sender::Outside) => {}
-            }
-        }
-        self.received = self.received.next();
-        Admission::Fresh(self.received)
-    }
-
-    /// Admits `count` unnumbered messages from outside, which the duplicate table can't know.
-    /// Returns the position of the first.
-    ///
-    /// # Panics
-    /// When there is none: then there is no first.
-    pub fn admit_outside(&mut self, count: u32) -> Rsn {
-        assert!(count > 0, "{} takes in at least one message at a time", self.id);
-        let first = self.received.next();
-        self.received = self.received.plus(u64::from(count));
-        first
-    }
-
-    /// Leaves the next delivery out, and keeps it in quarantine.
-    ///
-    /// # Panics
-    /// When it is not the next, or the decision is about another one.
-    pub fn skip(&mut self, delivery: &Delivery, decision: &Quarantine) {
-        assert_eq!(delivery.rsn, decision.rsn, "a decision of {} about another delivery", self.id);
-        assert_eq!(delivery.rsn, self.handled.next(), "deliveries of {} are left out in order", self.id);
-        assert!(delivery.rsn <= self.received, "{} of {} was never taken in", delivery.rsn, self.id);
-        // Before `now_handled`, which forgets the origin.
-        let origin = self.origin(delivery.rsn);
-        let entry = Quarantined::new(&self.id, delivery, origin, decision);
-        let before = self.quarantine.insert(delivery.rsn, entry);
-        assert!(before.is_none(), "{} of {} is left out once", delivery.rsn, self.id);
-        self.now_handled(delivery.rsn);
-    }
-
-    /// The delivery at `rsn` is done.
-    pub(crate) fn now_handled(&mut self, rsn: Rsn) {
-        assert!(self.handled < rsn && rsn <= self.received, "{} handled {rsn} out of order", self.id);
-        self.handled = rsn;
-        // Retries are rare, and this is on the way of each message.
-        if !self.origins.is_empty() {
-            self.origins.remove(&rsn);
-        }
-    }
-
-    /// The delivery whose idempotency keys the one at `rsn` uses: itself, unless it is a retry.
-    #[must_use]
-    pub fn origin(&self, rsn: Rsn) -> Rsn {
-        self.origins.get(&rsn).copied().unwrap_or(rsn)
-    }
-
-    /// The delivery at `rsn` is a retry of one in quarantine, and keeps its keys.
-    ///
-    /// # Panics
-    /// When the delivery at `rsn` is handled: its side effects have had other keys.
-    pub fn redeliver(&mut self, rsn: Rsn, quarantined: Rsn) {
-        assert!(rsn > self.handled, "{rsn} of {} gets its keys before it is handled", self.id);
-        // A retry of a retry has the keys of the first, so that a service outside knows them.
-        let origin = self.quarantine.get(&quarantined).map_or(quarantined, |entry| entry.origin);
-        self.origins.insert(rsn, origin);
-    }
-
-    /// Takes a delivery out of quarantine; `None` when it is not there.
-    pub fn discharge(&mut self, rsn: Rsn) -> Option<Quarantined> {
-        self.quarantine.remove(&rsn)
-    }
-
-    /// The deliveries in quarantine, in their order.
-    pub fn quarantined(&self) -> impl ExactSizeIterator<Item = &Quarantined> {
-        self.quarantine.values()
-    }
-
-    /// The actors that it received from, with the last number of each.
-    pub fn received_from(&self) -> impl Iterator<Item = (&ActorId, Ssn)> {
-        self.channels.from_actors.iter().map(|(id, ssn)| (id, *ssn))
-    }
-
-    /// The last number that it received from a producer; 0 when there was none.
-    #[must_use]
-    pub fn received_from_producer(&self, name: &Name) -> Ssn {
-        self.channels.from_producers.get(name).copied().unwrap_or(Ssn::NONE)
-    }
-
     /// The last number that it sent to an actor; 0 when there was none.
     #[must_use]
     pub fn sent_to(&self, receiver: &ActorId) -> Ssn {
-        self.channels.to_actors.get(receiver).copied().unwrap_or(Ssn::NONE)
+        self.outbound.last(receiver)
     }
 
     /// The state itself, when it is of this type.
@@ -202,12 +230,34 @@ impl Instance {
         self.state.as_any().downcast_ref()
     }
 
-    /// The state as MessagePack: for comparing and for showing.
-    ///
-    /// # Errors
-    /// [`CodecError`](crate::payload::CodecError) when its `Serialize` fails.
-    pub fn encode_state(&self) -> Result<Vec<u8>, crate::payload::CodecError> {
-        self.state.encode(&|| ()).map(|(bytes, _)| bytes)
+    fn skip(&mut self, delivery: &Delivery, decision: &Quarantine) {
+        assert_eq!(delivery.rsn, decision.rsn, "a decision of {} about another delivery", self.id);
+        assert_eq!(delivery.rsn, self.handled.next(), "deliveries of {} are left out in order", self.id);
+        // Before `now_handled`, which forgets the origin.
+        let origin = self.origin(delivery.rsn);
+        let entry = Quarantined::new(&self.id, delivery, origin, decision);
+        let before = self.quarantine.insert(delivery.rsn, entry);
+        assert!(before.is_none(), "{} of {} is left out once", delivery.rsn, self.id);
+        // A firing that is left out has happened: its timer does not fire again for that.
+        if let Found::Timer(fired) = self.timers.find(delivery) {
+            self.timers.change(fired.name, fired.left);
+        }
+        self.now_handled(delivery.rsn);
+    }
+
+    /// The delivery at `rsn` is done.
+    pub(crate) fn now_handled(&mut self, rsn: Rsn) {
+        assert!(self.handled < rsn, "{} handled {rsn} out of order", self.id);
+        self.handled = rsn;
+        // Retries are rare, and this is on the way of each message.
+        if !self.origins.is_empty() {
+            self.origins.remove(&rsn);
+        }
+    }
+
+    /// The delivery whose idempotency keys the one at `rsn` uses: itself, unless it is a retry.
+    pub(crate) fn origin(&self, rsn: Rsn) -> Rsn {
+        self.origins.get(&rsn).copied().unwrap_or(rsn)
     }
 }
 
@@ -285,6 +335,11 @@ mod tests {
         assert_eq!(instance.admit(&Sender::Outside), Admission::Fresh(Rsn::new(1)));
         assert_eq!(instance.admit_outside(3), Rsn::new(2), "the position of the first");
         assert_eq!(instance.admit(&Sender::Outside), Admission::Fresh(Rsn::new(5)));
+        let timer = Sender::Timer { name: "remind".into(), due: Default::default() };
+        let keyed = Sender::Keyed { key: "order 17".into() };
+        for (rsn, sender) in (6..).zip([&timer, &keyed, &timer, &keyed]) {
+            assert_eq!(instance.admit(sender), Admission::Fresh(Rsn::new(rsn)), "{sender:?}");
+        }
     }
 
     #[test]

@@ -1,28 +1,21 @@
 //! An actor type with its handlers, behind one trait for all types: turns stored names and bytes
 //! into calls.
 
+use std::any::TypeId;
 use std::collections::BTreeMap;
-use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use relive_storage::{NameError, check_name};
 
 use crate::actor::assert_listed;
+use crate::call::{Call, Fallible, Handling, call, call_or_undo};
+use crate::dependencies::{Dependencies, Dependency};
 use crate::guard::Dropped;
-use crate::payload::{CodecError, Expected, Shapes, decode, encode_checked, encode_expecting};
-use crate::peers::{MessageShapes, Messages, Peers};
-use crate::{Actor, Context, Handle, Message};
-
-/// The future of one handler call; returns the encoded reply of an ask.
-pub(crate) type Handling<'a> = Pin<Box<dyn Future<Output = Result<Option<Bytes>, CodecError>> + Send + 'a>>;
-
-type Call<A> = for<'a, 'c> fn(
-    &'a mut A,
-    &[u8],
-    Option<&'a Shapes>,
-    &'a mut Context<'c>,
-) -> Result<Handling<'a>, CodecError>;
+use crate::payload::{CodecError, Expected, Shapes, decode, encode_expecting};
+use crate::peers::{MessageShapes, Messages, Peers, Queries};
+use crate::query::{Added, Answers};
+use crate::{Actor, Answer, Context, Discipline, Handle, Message, Query};
 
 /// A handler, and the shapes in which its message and reply have survived.
 struct Handler<A> {
@@ -38,6 +31,8 @@ pub trait Kind: Send + Sync {
     fn name(&self) -> &'static str;
     /// The version of its state.
     fn version(&self) -> u32;
+    /// What its actors wait for.
+    fn discipline(&self) -> Discipline;
     /// Whether it has a handler for the message type.
     fn handles(&self, message: &str) -> bool {
         self.shapes(message).is_some()
@@ -47,11 +42,24 @@ pub trait Kind: Send + Sync {
     fn shapes(&self, message: &str) -> Option<&MessageShapes>;
     /// The message types that it has handlers for.
     fn messages(&self) -> Messages;
+    /// The type of the query of that name; `None` when it has no answer for it.
+    fn query(&self, query: &str) -> Option<TypeId>;
+    /// The queries that it has answers for.
+    fn queries(&self) -> Queries;
+    /// Whether it has an answer for any query.
+    fn has_queries(&self) -> bool;
     /// Tells it the registered kinds, once. Without this call its handlers may send to any kind.
     fn introduce(&self, peers: &Arc<Peers>);
     /// The registered kinds.
     #[doc(hidden)]
     fn peers(&self) -> Option<&Peers>;
+    /// Gives its handlers what the program provides, once. Without this call they have nothing.
+    fn equip(&self, dependencies: &Arc<Dependencies>);
+    /// What the program provides.
+    #[doc(hidden)]
+    fn dependencies(&self) -> Option<&Dependencies>;
+    /// What its handlers can't do without, as the registration declares.
+    fn needs(&self) -> &[Dependency];
     /// The state of an actor that never received anything.
     fn create(&self, key: &str) -> Box<dyn State>;
     /// The state of a checkpoint.
@@ -87,6 +95,14 @@ pub trait State: Send {
         cx: &'a mut Context<'_>,
     ) -> Option<Result<Handling<'a>, CodecError>>;
 
+    /// The encoded answer to an encoded query; `None` when there is no answer for it. May panic: it
+    /// runs users' code.
+    ///
+    /// # Errors
+    /// [`CodecError`] when the query does not decode, or the answer does not survive.
+    #[doc(hidden)]
+    fn answer(&self, query: &str, payload: &[u8]) -> Option<Result<Bytes, CodecError>>;
+
     /// The state as MessagePack; calls `pause` after each piece of a large one.
     ///
     /// # Errors
@@ -97,7 +113,7 @@ pub trait State: Send {
     fn as_any(&self) -> &dyn std::any::Any;
 }
 
-/// Collects the handlers of an actor type.
+/// Collects the handlers and the answers of an actor type.
 ///
 /// # Examples
 /// ```
@@ -114,6 +130,9 @@ pub trait State: Send {
 /// ```
 pub struct KindBuilder<A: Actor> {
     handlers: Handlers<A>,
+    discipline: Discipline,
+    answers: Answers<A>,
+    needs: Vec<Dependency>,
     error: Option<KindError>,
 }
 
@@ -143,6 +162,14 @@ pub enum KindError {
         /// The message type.
         message: &'static str,
     },
+    /// Two query types of one actor have the same name.
+    #[error("two query types of the actor kind {kind:?} have the name {query:?}: rename one")]
+    QueryTwice {
+        /// The actor kind.
+        kind: &'static str,
+        /// The query type.
+        query: &'static str,
+    },
 }
 
 impl<A: Actor> KindBuilder<A> {
@@ -150,25 +177,133 @@ impl<A: Actor> KindBuilder<A> {
     #[must_use]
     pub fn new() -> Self {
         let error = check_kind(A::KIND).err();
-        Self { handlers: BTreeMap::new(), error }
+        let (handlers, discipline, needs) = Default::default();
+        Self { handlers, discipline, answers: Answers::new(), needs, error }
     }
 
     /// Registers the handler of one message type. [`KindBuilder::build`] reports a name that breaks
     /// a rule.
     #[must_use]
-    pub fn handles<M: Message>(mut self) -> Self
+    pub fn handles<M: Message>(self) -> Self
     where
         A: Handle<M>,
     {
         const { assert_listed::<A, M>() };
+        self.add::<M>(call::<A, M>)
+    }
+
+    /// As [`KindBuilder::handles`], for a handler whose changes count only when it returns `Ok`.
+    /// When it returns an `Err`, its caller gets that; the state, the messages and the timers are
+    /// as if it had done nothing.
+    ///
+    /// # Limits
+    /// - What has left the actor stays: requests of [`ask`](crate::recipient::Recipient::ask), and
+    ///   what was sent before one of them; whatever side effects have done. So look first at what
+    ///   may fail, and ask after that.
+    /// - The delivery is in the log and handled, its events too. Nothing is tried again, and a
+    ///   request with an idempotency key keeps its `Err`.
+    /// - Each delivery of this message clones the state once. A clone must be equal to what it was
+    ///   made from, also for the handlers to come: a shared cell inside makes replays differ.
+    ///
+    /// # Examples
+    /// ```
+    /// # use relive_replay::{Actor, Context, Handle, KindBuilder, Message};
+    /// # use serde::{Deserialize, Serialize};
+    /// #[derive(Serialize, Deserialize, Clone)]
+    /// struct Cart(Vec<u64>);
+    ///
+    /// /// Adds all articles, or none.
+    /// #[derive(Serialize, Deserialize)]
+    /// struct AddAll(Vec<u64>);
+    ///
+    /// # impl Actor for Cart { const KIND: &'static str = "cart"; fn create(_: &str) -> Self { Cart(Vec::new()) } }
+    /// impl Message for AddAll {
+    ///     const NAME: &'static str = "add-all";
+    ///     type Reply = Result<(), String>;
+    /// }
+    ///
+    /// impl Handle<AddAll> for Cart {
+    ///     async fn handle(&mut self, AddAll(articles): AddAll, _: &mut Context<'_>) -> Result<(), String> {
+    ///         for article in articles {
+    ///             if self.0.len() == 10 {
+    ///                 return Err("the cart is full".to_owned());
+    ///             }
+    ///             self.0.push(article);
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let kind = KindBuilder::<Cart>::new().handles_or_undo::<AddAll>().build()?;
+    /// # assert!(kind.handles("add-all"));
+    /// # Ok::<(), relive_replay::kind::KindError>(())
+    /// ```
+    #[must_use]
+    pub fn handles_or_undo<M: Message>(self) -> Self
+    where
+        A: Handle<M> + Clone,
+        M::Reply: Fallible,
+    {
+        const { assert_listed::<A, M>() };
+        self.add::<M>(call_or_undo::<A, M>)
+    }
+
+    fn add<M: Message>(mut self, call: Call<A>) -> Self {
         // Kept until `build`, so that registrations can be chained without a question mark each.
         if let Err(error) = check_name("message type", M::NAME) {
             self.error.get_or_insert(error.into());
         }
-        let handler = Handler { call: call::<A, M> as Call<A>, shapes: Arc::default() };
+        let handler = Handler { call, shapes: Arc::default() };
         if self.handlers.insert(M::NAME, handler).is_some() {
             self.error.get_or_insert(KindError::Twice { kind: A::KIND, message: M::NAME });
         }
+        self
+    }
+
+    /// Sets what the actors of the kind wait for. Default [`Discipline::BeforeHandling`]. Stores
+    /// don't know it: it may change with each opening.
+    #[must_use]
+    pub fn discipline(mut self, discipline: Discipline) -> Self {
+        self.discipline = discipline;
+        self
+    }
+
+    /// Registers the answer to one type of query. [`KindBuilder::build`] reports a name that breaks
+    /// a rule.
+    ///
+    /// # Examples
+    /// ```
+    /// # use relive_replay::{Actor, Answer, KindBuilder, Query};
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize)] struct Counter(u64);
+    /// # impl Actor for Counter { const KIND: &'static str = "counter"; fn create(_: &str) -> Self { Counter(0) } }
+    /// # #[derive(Serialize, Deserialize)] struct Total;
+    /// # impl Query for Total { const NAME: &'static str = "total"; type Answer = u64; }
+    /// # impl Answer<Total> for Counter { fn answer(&self, _: Total) -> u64 { self.0 } }
+    /// let kind = KindBuilder::<Counter>::new().answers::<Total>().build()?;
+    /// assert!(kind.has_queries() && kind.query("total").is_some());
+    /// # Ok::<(), relive_replay::kind::KindError>(())
+    /// ```
+    #[must_use]
+    pub fn answers<Q: Query>(mut self) -> Self
+    where
+        A: Answer<Q>,
+    {
+        if let Err(error) = check_name("query type", Q::NAME) {
+            self.error.get_or_insert(error.into());
+        }
+        if self.answers.add::<Q>() == Added::Again {
+            self.error.get_or_insert(KindError::QueryTwice { kind: A::KIND, query: Q::NAME });
+        }
+        self
+    }
+
+    /// Declares that handlers of this kind need a value of this type
+    /// ([`Context::dependency`](crate::Context::dependency)). An opening that does not provide it
+    /// fails before anything runs, and says so.
+    #[must_use]
+    pub fn needs<T: Send + Sync + 'static>(mut self) -> Self {
+        self.needs.push(Dependency::of::<T>());
         self
     }
 
@@ -182,8 +317,10 @@ impl<A: Actor> KindBuilder<A> {
         match self.error.or(missing) {
             Some(error) => Err(error),
             None => {
-                let (handlers, states) = (Arc::new(self.handlers), Arc::default());
-                Ok(Arc::new(TypedKind { handlers, states, peers: OnceLock::new() }))
+                let Self { handlers, discipline, answers, needs, .. } = self;
+                let registered = Arc::new(Registered { handlers, answers, states: Shapes::default() });
+                let (peers, dependencies) = (OnceLock::new(), OnceLock::new());
+                Ok(Arc::new(TypedKind { registered, discipline, needs, peers, dependencies }))
             }
         }
     }
@@ -200,39 +337,26 @@ fn check_kind(name: &str) -> Result<(), KindError> {
     Ok(())
 }
 
-/// Decodes the message and boxes the call: the one allocation of a delivery in this crate.
-fn call<'a, A, M>(
-    actor: &'a mut A,
-    payload: &[u8],
-    reply_shapes: Option<&'a Shapes>,
-    cx: &'a mut Context<'_>,
-) -> Result<Handling<'a>, CodecError>
-where
-    A: Handle<M>,
-    M: Message,
-{
-    // Outside of the future: bytes that do not decode stop the actor before the handler begins.
-    let message: M = decode(payload)?;
-    Ok(Box::pin(async move {
-        let reply = actor.handle(message, cx).await;
-        match reply_shapes {
-            Some(shapes) => encode_checked(&reply, shapes, Bytes::copy_from_slice).map(Some),
-            None => Ok(None),
-        }
-    }))
+/// What an actor type does, as all its instances share it.
+struct Registered<A> {
+    handlers: Handlers<A>,
+    answers: Answers<A>,
+    /// The shapes of states that have survived.
+    states: Shapes,
 }
 
 struct TypedKind<A> {
-    handlers: Arc<Handlers<A>>,
-    /// The shapes of states that have survived.
-    states: Arc<Shapes>,
+    registered: Arc<Registered<A>>,
+    discipline: Discipline,
+    needs: Vec<Dependency>,
     peers: OnceLock<Arc<Peers>>,
+    dependencies: OnceLock<Arc<Dependencies>>,
 }
 
 impl<A: Actor> TypedKind<A> {
     fn state(&self, actor: A) -> Box<dyn State> {
-        let (handlers, shapes) = (Arc::clone(&self.handlers), Arc::clone(&self.states));
-        Box::new(TypedState { actor: Dropped::new(A::KIND, actor), handlers, shapes })
+        let registered = Arc::clone(&self.registered);
+        Box::new(TypedState { actor: Dropped::new(A::KIND, actor), registered })
     }
 }
 
@@ -245,12 +369,29 @@ impl<A: Actor> Kind for TypedKind<A> {
         A::VERSION
     }
 
+    fn discipline(&self) -> Discipline {
+        self.discipline
+    }
+
     fn shapes(&self, message: &str) -> Option<&MessageShapes> {
-        self.handlers.get(message).map(|handler| &*handler.shapes)
+        self.registered.handlers.get(message).map(|handler| &*handler.shapes)
     }
 
     fn messages(&self) -> Messages {
-        self.handlers.iter().map(|(name, handler)| (*name, Arc::clone(&handler.shapes))).collect()
+        let handlers = self.registered.handlers.iter();
+        handlers.map(|(name, handler)| (*name, Arc::clone(&handler.shapes))).collect()
+    }
+
+    fn query(&self, query: &str) -> Option<TypeId> {
+        self.registered.answers.query(query)
+    }
+
+    fn queries(&self) -> Queries {
+        self.registered.answers.shapes()
+    }
+
+    fn has_queries(&self) -> bool {
+        !self.registered.answers.is_empty()
     }
 
     fn introduce(&self, peers: &Arc<Peers>) {
@@ -262,12 +403,24 @@ impl<A: Actor> Kind for TypedKind<A> {
         self.peers.get().map(|peers| &**peers)
     }
 
+    fn equip(&self, dependencies: &Arc<Dependencies>) {
+        let _ = self.dependencies.set(Arc::clone(dependencies));
+    }
+
+    fn dependencies(&self) -> Option<&Dependencies> {
+        self.dependencies.get().map(|dependencies| &**dependencies)
+    }
+
+    fn needs(&self) -> &[Dependency] {
+        &self.needs
+    }
+
     fn create(&self, key: &str) -> Box<dyn State> {
         self.state(A::create(key))
     }
 
     fn verify(&self, state: &[u8], expected: &Expected) -> Result<(), CodecError> {
-        let back = expected.verify::<A>(state, &self.states)?;
+        let back = expected.verify::<A>(state, &self.registered.states)?;
         // A value of the user's type, whose drop may panic.
         drop(Dropped::new(A::KIND, back));
         Ok(())
@@ -280,8 +433,7 @@ impl<A: Actor> Kind for TypedKind<A> {
 
 struct TypedState<A> {
     actor: Dropped<A>,
-    handlers: Arc<Handlers<A>>,
-    shapes: Arc<Shapes>,
+    registered: Arc<Registered<A>>,
 }
 
 impl<A: Actor> State for TypedState<A> {
@@ -292,13 +444,17 @@ impl<A: Actor> State for TypedState<A> {
         reply: Reply,
         cx: &'a mut Context<'_>,
     ) -> Option<Result<Handling<'a>, CodecError>> {
-        let Handler { call, shapes } = self.handlers.get(message)?;
+        let Handler { call, shapes } = self.registered.handlers.get(message)?;
         let reply_shapes = (reply == Reply::Encoded).then_some(&shapes.reply);
         Some(call(self.actor.get_mut(), payload, reply_shapes, cx))
     }
 
+    fn answer(&self, query: &str, payload: &[u8]) -> Option<Result<Bytes, CodecError>> {
+        self.registered.answers.encoded(self.actor.get(), query, payload)
+    }
+
     fn encode(&self, pause: &dyn Fn()) -> Result<(Vec<u8>, Expected), CodecError> {
-        encode_expecting(self.actor.get(), &self.shapes, pause)
+        encode_expecting(self.actor.get(), &self.registered.states, pause)
     }
 
     fn as_any(&self) -> &dyn std::any::Any {
@@ -307,81 +463,5 @@ impl<A: Actor> State for TypedState<A> {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde::{Deserialize, Serialize};
-
-    use super::*;
-
-    macro_rules! message {
-        ($name:ident, $text:expr) => {
-            #[derive(Serialize, Deserialize)]
-            struct $name;
-
-            impl Message for $name {
-                const NAME: &'static str = $text;
-                type Reply = ();
-            }
-
-            impl<const N: u8> Handle<$name> for Numbered<N> {
-                async fn handle(&mut self, _: $name, _: &mut Context<'_>) {}
-            }
-        };
-    }
-
-    #[derive(Serialize, Deserialize)]
-    struct Numbered<const N: u8>;
-
-    impl<const N: u8> Actor for Numbered<N> {
-        const KIND: &'static str = if N == 1 { "a/b" } else { "numbered" };
-        const MESSAGES: &'static [&'static str] = if N == 2 { &["add", "get"] } else { &[] };
-
-        fn create(_: &str) -> Self {
-            Self
-        }
-    }
-
-    message!(Add, "add");
-    message!(Get, "get");
-    message!(AlsoAdd, "add");
-    message!(Nameless, "");
-
-    /// What is listed has a handler, or the opening says which one is missing.
-    #[test]
-    fn a_listed_message_needs_its_handler() {
-        let refused = KindBuilder::<Numbered<2>>::new().handles::<Add>().build().err();
-        assert_eq!(refused, Some(KindError::NotRegistered { kind: "numbered", message: "get" }));
-        let kind = KindBuilder::<Numbered<2>>::new().handles::<Get>().handles::<Add>().build().unwrap();
-        assert!(kind.handles("add") && kind.handles("get") && !kind.handles("pay"));
-        assert_eq!(kind.messages().into_keys().collect::<Vec<_>>(), ["add", "get"]);
-    }
-
-    /// Two types of one name would read each other's records.
-    #[test]
-    fn two_messages_of_one_name_are_refused() {
-        let refused = KindBuilder::<Numbered<0>>::new().handles::<Add>().handles::<AlsoAdd>().build().err();
-        assert_eq!(refused, Some(KindError::Twice { kind: "numbered", message: "add" }));
-    }
-
-    /// Names that no log could hold are refused before anything is logged; the first error counts.
-    #[test]
-    fn names_that_break_a_rule_are_refused() {
-        assert!(matches!(KindBuilder::<Numbered<1>>::new().build(), Err(KindError::Name(_))));
-        let twice = KindBuilder::<Numbered<0>>::new().handles::<Nameless>().handles::<Nameless>().build();
-        assert!(matches!(twice, Err(KindError::Name(_))));
-    }
-
-    /// A kind belongs to one runtime, so the peers that it learns first stay.
-    #[test]
-    fn a_kind_is_introduced_once() {
-        let kind = KindBuilder::<Numbered<0>>::new().handles::<Add>().build().unwrap();
-        assert!(kind.peers().is_none());
-        let mut first = Peers::default();
-        first.add(kind.name(), kind.messages());
-        kind.introduce(&Arc::new(first));
-        kind.introduce(&Arc::new(Peers::default()));
-        let taken = kind
-            .peers()
-            .is_some_and(|peers| matches!(peers.taker("numbered", "add"), crate::peers::Taker::Kind(_)));
-        assert!(taken);
-    }
-}
+#[path = "kind_tests.rs"]
+mod tests;

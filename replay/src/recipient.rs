@@ -8,10 +8,11 @@ use relive_storage::limits::PAYLOAD_BYTES_MAX;
 use relive_storage::{ActorId, Name, NameError};
 
 use crate::actor::assert_listed;
-use crate::context::{Context, does_not_survive};
+use crate::context::{Checks, Context};
+use crate::halt::does_not_survive;
 use crate::payload::{CodecError, encode_checked, encode_shared};
 use crate::peers::Taker;
-use crate::{Actor, Handle, Message, Outgoing};
+use crate::{Actor, Handle, Message};
 
 /// The most messages that one delivery may send.
 pub const SENDS_PER_DELIVERY_MAX: usize = 1024;
@@ -96,22 +97,27 @@ impl<'t> Context<'t> {
     /// }
     /// ```
     #[must_use = "nothing is sent yet"]
-    pub fn to<A: Actor>(&mut self, key: &str) -> Recipient<'_, 't, A> {
-        Recipient { to: ActorId::new(A::KIND, key), cx: self, kind: PhantomData }
+    pub fn to<A: Actor>(&self, key: &str) -> Recipient<'_, 't, A> {
+        Recipient::new(self, ActorId::new(A::KIND, key))
     }
 }
 
 /// The receiver of a handler's message; [`Context::to`] returns it.
 #[must_use = "nothing is sent yet"]
 pub struct Recipient<'c, 't, A> {
-    cx: &'c mut Context<'t>,
-    to: Result<ActorId, NameError>,
+    pub(crate) cx: &'c Context<'t>,
+    pub(crate) to: Result<ActorId, NameError>,
     kind: PhantomData<fn(A)>,
 }
 
-impl<A: Actor> Recipient<'_, '_, A> {
-    /// Sends a message. It leaves the actor after the handler is done and all its determinants are
-    /// on stable storage. The receiver handles it exactly once, in the order sent.
+impl<'c, 't, A: Actor> Recipient<'c, 't, A> {
+    pub(crate) fn new(cx: &'c Context<'t>, to: Result<ActorId, NameError>) -> Self {
+        Self { cx, to, kind: PhantomData }
+    }
+
+    /// Sends a message. It leaves the actor after the handler is done, or with the next
+    /// [ask](Recipient::ask), and all its determinants are on stable storage. The receiver handles
+    /// it exactly once, in the order sent.
     ///
     /// # Errors
     /// [`SendError`]: nothing was sent, and the handler continues. One exception: when the message
@@ -124,6 +130,30 @@ impl<A: Actor> Recipient<'_, '_, A> {
     where
         A: Handle<M>,
     {
+        let waits = self.cx.waits;
+        let (to, payload) = self.prepare(message)?;
+        // After the last error: a number without a message would be a gap for the receiver.
+        waits.send(to, Name::from_static(M::NAME), payload);
+        Ok(())
+    }
+
+    /// Checks and encodes a message that the delivery sends, before it changes anything.
+    pub(crate) fn prepare<M: Message>(self, message: M) -> Result<(ActorId, Bytes), SendError>
+    where
+        A: Handle<M>,
+    {
+        // Before the encoding: how many there were is the same in each run, so the error is too.
+        if self.cx.waits.sends() >= SENDS_PER_DELIVERY_MAX {
+            return Err(SendError::TooMany { limit: SENDS_PER_DELIVERY_MAX });
+        }
+        self.encode(message)
+    }
+
+    /// Checks and encodes a message for this receiver.
+    pub(crate) fn encode<M: Message>(self, message: M) -> Result<(ActorId, Bytes), SendError>
+    where
+        A: Handle<M>,
+    {
         const { assert_listed::<A, M>() };
         let Self { cx, to, .. } = self;
         let to = to?;
@@ -133,12 +163,8 @@ impl<A: Actor> Recipient<'_, '_, A> {
             Some(Taker::Kind(shapes)) => Some(&shapes.message),
             None => None,
         };
-        // Before the encoding: how many there were is the same in each run, so the error is too.
-        if cx.effects.sends.len() >= SENDS_PER_DELIVERY_MAX {
-            return Err(SendError::TooMany { limit: SENDS_PER_DELIVERY_MAX });
-        }
         let refused = |reason| MessageError::Codec { message: M::NAME, reason };
-        let payload = match shapes.filter(|_| cx.determinants.checks_values()) {
+        let payload = match shapes.filter(|_| cx.checks == Checks::All) {
             Some(shapes) => match encode_checked(&message, shapes, Bytes::copy_from_slice) {
                 Ok(payload) => payload,
                 Err(reason) => {
@@ -147,7 +173,7 @@ impl<A: Actor> Recipient<'_, '_, A> {
                     // as another one: a replay would not repeat that error, so the handler stops.
                     encode_shared(&message).map_err(refused)?;
                     let what = format!("the message {:?} that it sends", M::NAME);
-                    cx.signal.halt(does_not_survive(what, &reason));
+                    cx.waits.halt(does_not_survive(what, &reason));
                     return Err(refused(reason).into());
                 }
             },
@@ -158,11 +184,7 @@ impl<A: Actor> Recipient<'_, '_, A> {
             let (found, limit) = (payload.len(), PAYLOAD_BYTES_MAX);
             return Err(MessageError::TooLarge { message: M::NAME, found, limit }.into());
         }
-        // After the last error: a number without a message would be a gap for the receiver.
-        let ssn = cx.channels.next_ssn(&to);
-        let message = Name::from_static(M::NAME);
-        cx.effects.send(Outgoing { to, ssn, message, payload });
-        Ok(())
+        Ok((to, payload))
     }
 }
 
@@ -249,7 +271,7 @@ mod tests {
     fn till() -> Instance {
         let kind = KindBuilder::<Till>::new().handles::<Add>().handles::<Send>().build().unwrap();
         let mut peers = Peers::default();
-        peers.add(kind.name(), kind.messages());
+        peers.add(kind.name(), kind.messages(), kind.queries());
         kind.introduce(&Arc::new(peers));
         Instance::create(kind, ActorId::new("till", "one").unwrap(), StoreId::new(1))
     }
@@ -264,7 +286,7 @@ mod tests {
             Delivery { rsn, sender, asked: false, message: "send".into(), payload, clock, seed: 0 };
         let mut tape = Tape::after(Rsn::NONE);
         let mut determinants = TapeOnly(&mut tape);
-        let stepped = pin!(step(till, &delivery, &mut determinants));
+        let stepped = pin!(step(till.process(), &delivery, &mut determinants));
         match stepped.poll(&mut Task::from_waker(Waker::noop())) {
             Poll::Ready(effects) => effects.unwrap(),
             Poll::Pending => panic!("it waits for nothing"),
@@ -281,7 +303,7 @@ mod tests {
         let mut till = till();
         assert_eq!(numbers(&send(&mut till, 0)), [1]);
         for what in 1..=4 {
-            assert_eq!(numbers(&send(&mut till, what)), []);
+            assert_eq!(numbers(&send(&mut till, what)), [0; 0]);
         }
         assert_eq!(numbers(&send(&mut till, 0)), [2]);
         let said = &till.state::<Till>().unwrap().said;

@@ -1,5 +1,5 @@
 //! The one function that applies a delivery to an actor. Live and replay call it; they differ only
-//! in where determinants come from and where effects go.
+//! in where events come from and where effects go.
 //!
 //! # Source
 //! A replay in the recorded order, with recorded determinants, reproduces the state of a piecewise
@@ -7,27 +7,38 @@
 //! Protocols in Message-Passing Systems*, ACM Computing Surveys 34(3), 2002, section 4.
 
 use std::future::poll_fn;
-use std::task::Poll;
+use std::task::{Context as Task, Poll};
 
-use relive_storage::record::Delivery;
+use bytes::Bytes;
+use relive_storage::record::{Delivery, Event, EventKind, Sender};
 
-use crate::context::{BEGUN_LAST, Signal, does_not_survive, given_up};
+use crate::ask::Answered;
+use crate::context::Checks;
+use crate::determinants::{Happened, NoOutcome};
 use crate::guard::{GuardedFuture, guarded};
-use crate::halt::Interruption;
+use crate::halt::does_not_survive;
+use crate::instance::Process;
 use crate::kind::Reply;
 use crate::payload::CodecError;
+use crate::probe::Probe;
 use crate::recipient::SENDS_PER_DELIVERY_MAX;
-use crate::{Context, Determinants, Effects, Halt, HaltReason, Instance};
+use crate::timers::{Fired, Firing, Found, Timer, TimerChanges};
+use crate::waits::{Look, Wait, WaitFor, Waits};
+use crate::{Context, Determinants, Effects, Halt, HaltReason, Outgoing, OutgoingReply, Recorded};
 
 /// Why `step` did not apply a delivery to its end. The actor's state may be half changed, so the
-/// caller must throw it away. The effects that the handler asked for are gone; none was released.
+/// caller must throw it away.
 #[derive(Debug)]
 pub enum StepError {
-    /// The actor stopped in the middle.
+    /// The actor stopped in the middle. None of its effects was released but what it had sent up
+    /// to its last request.
     Halted(Halt),
-    /// An event has no outcome: the original run ended here, or the log accepts nothing more. This
-    /// says nothing about the actor.
-    NoOutcome,
+    /// The handler waits for what is not on record: the original run ended here, or the log accepts
+    /// nothing more. This says nothing about the actor.
+    NoOutcome {
+        /// What the delivery had sent up to its last request. It may have left the actor.
+        released: Vec<Outgoing>,
+    },
 }
 
 impl From<Halt> for StepError {
@@ -37,120 +48,258 @@ impl From<Halt> for StepError {
 }
 
 /// Applies the next delivery to an actor and returns the effects that its handler asked for. The
-/// caller releases them; this function releases none.
+/// caller releases them. While the handler waits, [`Determinants::release`] releases what it has
+/// sent up to its last request.
+///
+/// The firing of a timer changes the timer too. No handler runs on one whose timer is gone, or
+/// whose message goes to another actor.
 ///
 /// # Errors
 /// [`StepError::Halted`]: the actor stopped in the middle. [`StepError::NoOutcome`]: the handler
 /// waits for an event that has no outcome. Throw the instance away, since its state may be half
-/// changed. Its effects are gone, and none was released.
+/// changed.
 ///
 /// # Panics
-/// When the delivery is not the actor's next, or was never admitted: callers apply deliveries in
-/// order.
+/// When the delivery is not the actor's next: callers apply deliveries in order.
 ///
 /// # Cancel safety
 /// Not cancel safe: a dropped step leaves a half changed instance. Throw it away.
 pub async fn step(
-    instance: &mut Instance,
+    process: &mut Process,
     delivery: &Delivery,
     determinants: &mut dyn Determinants,
 ) -> Result<Effects, StepError> {
-    assert_eq!(delivery.rsn, instance.handled.next(), "deliveries of {} are applied in order", instance.id);
-    assert!(delivery.rsn <= instance.received, "{} of {} was never taken in", delivery.rsn, instance.id);
-    match apply(instance, delivery, determinants).await {
-        Ok(effects) => {
-            let sends = effects.sends.len();
-            assert!(sends <= SENDS_PER_DELIVERY_MAX, "one delivery of {} sent {sends} messages", instance.id);
-            instance.now_handled(delivery.rsn);
-            Ok(effects)
+    assert_eq!(delivery.rsn, process.handled.next(), "deliveries of {} are applied in order", process.id);
+    let fired = match process.timers.find(delivery) {
+        Found::NoFiring => None,
+        Found::Gone => return finish(process, delivery, determinants, Effects::default()),
+        Found::Timer(fired) if fired.timer.to.is_some() => {
+            let effects = pass_on(process, *fired);
+            return finish(process, delivery, determinants, effects);
         }
-        Err(Interruption::NoOutcome) => Err(StepError::NoOutcome),
-        Err(Interruption::Halted(reason)) => Err(Halt::new(instance.id.clone(), delivery.rsn, reason).into()),
-    }
+        Found::Timer(fired) => Some(*fired),
+    };
+    // Taken, not lent: the handler's futures share them.
+    let mut timers = TimerChanges::new(std::mem::take(&mut process.timers));
+    let firing = fired.map(|Fired { name, timer, missed, left }| {
+        let firing = Firing { name: name.to_string(), due: timer.due, missed };
+        timers.fire(name, left);
+        firing
+    });
+    // The block may have been begun just before the timer was due. Its handler sees no time before
+    // that.
+    let now = firing.as_ref().map_or(delivery.clock, |firing| firing.due.max(delivery.clock));
+    let (message, outbound) = (delivery.message.clone(), std::mem::take(&mut process.outbound));
+    let waits = Waits::new(message, now, outbound, timers);
+    let ended = run(process, delivery, determinants, &waits, firing.as_ref()).await;
+    let (answer, reply) = match ended {
+        Ok(replied) => replied,
+        Err(stop) => {
+            let (released, outbound, timers) = waits.abandon();
+            (process.outbound, process.timers) = (outbound, timers);
+            return Err(match stop {
+                Stop::NoOutcome => StepError::NoOutcome { released },
+                Stop::Halted(reason) => Halt::new(process.id.clone(), delivery.rsn, reason).into(),
+            });
+        }
+    };
+    let (mut effects, outbound, timers) = waits.into_parts();
+    (process.outbound, process.timers) = (outbound, timers);
+    (effects.reply, effects.answer) = (reply, answer);
+    finish(process, delivery, determinants, effects)
 }
 
-async fn apply(
-    instance: &mut Instance,
+/// The message of a timer goes to the actor for which it was set. No handler runs.
+fn pass_on(process: &mut Process, fired: Fired) -> Effects {
+    let Fired { name, timer: Timer { to, message, payload, .. }, left, .. } = fired;
+    let mut effects = Effects::default();
+    let to = to.expect("only the message of a timer for another actor is passed on");
+    let ssn = process.outbound.next_ssn(&to);
+    effects.send(Outgoing { to, ssn, message, payload, asked: false });
+    process.timers.change(name, left);
+    effects
+}
+
+/// Ends a delivery: its effects are complete.
+fn finish(
+    process: &mut Process,
     delivery: &Delivery,
     determinants: &mut dyn Determinants,
-) -> Result<Effects, Interruption> {
-    let mut effects = Effects::default();
-    let (reply, events) = run(instance, delivery, determinants, &mut effects).await?;
-    effects.reply = reply;
+    effects: Effects,
+) -> Result<Effects, StepError> {
     // After the handler and before anybody sees an effect: a divergence releases nothing.
-    determinants.finish(delivery.rsn, events, effects.digest())?;
+    let finished = determinants.finish(delivery.rsn, effects.digest());
+    finished.map_err(|divergence| Halt::new(process.id.clone(), delivery.rsn, divergence.into()))?;
+    let sends = effects.sends.len();
+    assert!(sends <= SENDS_PER_DELIVERY_MAX, "one delivery of {} sent {sends} messages", process.id);
+    process.now_handled(delivery.rsn);
     Ok(effects)
 }
 
+/// Why a handler does not go on.
+enum Stop {
+    /// For a reason of its own.
+    Halted(HaltReason),
+    /// Nothing more is on record.
+    NoOutcome,
+}
+
+impl<R: Into<HaltReason>> From<R> for Stop {
+    fn from(reason: R) -> Self {
+        Self::Halted(reason.into())
+    }
+}
+
+/// The reply to another actor, and that to a caller outside.
+type Replied = (Option<OutgoingReply>, Option<Bytes>);
+
 async fn run(
-    instance: &mut Instance,
+    process: &mut Process,
     delivery: &Delivery,
     determinants: &mut dyn Determinants,
-    effects: &mut Effects,
-) -> Result<(Option<bytes::Bytes>, u32), Interruption> {
-    let origin = instance.origin(delivery.rsn);
-    let Instance { id, store, kind, state, channels, .. } = instance;
-    let signal = Signal::default();
-    // Both: the record of an ask stays one, but after an opening nobody waits for its answer.
-    let reply = if delivery.asked && determinants.wants_reply() { Reply::Encoded } else { Reply::Dropped };
-    let mut cx = Context {
-        actor: id,
-        store: *store,
-        delivery,
-        origin,
-        peers: kind.peers(),
-        channels,
-        effects,
-        determinants,
-        signal: &signal,
-        randoms: 0,
-        draws: 0,
-        events: 0,
+    waits: &Waits,
+    firing: Option<&Firing>,
+) -> Result<Replied, Stop> {
+    let origin = process.origin(delivery.rsn);
+    let Process { id, store, kind, state, .. } = process;
+    let checks = if determinants.checks() { Checks::All } else { Checks::None };
+    let asker = match &delivery.sender {
+        Sender::Actor { id, ssn } if delivery.asked => Some((id.clone(), *ssn)),
+        _ => None,
     };
+    let is_keyed = matches!(delivery.sender, Sender::Keyed { .. });
+    // The record of an ask stays one, but after an opening nobody outside waits for its answer. An
+    // actor that asked does, and a request with a key may come again.
+    let is_awaited = asker.is_some() || is_keyed || delivery.asked && determinants.wants_reply();
+    let reply = if is_awaited { Reply::Encoded } else { Reply::Dropped };
+    let (actor, store, peers, dependencies) = (&*id, *store, kind.peers(), kind.dependencies());
+    let mut cx = Context { actor, store, delivery, origin, peers, dependencies, waits, firing, checks };
     // Decoding runs users' code too, and the call itself may panic before its first poll.
-    let mut handling = match guarded(|| state.handle(&delivery.message, &delivery.payload, reply, &mut cx)) {
+    let handling = match guarded(|| state.handle(&delivery.message, &delivery.payload, reply, &mut cx)) {
         Ok(Some(Ok(handling))) => GuardedFuture::new("a handler", handling),
         Ok(Some(Err(error))) => return Err(codec(delivery, &error).into()),
         Ok(None) => return Err(HaltReason::Unhandled { message: delivery.message.to_string() }.into()),
         Err(panic) => return Err(panicked(delivery, panic).into()),
     };
-    let end = poll_fn(|task| match handling.poll(task) {
-        Err(panic) => Poll::Ready(End::Panicked(panic)),
-        // Ahead of `Ready`: a halted handler's effects must not be released, even when the handler
-        // has also returned.
-        Ok(_) if signal.get() == Signal::HALTED => Poll::Ready(End::Halted),
-        Ok(Poll::Ready(_)) if signal.get() == Signal::WAITING => Poll::Ready(End::Leaked),
-        Ok(Poll::Ready(end)) => Poll::Ready(End::Done(end)),
-        // Only a side effect of the context may make a handler wait. A waker says nothing of who
-        // will wake it, so the signal does.
-        Ok(Poll::Pending) if signal.get() == Signal::WAITING => Poll::Pending,
-        Ok(Poll::Pending) => Poll::Ready(End::Foreign),
-    })
-    .await;
-    // The handler's future borrows `cx` until here.
-    drop(handling);
-    let events = cx.events;
-    Err(match end {
-        End::Done(Ok(encoded)) => {
-            let is_wanted = reply == Reply::Encoded;
-            assert_eq!(encoded.is_some(), is_wanted, "who waits for a reply gets one, and nobody else");
-            return Ok((encoded, events));
+    let mut handler = Handler { future: handling, delivery, waits, checks, probe: None };
+    let encoded = handler.run(determinants).await?;
+    assert_eq!(encoded.is_some(), is_awaited, "who waits for a reply gets one, and nobody else");
+    Ok(match (asker, encoded) {
+        (Some((to, ssn)), Some(reply)) => {
+            (Some(OutgoingReply { to, ssn, outcome: Answered::reply(actor, &reply) }), None)
         }
-        End::Done(Err(error)) => codec(delivery, &error).into(),
-        End::Panicked(panic) => panicked(delivery, panic).into(),
-        End::Foreign => HaltReason::ForeignAwait { message: delivery.message.to_string() }.into(),
-        End::Leaked => given_up(&delivery.message, BEGUN_LAST).into(),
-        End::Halted => signal.halted().expect("a halted handler has left its reason"),
+        (_, reply) => (None, reply),
     })
 }
 
-enum End {
-    Done(Result<Option<bytes::Bytes>, CodecError>),
-    Halted,
-    /// The handler has returned while one of its side effects is still under way.
-    Leaked,
-    Foreign,
-    Panicked(String),
+type EncodedReply = Result<Option<Bytes>, CodecError>;
+
+/// A handler under way.
+struct Handler<'h> {
+    future: GuardedFuture<'h, EncodedReply>,
+    delivery: &'h Delivery,
+    waits: &'h Waits,
+    checks: Checks,
+    /// Finds out whether it awaits anything foreign, from its first wait on.
+    probe: Option<Probe>,
+}
+
+impl Handler<'_> {
+    /// Runs it to its end. Whenever it waits, it learns the next event: from the records, or from
+    /// what happens.
+    async fn run(&mut self, determinants: &mut dyn Determinants) -> Result<Option<Bytes>, Stop> {
+        let rsn = self.delivery.rsn;
+        loop {
+            if let Poll::Ready(end) = poll_fn(|task| Poll::Ready(self.poll(task))).await {
+                return end.map_err(Stop::from);
+            }
+            let (open, _) = self.waits.open();
+            // Live looks too: a crash may have come after the event and before the delivery was
+            // done.
+            let event = match determinants.recorded(rsn, &open)? {
+                Recorded::Event(event) => event,
+                Recorded::End => return Err(Stop::NoOutcome),
+                Recorded::Nothing => self.happen(determinants, &open).await?,
+            };
+            self.waits.learn(event)?;
+        }
+    }
+
+    /// Waits for what happens next, and logs it.
+    async fn happen(&mut self, determinants: &mut dyn Determinants, open: &[Wait]) -> Result<Event, Stop> {
+        determinants.release(&self.waits.released());
+        let begun = self.waits.open().1;
+        let acts = open.iter().any(|wait| wait.what == WaitFor::SideEffect);
+        let happened = poll_fn(|task| {
+            // Output commit: nothing is done outside before all that it may depend on is stable.
+            let may_act = !acts
+                || match determinants.poll_stable(task) {
+                    Poll::Ready(Ok(())) => true,
+                    Poll::Ready(Err(NoOutcome)) => return Poll::Ready(Err(Stop::NoOutcome)),
+                    Poll::Pending => false,
+                };
+            if may_act {
+                self.waits.happen(task.waker());
+            }
+            // Its side effects go on while it is polled. It learns nothing, so it does nothing
+            // else.
+            let polled = self.poll(task);
+            if let Poll::Ready(Err(reason)) = polled {
+                return Poll::Ready(Err(reason.into()));
+            }
+            if polled.is_ready() || self.waits.open().1 != begun {
+                return Poll::Ready(Err(self.foreign().into()));
+            }
+            if let Some((index, outcome)) = self.waits.next_ended() {
+                let kind = EventKind::SideEffect;
+                let happened = outcome.map(|outcome| Happened { index, kind, outcome });
+                return Poll::Ready(happened.map_err(Stop::from));
+            }
+            determinants.poll_happened(open, task).map(Ok)
+        });
+        let Happened { index, kind, outcome } = happened.await?;
+        // Until the handler has learned this, nothing goes on.
+        self.waits.pause();
+        let name = open.iter().find(|wait| wait.index == index).map(|wait| wait.name.clone());
+        let name = name.expect("only what the handler waits for happens");
+        let mut event = Event { rsn: self.delivery.rsn, index, kind, name, outcome, clock: None };
+        let logged = determinants.log(event.clone()).await;
+        event.clock = Some(logged.map_err(|NoOutcome| Stop::NoOutcome)?);
+        Ok(event)
+    }
+
+    /// Polls it once. Ready when it has ended: with its encoded reply, or with a reason to stop.
+    fn poll(&mut self, task: &mut Task<'_>) -> Poll<Result<Option<Bytes>, HaltReason>> {
+        // A handler that waits once will be polled again, by a waker that shows who keeps it.
+        let polled = match &self.probe {
+            Some(probe) => self.future.poll(&mut Task::from_waker(probe.waker())),
+            None => self.future.poll(task),
+        };
+        Poll::Ready(match (polled, self.waits.look()) {
+            // It unwinds, since it has nothing to go on with, and has left the reason.
+            (Err(_), Look::Halted(reason @ HaltReason::MissingDependency { .. })) => Err(reason),
+            (Err(panic), _) => Err(panicked(self.delivery, panic)),
+            // Ahead of the end: a halted handler's effects must not be released, even when the
+            // handler has also returned.
+            (Ok(_), Look::Halted(reason)) => Err(reason),
+            (Ok(Poll::Ready(encoded)), Look::Free) => encoded.map_err(|error| codec(self.delivery, &error)),
+            // It has returned while something that it began is still under way.
+            (Ok(Poll::Ready(_)), Look::Waits) => Err(self.waits.left_open()),
+            (Ok(Poll::Pending), Look::Free) => Err(self.foreign()),
+            // A replay repeats what went well, so it looks for nothing.
+            (Ok(Poll::Pending), Look::Waits)
+                if self.checks == Checks::All && self.probe.get_or_insert_default().is_kept() =>
+            {
+                Err(self.foreign())
+            }
+            (Ok(Poll::Pending), Look::Waits) => return Poll::Pending,
+        })
+    }
+
+    fn foreign(&self) -> HaltReason {
+        let beside = self.waits.open().0.last().map(Wait::describe);
+        HaltReason::ForeignAwait { message: self.delivery.message.to_string(), beside }
+    }
 }
 
 fn codec(delivery: &Delivery, error: &CodecError) -> HaltReason {

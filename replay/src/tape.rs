@@ -3,37 +3,48 @@
 //! a replay reads it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use relive_storage::record::{Delivery, EffectDigest, Event, Positioned, Quarantine, Record};
+use relive_storage::record::{Delivery, EffectDigest, Event, Positioned, Quarantine, Record, Sender};
 use relive_storage::{ActorId, Frame, Rsn, Ssn};
 
 use crate::Divergence;
-use crate::determinants::{Determinants, NoOutcome, Recorded, UntilDurable};
 use crate::halt::CorruptRecords;
-use crate::receptions::{Check, Receptions};
+use crate::receptions::{Beyond, Check, Receptions, SeenByOthers, refers_to};
+use crate::waits::{Wait, describe as describe_event};
 
 /// The recorded determinants of one actor after a checkpoint.
 #[derive(Clone, Debug, Default)]
 pub struct Tape {
     after: Rsn,
-    deliveries: Vec<Delivery>,
+    pub(crate) deliveries: Vec<Delivery>,
     at: usize,
-    events: BTreeMap<(Rsn, u32), Event>,
+    /// The events of each delivery, in the order in which the handler learned them.
+    pub(crate) events: BTreeMap<Rsn, Vec<Event>>,
+    /// The delivery whose events were read last, and how many of them.
+    events_read: (Rsn, usize),
+    /// The requests of other actors among the deliveries.
+    asked: BTreeMap<(ActorId, Ssn), Rsn>,
     digests: BTreeMap<Rsn, u64>,
     left_out: BTreeMap<Rsn, Quarantine>,
     discharged: BTreeSet<Rsn>,
     /// Deliveries that are retries, with the deliveries in quarantine that they retry.
     redelivered: BTreeMap<Rsn, Rsn>,
-    attempts: BTreeMap<Rsn, u32>,
+    pub(crate) attempts: BTreeMap<Rsn, u32>,
     /// Ranges (after, up to] of deliveries whose effects the records show, in order.
     covered: Vec<(Rsn, Rsn)>,
     /// The original run had certainly done everything up to here.
     handled: Rsn,
+    /// The original run had certainly begun the delivery here, and others have what it sent.
+    begun: Rsn,
+    /// An actor has on record that the delivery here was answered.
+    answered: Rsn,
     /// An opening that logged the end of its recovery had found everything up to here.
-    settled: Rsn,
-    pending: Vec<EffectDigest>,
+    pub(crate) settled: Rsn,
+    pub(crate) pending: Vec<EffectDigest>,
     /// The messages that receivers have of deliveries whose effects no record shows.
-    receptions: Receptions,
+    pub(crate) receptions: Receptions,
+    retention: Option<Duration>,
 }
 
 impl Tape {
@@ -41,6 +52,16 @@ impl Tape {
     #[must_use]
     pub fn after(after: Rsn) -> Self {
         Self { after, ..Self::default() }
+    }
+
+    /// Lets a replay forget the replies to requests with idempotency keys that are older than this.
+    /// Without it a replay keeps all of them.
+    pub fn set_retention(&mut self, retention: Duration) {
+        self.retention = Some(retention);
+    }
+
+    pub(crate) fn retention(&self) -> Option<Duration> {
+        self.retention
     }
 
     /// Adds the records of the actor's next frame, except those that the checkpoint contains.
@@ -79,7 +100,7 @@ impl Tape {
             Some(digests) => self.cover(since, handled, digests),
             None => self.cover(handled, handled, &[]),
         }
-        let mut before = None;
+        let (mut before, mut tried) = (None, None);
         for positioned in records {
             // A retry and the discharge that belongs to it stand one after the other, in one frame.
             let delivered = before.take();
@@ -97,6 +118,9 @@ impl Tape {
                         return Err(corrupt(expected, format!("{} stands in its place", delivery.rsn)));
                     }
                     before = Some(delivery.rsn);
+                    if let (true, Sender::Actor { id, ssn }) = (delivery.asked, &delivery.sender) {
+                        self.asked.insert((id.clone(), *ssn), delivery.rsn);
+                    }
                     self.deliveries.push(delivery);
                 }
                 Record::Event(event) if event.rsn <= self.after => {}
@@ -105,9 +129,11 @@ impl Tape {
                     // Deliveries run one at a time, so the ones before were over. This one may not
                     // be: the process may have ended after this event.
                     self.handled = self.handled.max(rsn.prev());
-                    if self.events.insert((rsn, event.index), event).is_some() {
+                    let events = self.events.entry(rsn).or_default();
+                    if events.iter().any(|before| before.index == event.index) {
                         return Err(corrupt(rsn, "it has the same event twice".to_owned()));
                     }
+                    events.push(event);
                 }
                 Record::CheckpointMark(mark) => self.handled = self.handled.max(mark.rsn),
                 // Kept whatever the checkpoint contains: it may hold the delivery in quarantine.
@@ -118,6 +144,11 @@ impl Tape {
                 // The frame says that the delivery is handled, so a try of it has ended.
                 Record::Attempt(rsn) if rsn <= handled => {
                     self.attempts.remove(&rsn);
+                }
+                // Twice in one frame: the try has ended, and neither the delivery is handled nor is
+                // the process gone. Takes back this attempt, and the one that has ended.
+                Record::Attempt(rsn) if tried.replace(rsn) == Some(rsn) => {
+                    (0..2).for_each(|_| self.survived(rsn));
                 }
                 record => self.decided(record)?,
             }
@@ -167,16 +198,23 @@ impl Tape {
     /// before everything that comes later.
     pub fn add_reception(&mut self, receiver: &ActorId, ssn: Ssn, delivery: &Delivery) {
         if self.last() > self.told() {
-            let content = (&delivery.message, &*delivery.payload);
-            self.receptions.add(receiver.clone(), ssn, content, self.last());
+            self.receptions.add(receiver.clone(), ssn, delivery, self.last());
         }
     }
 
-    /// Whether a receiver has a message that goes beyond `sent`, the table of this actor's sends at
-    /// its checkpoint. Then the original run had handled the first delivery on the tape.
+    /// Adds that an actor has logged the reply to its request: the delivery of that was handled.
+    pub fn add_answered(&mut self, asker: &ActorId, ssn: Ssn) {
+        if let Some(rsn) = self.asked.get(&(asker.clone(), ssn)) {
+            self.answered = self.answered.max(*rsn);
+            self.handled = self.handled.max(self.answered);
+        }
+    }
+
+    /// What the messages of receivers that go beyond `sent`, the table of this actor's sends at its
+    /// checkpoint, show of the first delivery on the tape.
     #[must_use]
-    pub fn is_received_beyond(&self, sent: &BTreeMap<ActorId, Ssn>) -> bool {
-        self.receptions.go_beyond(sent)
+    pub fn received_beyond(&self, sent: &BTreeMap<ActorId, Ssn>) -> Beyond {
+        self.receptions.beyond(sent)
     }
 
     /// Whether a receiver may have a message that no record of this actor shows.
@@ -189,9 +227,23 @@ impl Tape {
         self.receptions.check()
     }
 
-    /// The original run had handled the delivery, as records of others show.
+    /// The original run had begun the delivery, and receivers have what it sent, as their records
+    /// show.
+    pub(crate) fn was_begun(&mut self, rsn: Rsn) {
+        self.handled = self.handled.max(rsn.prev());
+        self.begun = self.begun.max(rsn);
+    }
+
+    /// The original run had handled the delivery to its end, as records of others show.
     pub(crate) fn was_handled(&mut self, rsn: Rsn) {
         self.handled = self.handled.max(rsn);
+    }
+
+    /// Up to where others know of what the deliveries did. The original run may not have come to
+    /// the end of the last of them.
+    #[must_use]
+    pub fn known(&self) -> Rsn {
+        self.certain().max(self.begun)
     }
 
     /// Up to where the records show the effects of every delivery.
@@ -264,8 +316,9 @@ impl Tape {
     /// Takes over what another tape of the same actor knows from the records of others: of
     /// openings, and of receivers.
     pub fn inherit(&mut self, seen: SeenByOthers) {
-        let SeenByOthers { settled, attempts, receptions } = seen;
-        (self.settled, self.receptions) = (settled, receptions);
+        let SeenByOthers { settled, answered, attempts, receptions } = seen;
+        (self.settled, self.answered, self.receptions) = (settled, answered, receptions);
+        self.handled = self.handled.max(answered);
         // Not the attempts of its own records: those do not know which tries others saw survive.
         self.attempts = attempts.into_iter().filter(|(rsn, _)| *rsn > self.after).collect();
     }
@@ -274,7 +327,7 @@ impl Tape {
     #[must_use]
     pub fn seen_by_others(&self) -> SeenByOthers {
         let (attempts, receptions) = (self.attempts.clone(), self.receptions.clone());
-        SeenByOthers { settled: self.settled, attempts, receptions }
+        SeenByOthers { settled: self.settled, answered: self.answered, attempts, receptions }
     }
 
     /// The decision to leave a delivery out, if there is one.
@@ -324,6 +377,7 @@ impl Tape {
     /// Goes back to the beginning, for one more replay from the checkpoint.
     pub fn rewind(&mut self) {
         self.at = 0;
+        self.events_read = Default::default();
         // The next replay finds these digests again; kept, they would be logged twice.
         self.pending.clear();
     }
@@ -351,7 +405,9 @@ impl Tape {
         let covered = self.covered();
         self.deliveries = Vec::new();
         self.at = 0;
-        self.events = self.events.split_off(&(handled.next(), 0));
+        self.events = self.events.split_off(&handled.next());
+        self.events_read = Default::default();
+        self.asked.clear();
         self.digests = self.digests.split_off(&handled.next());
         self.left_out = self.left_out.split_off(&handled.next());
         self.attempts = self.attempts.split_off(&handled.next());
@@ -379,36 +435,39 @@ impl Tape {
         self.covered.last().map_or(self.after, |(_, to)| *to)
     }
 
-    /// Looks up an event.
+    /// Takes the event that the handler of the delivery at `rsn` learned next, now that it waits
+    /// for `waits`; `None` when there is no record.
     ///
     /// # Errors
-    /// [`Divergence`] when the record is of another event, or when there is none although the
-    /// original run had handled the whole delivery.
-    pub fn recorded(&self, rsn: Rsn, index: u32, name: &str) -> Result<Recorded, Divergence> {
-        let found = format!("side effect {index} {name:?}");
-        match self.events.get(&(rsn, index)) {
-            Some(event) if *event.name == *name => Ok(Recorded::Outcome(event.outcome.clone())),
-            Some(event) => {
-                let expected = format!("side effect {index} {:?}", &*event.name);
-                Err(Divergence { expected, found })
-            }
-            // A handled delivery has all its events on record, since a handler goes on only when
-            // they are durable.
-            None if rsn <= self.handled => {
-                Err(Divergence { expected: format!("{index} side effects"), found })
-            }
-            None => Ok(Recorded::Nothing),
+    /// [`Divergence`] when there is none although the original run had handled the whole delivery.
+    pub fn next_event(&mut self, rsn: Rsn, waits: &[Wait]) -> Result<Option<Event>, Divergence> {
+        if self.events_read.0 != rsn {
+            self.events_read = (rsn, 0);
         }
+        let events = self.events.get(&rsn).map(Vec::as_slice).unwrap_or_default();
+        if let Some(event) = events.get(self.events_read.1) {
+            self.events_read.1 += 1;
+            return Ok(Some(event.clone()));
+        }
+        // A handled delivery has all that it learned on record, since a handler goes on only when
+        // that is durable.
+        if rsn <= self.handled {
+            let found = waits.last().map_or_else(|| "a wait".to_owned(), Wait::describe);
+            return Err(Divergence { expected: NOTHING_MORE.to_owned(), found });
+        }
+        Ok(None)
     }
 
     /// Compares the effects of a delivery with the records.
     ///
     /// # Errors
     /// [`Divergence`] when they differ. Stop the actor and release nothing.
-    pub fn finish(&mut self, rsn: Rsn, events: u32, digest: Option<u64>) -> Result<(), Divergence> {
-        if let Some((_, event)) = self.events.range((rsn, events)..=(rsn, u32::MAX)).next() {
-            let expected = format!("side effect {} {:?}", event.index, &*event.name);
-            return Err(Divergence { expected, found: format!("{events} side effects") });
+    pub fn finish(&mut self, rsn: Rsn, digest: Option<u64>) -> Result<(), Divergence> {
+        let read = if self.events_read.0 == rsn { self.events_read.1 } else { 0 };
+        let recorded = self.events.get(&rsn);
+        if let Some(event) = recorded.and_then(|recorded| recorded.get(read)) {
+            let expected = describe_event(event);
+            return Err(Divergence { expected, found: NOTHING_MORE.to_owned() });
         }
         // No digest where the frames cover the delivery means that it had no effects. Elsewhere it
         // means that nobody knows.
@@ -428,50 +487,11 @@ impl Tape {
     }
 }
 
-/// What a tape knows from the records of others. Reading the actor's own records does not find it.
-#[derive(Clone, Debug)]
-pub struct SeenByOthers {
-    settled: Rsn,
-    attempts: BTreeMap<Rsn, u32>,
-    receptions: Receptions,
-}
-
-/// Determinants from the tape alone: no event ever happens.
-#[derive(Debug)]
-pub struct TapeOnly<'t>(pub &'t mut Tape);
-
-impl Determinants for TapeOnly<'_> {
-    fn recorded(&mut self, rsn: Rsn, index: u32, name: &str) -> Result<Recorded, Divergence> {
-        match self.0.recorded(rsn, index, name)? {
-            // Nobody can tell whether it happened, so it must not happen here.
-            Recorded::Nothing => Ok(Recorded::End),
-            outcome => Ok(outcome),
-        }
-    }
-
-    fn make_durable(&mut self, _: Event) -> UntilDurable<'_> {
-        Box::pin(std::future::ready(Err(NoOutcome)))
-    }
-
-    fn finish(&mut self, rsn: Rsn, events: u32, digest: Option<u64>) -> Result<(), Divergence> {
-        self.0.finish(rsn, events, digest)
-    }
-}
+/// What a run does that ends where the other one goes on.
+const NOTHING_MORE: &str = "nothing more";
 
 fn describe(digest: Option<u64>) -> String {
     digest.map_or_else(|| "nothing".to_owned(), |digest| format!("effects with the digest {digest:016x}"))
-}
-
-/// The earlier delivery to which a record refers, and what the record says of it.
-fn refers_to(record: &Record) -> Option<(Rsn, &'static str)> {
-    match record {
-        Record::Event(event) => Some((event.rsn, "it has an event")),
-        Record::CheckpointMark(mark) => Some((mark.rsn, "a checkpoint contains it")),
-        Record::Attempt(rsn) => Some((*rsn, "it was tried")),
-        Record::Quarantine(decision) => Some((decision.rsn, "it is left out")),
-        Record::Discharge(rsn) => Some((*rsn, "it is out of quarantine")),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 use relive_storage::record::Sender;
 use relive_storage::{Lsn, Name};
 
+use relive_storage::record::EventKind;
+
 use super::*;
 
 fn rsn(number: u64) -> Rsn {
@@ -46,6 +48,8 @@ fn tries_count_until_they_have_ended() {
     tape.survived(rsn(1));
     tape.survived(rsn(1));
     assert_eq!(attempts(&tape), [0, 2], "there is nothing to take back");
+    add(&mut tape, (0, 0), &[], vec![Record::Attempt(rsn(2)), Record::Attempt(rsn(2))]);
+    assert_eq!(attempts(&tape), [0, 1], "the frame says that the try has ended otherwise");
     add(&mut tape, (2, 2), &[], vec![Record::Attempt(rsn(2))]);
     assert_eq!(attempts(&tape), [0, 0], "the frame says that it was handled");
     add(&mut tape, (2, 2), &[], vec![Record::Attempt(rsn(1))]);
@@ -73,11 +77,11 @@ fn only_what_frames_cover_is_compared() {
     let mut tape = tape(4);
     add(&mut tape, (0, 2), &[digest(1)], vec![]);
     add(&mut tape, (3, 4), &[], vec![]);
-    assert!(tape.finish(rsn(1), 0, Some(7)).is_ok() && tape.finish(rsn(2), 0, None).is_ok());
-    assert!(tape.finish(rsn(1), 0, Some(8)).is_err() && tape.finish(rsn(1), 0, None).is_err());
-    assert!(tape.finish(rsn(2), 0, Some(7)).is_err());
-    assert!(tape.finish(rsn(3), 0, Some(9)).is_ok(), "nobody knows what it did");
-    assert!(tape.finish(rsn(4), 0, Some(9)).is_err());
+    assert!(tape.finish(rsn(1), Some(7)).is_ok() && tape.finish(rsn(2), None).is_ok());
+    assert!(tape.finish(rsn(1), Some(8)).is_err() && tape.finish(rsn(1), None).is_err());
+    assert!(tape.finish(rsn(2), Some(7)).is_err());
+    assert!(tape.finish(rsn(3), Some(9)).is_ok(), "nobody knows what it did");
+    assert!(tape.finish(rsn(4), Some(9)).is_err());
     assert_eq!((tape.covered(), tape.take_pending()), (rsn(4), vec![]));
 }
 
@@ -88,7 +92,7 @@ fn digests_that_no_frame_has_are_logged_once() {
     for _ in 0..2 {
         tape.rewind();
         for number in 1..=2 {
-            tape.finish(rsn(number), 0, Some(number * 7)).unwrap();
+            tape.finish(rsn(number), Some(number * 7)).unwrap();
         }
     }
     assert_eq!(tape.take_pending(), [digest(1), digest(2)]);
@@ -100,17 +104,45 @@ fn digests_that_no_frame_has_are_logged_once() {
 /// of what is done.
 #[test]
 fn a_tape_for_live_keeps_what_is_ahead() {
-    let event =
-        |number| Event { rsn: rsn(number), index: 0, name: "charge".into(), outcome: Default::default() };
+    let event = |number| Event {
+        rsn: rsn(number),
+        index: 0,
+        kind: EventKind::SideEffect,
+        name: "charge".into(),
+        outcome: Default::default(),
+        clock: None,
+    };
     let mut tape = tape(2);
     add(&mut tape, (0, 1), &[], vec![Record::Event(event(1)), Record::Event(event(2))]);
     assert_eq!(tape.next_delivery().map(|delivery| delivery.rsn), Some(rsn(1)));
     assert_eq!(tape.next_delivery().map(|delivery| delivery.rsn), Some(rsn(2)));
     tape.forget(rsn(1));
     assert_eq!((tape.start(), tape.last(), tape.certain(), tape.covered()), (rsn(1), rsn(1), rsn(1), rsn(1)));
-    assert!(matches!(tape.recorded(rsn(2), 0, "charge"), Ok(Recorded::Outcome(_))));
-    assert!(matches!(tape.recorded(rsn(2), 1, "refund"), Ok(Recorded::Nothing)), "it happens now");
-    assert!(tape.recorded(rsn(1), 0, "charge").is_err(), "that is over");
+    assert!(matches!(tape.next_event(rsn(2), &[]), Ok(Some(_))));
+    assert!(matches!(tape.next_event(rsn(2), &[]), Ok(None)), "it happens now");
+    assert!(tape.next_event(rsn(1), &[]).is_err(), "that is over");
+}
+
+/// Another kind of event is never taken for a side effect, whatever its name.
+/// An event that the handler does not take any more says what it is.
+#[test]
+fn an_event_that_nobody_takes_is_a_divergence_that_says_what_it_is() {
+    let from = relive_storage::ActorId::new("account", "bob").unwrap();
+    let kinds = [
+        (EventKind::Reply { from, ssn: Ssn::new(3) }, "ask 0 of account/bob for \"charge\""),
+        (EventKind::AskFailed, "ask 0 for \"charge\", which failed"),
+        (EventKind::Elapsed, "sleep 0"),
+        (EventKind::Answer, "query 0 \"charge\""),
+    ];
+    for (kind, expected) in kinds {
+        let mut tape = tape(1);
+        let (name, outcome) = ("charge".into(), Default::default());
+        let event = Event { rsn: rsn(1), index: 0, kind, name, outcome, clock: None };
+        add(&mut tape, (0, 0), &[], vec![Record::Event(event.clone())]);
+        assert_eq!(tape.finish(rsn(1), None).unwrap_err().expected, expected);
+        assert_eq!(tape.next_event(rsn(1), &[]), Ok(Some(event)));
+        assert_eq!(tape.finish(rsn(1), None), Ok(()));
+    }
 }
 
 #[test]
@@ -123,6 +155,20 @@ fn a_delivery_that_nobody_took_is_not_forgotten() {
 #[should_panic(expected = "takes all digests along")]
 fn a_frame_leaves_no_digest_behind() {
     let mut tape = tape(1);
-    tape.finish(rsn(1), 0, Some(7)).unwrap();
+    tape.finish(rsn(1), Some(7)).unwrap();
     tape.logged(rsn(1));
+}
+
+/// Nothing that was answered is a first try any more: the asker has the reply on stable storage.
+#[test]
+fn a_reply_in_the_log_shows_that_its_request_was_handled() {
+    let mut tape = Tape::after(rsn(0));
+    let asker = relive_storage::ActorId::new("account", "bob").unwrap();
+    let sender = Sender::Actor { id: asker.clone(), ssn: Ssn::new(1) };
+    let request = Delivery { sender, asked: true, ..delivery(1) };
+    add(&mut tape, (0, 0), &[], vec![Record::Delivery(request), Record::Delivery(delivery(2))]);
+    tape.add_answered(&asker, Ssn::new(2));
+    assert_eq!(tape.certain(), rsn(0), "it is no request on this tape");
+    tape.add_answered(&asker, Ssn::new(1));
+    assert_eq!(tape.certain(), rsn(1));
 }

@@ -1,17 +1,19 @@
 //! An actor in memory, with what its turns carry from one to the next.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use relive_replay::halt::CorruptRecords;
 use relive_replay::{Instance, Restored, Tape, engine};
-use relive_storage::record::Quarantine;
-use relive_storage::{ActorId, FrameBytes, FrameWriter, Rsn};
+use relive_storage::record::{Quarantine, Sender};
+use relive_storage::{ActorId, FrameBytes, FrameWriter, Lsn, Rsn, Timestamp};
 
 use crate::actor::backlog::Backlog;
 use crate::actor::envelope::{CheckpointRequest, Envelope, Waiter};
 use crate::actor::places::HeldPlaces;
 use crate::actor::probation::Probation;
+use crate::actor::repeats::Repeats;
+use crate::actor::replies::Unlearned;
 
 /// An actor in memory.
 pub(crate) struct Activation {
@@ -20,6 +22,8 @@ pub(crate) struct Activation {
     pub(crate) tape: Tape,
     /// Deliveries that are logged and not handled yet, with those who wait for replies to them.
     pub(crate) backlog: Backlog,
+    /// Those who have sent requests among them again.
+    pub(crate) repeats: Repeats,
     /// The places of the mailbox that they hold.
     pub(crate) places: HeldPlaces,
     /// Somebody wants a checkpoint that is not taken yet.
@@ -28,9 +32,18 @@ pub(crate) struct Activation {
     pub(crate) tried: Option<(Rsn, u32)>,
     /// The decision to leave a delivery out that is not logged yet.
     pub(crate) pending_quarantine: Option<Quarantine>,
+    /// The delivery that is not done and has sent what others may have: it can't be left out.
+    pub(crate) released: Option<Rsn>,
+    /// Replies that have come and that no handler has learned.
+    pub(crate) unlearned: Unlearned,
     /// The deliveries that the opening found and that are not handled yet.
     pub(crate) probation: Option<Probation>,
+    /// What the actor has said last of when its next timer is due; `None` when it has to say it.
+    pub(crate) registered: Option<Option<Timestamp>>,
     pub(crate) since_checkpoint: SinceCheckpoint,
+    /// What it has appended in this life stands below. What it was loaded from is on stable
+    /// storage.
+    pub(crate) appended: Lsn,
 }
 
 /// The records and bytes since the actor's newest checkpoint, and its time.
@@ -45,6 +58,11 @@ impl SinceCheckpoint {
     pub(crate) fn none() -> Self {
         Self { records: 0, bytes: 0, at: Instant::now() }
     }
+
+    /// Whether a checkpoint is due by its age: the actor has received something since.
+    pub(crate) fn is_due(&self, age: Duration) -> bool {
+        self.records > 0 && self.at.elapsed() >= age
+    }
 }
 
 impl Activation {
@@ -56,9 +74,13 @@ impl Activation {
     /// they were logged.
     pub(crate) fn new(restored: Restored, mut tape: Tape) -> Result<Self, CorruptRecords> {
         let mut instance = restored.instance;
+        let released = (!restored.released.is_empty()).then(|| instance.handled().next());
         let mut backlog = Backlog::default();
         while let Some(delivery) = tape.next_delivery() {
             engine::admit(&mut instance, &delivery.sender, delivery.rsn)?;
+            if let Sender::Keyed { .. } = delivery.sender {
+                instance.parts().1.expect_request(&delivery);
+            }
             backlog.push(Envelope::from(delivery));
         }
         let (handled, received) = (instance.handled(), instance.received());
@@ -72,18 +94,25 @@ impl Activation {
             instance,
             tape,
             backlog,
+            repeats: Repeats::default(),
             places: HeldPlaces::default(),
             request: None,
             tried: None,
             pending_quarantine: None,
+            released,
+            unlearned: Unlearned::default(),
             probation: None,
+            registered: None,
             since_checkpoint: SinceCheckpoint { records, bytes, ..SinceCheckpoint::none() },
+            appended: Lsn::FIRST,
         })
     }
 
-    /// Ends the frame in `writer`, with the digests of the deliveries since the last frame.
-    pub(crate) fn finish_frame<'w>(&mut self, writer: &'w mut FrameWriter) -> FrameBytes<'w> {
-        finish_frame(&mut self.tape, self.instance.id(), self.instance.handled(), writer)
+    /// Whether queries may be shown the state, between two deliveries, once it depends on nothing
+    /// that could be lost. What an opening found comes first: an earlier life may have answered it,
+    /// and its caller would miss the effect.
+    pub(crate) fn may_answer(&self) -> bool {
+        self.probation.is_none()
     }
 
     /// Takes over from the halted activation: its requests, and those who wait for its deliveries.
@@ -94,8 +123,15 @@ impl Activation {
         assert_eq!(self.instance.id(), halted.instance.id(), "an actor takes over from itself");
         assert_eq!(self.places.len(), 0, "what was just loaded holds no places");
         self.probation = halted.probation;
+        self.unlearned = halted.unlearned;
+        // What a load finds is on record; what left in this life may not be.
+        self.released = self.released.max(halted.released);
         self.request = halted.request;
         self.places = halted.places;
+        let (handled, repeats) = (self.instance.handled(), halted.repeats);
+        let first = repeats.first();
+        assert!(first.is_none_or(|first| first > handled), "{first:?} is handled at {handled}, and awaited");
+        self.repeats = repeats;
         let waiting =
             halted.backlog.into_envelopes().map(|envelope| (envelope.delivery.rsn, envelope.waiter));
         let mut waiting: BTreeMap<Rsn, Waiter> = waiting.collect();
@@ -111,7 +147,8 @@ impl Activation {
     }
 }
 
-/// As [`Activation::finish_frame`], for a handler that is in the middle of a delivery.
+/// Ends the frame in `writer`, with the digests of the deliveries since the last frame, up to
+/// `handled`.
 pub(crate) fn finish_frame<'w>(
     tape: &mut Tape,
     actor: &ActorId,
@@ -131,7 +168,7 @@ mod tests {
 
     use bytes::Bytes;
     use relive_replay::{KindBuilder, restore};
-    use relive_storage::record::{Positioned, Record, Sender};
+    use relive_storage::record::{Positioned, Record};
     use relive_storage::{Lsn, Name, StoreId};
     use tokio::sync::oneshot;
 

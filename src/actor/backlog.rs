@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use relive_storage::frame::FrameContext;
 use relive_storage::record::{Delivery, Sender};
-use relive_storage::{Rsn, Run, Timestamp};
+use relive_storage::{Name, Rsn, Run, Timestamp};
 
 use crate::actor::envelope::Envelope;
 
@@ -139,7 +139,17 @@ impl Backlog {
         })
     }
 
-    /// The same, to be changed.
+    /// The firings of timers among all.
+    pub(crate) fn firings(&self) -> impl Iterator<Item = (Name, Timestamp)> {
+        self.entries.iter().filter_map(|entry| match entry {
+            Entry::One(Envelope {
+                delivery: Delivery { sender: Sender::Timer { name, due }, .. }, ..
+            }) => Some((name.clone(), *due)),
+            _ => None,
+        })
+    }
+
+    /// Those with an entry of their own, to be changed.
     pub(crate) fn envelopes_mut(&mut self) -> impl Iterator<Item = &mut Envelope> {
         self.entries.iter_mut().filter_map(|entry| match entry {
             Entry::One(envelope) => Some(envelope),
@@ -190,7 +200,7 @@ impl LoggedRun {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use relive_storage::{Lsn, Name};
+    use relive_storage::Lsn;
     use tokio::sync::oneshot;
 
     use super::*;

@@ -1,24 +1,26 @@
 //! What the runtime knows of one actor, in memory or passive: its mailbox, its phase, its outbox,
 //! and the part of the log that it pins.
 
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::ops::Deref;
 use std::sync::Arc;
 
-use relive_replay::{Halt, Kind, Outgoing};
-use relive_storage::{ActorId, Rsn, Ssn};
+use relive_replay::{Halt, Kind};
+use relive_storage::{ActorId, Rsn};
 use tokio::sync::oneshot;
 
 use crate::actor::activation::Activation;
-use crate::actor::envelope::{CheckpointRequest, DischargeRequest, OutboxOwner};
+use crate::actor::envelope::{CheckpointRequest, DischargeRequest};
 use crate::actor::mailbox::{Batch, Mail, Mailbox, Next};
 use crate::actor::outbox::Outbox;
 use crate::actor::patience::{Holder, Tries};
-use crate::actor::phase::{Intake, Phase};
+use crate::actor::phase::{Intake, Phase, WaitingHandler};
 use crate::actor::places::Places;
+use crate::actor::queries::Queries;
+use crate::actor::replies::Arrivals;
 use crate::backpressure::Backpressure;
 use crate::error::{ActorFailure, CheckpointError, FailureCause, Unavailable};
-use crate::limits::{MAILBOX_PLACES_MAX, OUTBOX_MESSAGES_MAX};
+use crate::limits::MAILBOX_PLACES_MAX;
 use crate::retention::pin_index::PinIndex;
 use crate::retention::pins::Pins;
 use crate::sync::{Mutex, MutexGuard, Notify, Rank};
@@ -30,35 +32,43 @@ pub(crate) struct ActorCell {
     /// The places that messages from outside hold in the bounded mailbox.
     pub(crate) places: Places,
     /// Wakes the actor's turn while it waits for new mail or an acknowledgement.
-    news: Notify,
+    pub(super) news: Notify,
     inner: Mutex<Inner>,
-    outbox: Mutex<Outbox>,
+    pub(super) outbox: Mutex<Outbox>,
     pins: Mutex<Pins>,
     pin_index: Arc<PinIndex>,
     /// Counts what the mailbox has accepted and the log does not have.
     backpressure: Arc<Backpressure>,
     /// How many messages from the mailbox are on stable storage.
-    logged: AtomicU64,
-    logged_news: Notify,
+    pub(super) logged: AtomicU64,
+    /// The number of the last message whose receipt somebody has awaited before it was there.
+    pub(super) awaited: AtomicU64,
+    pub(super) logged_news: Notify,
     /// Odd while the handler waits for something outside.
-    waits: AtomicU64,
+    pub(super) waits: AtomicU64,
     /// How many attempts at a checkpoint of the actor did not count.
     unsaved: AtomicU64,
+    /// Something is in `Inner::queries` for a turn. Changes under the lock.
+    pub(super) queried: AtomicBool,
 }
 
 #[derive(Default)]
-struct Inner {
-    mail: Mailbox,
+pub(super) struct Inner {
+    pub(super) mail: Mailbox,
     accepted: u64,
-    phase: Phase,
-    checkpoint: Option<CheckpointRequest>,
+    pub(super) phase: Phase,
+    pub(super) checkpoint: Option<CheckpointRequest>,
     discharges: Vec<DischargeRequest>,
-    last_active: u64,
+    pub(super) queries: Option<Box<Queries>>,
+    /// A timer is due, and the turn has not looked since.
+    timers: bool,
+    pub(super) last_active: u64,
     /// The turn waits for news, so the next wake must notify it.
     listens: bool,
-    /// The handler waits, so nothing is taken in, and senders to other actors must not wait for
-    /// that: what the mailbox accepts does not count.
-    uncounted: bool,
+    /// The replies that have come; `None` for the many actors that ask nobody.
+    pub(super) replies: Option<Box<Arrivals>>,
+    /// The wait of the handler, while it waits, and who wants the turn to pause.
+    pub(super) waiting: Option<Box<WaitingHandler>>,
 }
 
 /// What the caller must do after it has put something into a cell.
@@ -81,6 +91,10 @@ pub(crate) struct Start {
 }
 
 impl Start {
+    pub(super) fn new(cell: &Arc<ActorCell>, active: Box<Activation>) -> Self {
+        Self { cell: Arc::clone(cell), active: Some(Some(active)) }
+    }
+
     /// Takes the actor. From now on the turn must make the actor rest again, or fail.
     pub(crate) fn take(mut self) -> (Arc<ActorCell>, Option<Box<Activation>>) {
         (Arc::clone(&self.cell), self.active.take().flatten())
@@ -116,9 +130,11 @@ impl ActorCell {
             pin_index,
             backpressure,
             logged: AtomicU64::new(0),
+            awaited: AtomicU64::new(0),
             logged_news: Notify::new(),
             waits: AtomicU64::new(0),
             unsaved: AtomicU64::new(0),
+            queried: AtomicBool::new(false),
         }
     }
 
@@ -131,9 +147,7 @@ impl ActorCell {
             return Err(Unavailable::Actor(Arc::clone(failure)));
         }
         inner.mail.push(mail, &self.places);
-        if !inner.uncounted {
-            inner.mail.count(&self.backpressure);
-        }
+        inner.mail.count(&self.backpressure);
         inner.accepted += 1;
         inner.last_active = now;
         let number = inner.accepted;
@@ -169,9 +183,20 @@ impl ActorCell {
         Ok(self.wake(inner))
     }
 
+    /// A timer of the actor is due: its turn looks which, between two deliveries.
+    pub(crate) fn wake_for_timers(self: &Arc<Self>, now: u64) -> Wake {
+        let mut inner = self.inner();
+        if matches!(inner.phase, Phase::Failed(_)) {
+            return Wake::Running;
+        }
+        inner.timers = true;
+        inner.last_active = now;
+        self.wake(inner)
+    }
+
     /// Hands the actor to a turn after something was put into the cell, or wakes the turn that
     /// waits for it.
-    fn wake(self: &Arc<Self>, mut inner: MutexGuard<'_, Inner>) -> Wake {
+    pub(super) fn wake(self: &Arc<Self>, mut inner: MutexGuard<'_, Inner>) -> Wake {
         let wake = inner.wake(self);
         let listens = std::mem::take(&mut inner.listens);
         // The turn that is notified takes this lock first of all.
@@ -195,21 +220,43 @@ impl ActorCell {
         }
     }
 
+    /// Waits until mail comes, while the handler waits: a turn takes the other requests between two
+    /// deliveries.
+    pub(crate) async fn new_mail(&self) {
+        let silent = {
+            let mut inner = self.inner();
+            inner.listens = inner.mail.is_empty();
+            inner.listens
+        };
+        if silent {
+            self.news.notified().await;
+        }
+    }
+
+    /// Takes the mail, as [`ActorCell::take_mail`], and no request.
+    pub(crate) fn take_mail_alone(&self, mail: &mut Batch) {
+        let mut inner = self.inner();
+        inner.assert_running();
+        inner.mail.take(mail);
+    }
+
     /// Starts a turn for the deliveries that a recovered actor still has to handle.
     pub(crate) fn start(self: &Arc<Self>) -> Wake {
         self.inner().wake(self)
     }
 
     /// Takes the mail, within the limits of one intake, into the empty batch `mail`, and returns
-    /// the requests.
-    pub(crate) fn take_mail(&self, mail: &mut Batch) -> Intake {
+    /// the requests. The turn has taken `untold` messages before of which nobody has been told.
+    pub(crate) fn take_mail(&self, mail: &mut Batch, untold: u64) -> Intake {
         let mut inner = self.inner();
         inner.assert_running();
         // A receipt resolves by this count: one too many would promise what a crash may lose.
         let (logged, waiting) = (self.logged.load(Ordering::Acquire), inner.mail.len() as u64);
-        assert_eq!(logged + waiting, inner.accepted, "what was taken of {} is logged", self.id);
+        assert_eq!(logged + untold + waiting, inner.accepted, "what was taken of {} is logged", self.id);
         inner.mail.take(mail);
-        Intake { checkpoint: inner.checkpoint.take(), discharges: std::mem::take(&mut inner.discharges) }
+        let (discharges, timers) = (std::mem::take(&mut inner.discharges), std::mem::take(&mut inner.timers));
+        let replies = inner.replies.as_mut().map(|replies| replies.take(None)).unwrap_or_default();
+        Intake { checkpoint: inner.checkpoint.take(), discharges, timers, replies }
     }
 
     /// Puts mail back that a turn took and did not look at.
@@ -230,25 +277,36 @@ impl ActorCell {
         // or finds the actor idle and starts a turn.
         let mut inner = self.inner();
         inner.assert_running();
-        if inner.has_work() {
+        if inner.is_needed() {
             return Some(active);
         }
         // An idle actor must take little memory.
         inner.mail.retire();
+        let queries = inner.retire_queries();
         active.backlog = Default::default();
+        if !std::mem::take(&mut active.unlearned).is_empty() {
+            // The actor that answered keeps the reply until it is acknowledged.
+            tracing::error!(actor = %self.id, "a reply came to a request that was never made");
+        }
         inner.phase = Phase::Idle(active);
+        drop(inner);
+        drop(queries);
         None
     }
 
     /// Stops the actor for good, and tells every waiting caller.
     pub(crate) fn fail(&self, cause: FailureCause, halt: Halt, tries: u32) -> Arc<ActorFailure> {
         let failure = Arc::new(ActorFailure { actor: self.id.clone(), cause, tries, halt });
-        let (mut mail, request, discharges) = {
+        let (mut mail, request, discharges, queries) = {
             let mut inner = self.inner();
             // The phase changes with what it takes away, so nothing is pushed in between.
             inner.phase = Phase::Failed(Arc::clone(&failure));
-            (inner.mail.take_all(), inner.checkpoint.take(), std::mem::take(&mut inner.discharges))
+            let discharges = std::mem::take(&mut inner.discharges);
+            (inner.mail.take_all(), inner.checkpoint.take(), discharges, inner.queries.take())
         };
+        if let Some(mut queries) = queries {
+            queries.refuse(&failure);
+        }
         for discharge in discharges {
             let _ = discharge.done.send(Err(Unavailable::Actor(Arc::clone(&failure)).into()));
         }
@@ -274,10 +332,7 @@ impl ActorCell {
 
     /// Why the actor is stopped, if it is.
     pub(crate) fn failure(&self) -> Option<Arc<ActorFailure>> {
-        match &self.inner().phase {
-            Phase::Failed(failure) => Some(Arc::clone(failure)),
-            _ => None,
-        }
+        self.inner().phase.failure()
     }
 
     /// Applies `look` to an actor that rests in memory.
@@ -293,10 +348,10 @@ impl ActorCell {
     pub(crate) fn passivate(&self, may: impl FnOnce(&Activation) -> bool) -> bool {
         let mut inner = self.inner();
         let ready = match &inner.phase {
-            Phase::Idle(active) => !inner.has_work() && may(active),
+            Phase::Idle(active) => !inner.is_needed() && may(active),
             _ => false,
         };
-        let left = ready.then(|| std::mem::take(&mut inner.phase));
+        let left = ready.then(|| (std::mem::take(&mut inner.phase), inner.retire_queries()));
         drop(inner);
         // Drops the state without the lock: it is the user's type, and dropping it runs the user's
         // code.
@@ -305,7 +360,17 @@ impl ActorCell {
 
     /// Whether the actor's state is in memory.
     pub(crate) fn is_in_memory(&self) -> bool {
-        matches!(self.inner().phase, Phase::Idle(_) | Phase::Running)
+        matches!(self.inner().phase, Phase::Idle(_) | Phase::Running | Phase::Lent)
+    }
+
+    /// Whether a turn runs the actor.
+    pub(crate) fn is_running(&self) -> bool {
+        matches!(self.inner().phase, Phase::Running)
+    }
+
+    /// Whether the actor is in memory, or has failed: all that its checkpoint says may be old.
+    pub(crate) fn is_active(&self) -> bool {
+        !matches!(self.inner().phase, Phase::Passive)
     }
 
     /// Whether the runtime can forget the cell without losing anything.
@@ -313,7 +378,7 @@ impl ActorCell {
         let inner = self.inner();
         // The lock is held over all four: a message in between would be forgotten with the cell.
         matches!(inner.phase, Phase::Passive)
-            && !inner.has_work()
+            && !inner.is_needed()
             && self.pins().needed().is_none()
             && !self.has_unacknowledged()
     }
@@ -321,29 +386,6 @@ impl ActorCell {
     /// How many messages wait in the mailbox.
     pub(crate) fn waiting(&self) -> usize {
         self.inner().mail.len()
-    }
-
-    /// Keeps messages until they are acknowledged.
-    pub(crate) fn keep_until_acknowledged(&self, messages: &[Outgoing]) {
-        let mut outbox = self.outbox();
-        for outgoing in messages {
-            outbox.push(outgoing.clone());
-        }
-    }
-
-    /// All unacknowledged messages.
-    pub(crate) fn unacknowledged(&self) -> Vec<Outgoing> {
-        self.outbox().messages()
-    }
-
-    /// Whether the actor has as many unacknowledged messages as it may have.
-    pub(crate) fn outbox_is_full(&self) -> bool {
-        self.outbox().len() >= OUTBOX_MESSAGES_MAX
-    }
-
-    /// Whether any message is unacknowledged.
-    pub(crate) fn has_unacknowledged(&self) -> bool {
-        self.outbox().len() > 0
     }
 
     /// Which part of the log the actor needs.
@@ -363,30 +405,6 @@ impl ActorCell {
         }
     }
 
-    /// The handler begins to wait for something outside. It waits until the caller drops the
-    /// result.
-    pub(crate) fn begin_wait(&self) -> impl Drop + '_ {
-        struct Waits<'s>(&'s ActorCell);
-        impl Drop for Waits<'_> {
-            fn drop(&mut self) {
-                self.0.waits.fetch_add(1, Ordering::Relaxed);
-                let mut inner = self.0.inner();
-                inner.uncounted = false;
-                inner.mail.count(&self.0.backpressure);
-            }
-        }
-        let before = self.waits.fetch_add(1, Ordering::Relaxed);
-        assert!(before.is_multiple_of(2), "the one handler of {} begins to wait twice", self.id);
-        let uncounted = {
-            let mut inner = self.inner();
-            inner.uncounted = true;
-            inner.mail.uncount()
-        };
-        // Without the lock: this may wake senders.
-        drop(uncounted);
-        Waits(self)
-    }
-
     /// Counts an attempt at a checkpoint that does not count as one.
     pub(crate) fn unsaved(&self) {
         self.unsaved.fetch_add(1, Ordering::Relaxed);
@@ -402,72 +420,45 @@ impl ActorCell {
         }
     }
 
-    /// This many more messages from the mailbox are on stable storage.
-    pub(crate) fn logged(&self, messages: u64) {
-        self.logged.fetch_add(messages, Ordering::Release);
-        self.logged_news.notify_waiters();
-    }
-
-    /// Waits until the actor has failed.
-    pub(crate) async fn wait_failure(&self) -> Arc<ActorFailure> {
-        loop {
-            // `fail` notifies `logged_news` too. Made before the look: from its making on, it hears
-            // every `notify_waiters`.
-            let news = self.logged_news.notified();
-            if let Some(failure) = self.failure() {
-                return failure;
-            }
-            news.await;
-        }
-    }
-
-    /// Waits until the message with that number is on stable storage, or the actor has failed.
-    pub(crate) async fn wait_logged(&self, number: u64) -> Result<(), Unavailable> {
-        loop {
-            // Made before the looks, as in `wait_failure`.
-            let news = self.logged_news.notified();
-            if self.logged.load(Ordering::Acquire) >= number {
-                return Ok(());
-            }
-            if let Some(failure) = self.failure() {
-                // The message may have been logged since the first look. Then that counts.
-                if self.logged.load(Ordering::Acquire) >= number {
-                    return Ok(());
-                }
-                return Err(Unavailable::Actor(failure));
-            }
-            news.await;
-        }
-    }
-
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    pub(super) fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock()
-    }
-
-    fn outbox(&self) -> MutexGuard<'_, Outbox> {
-        self.outbox.lock()
-    }
-}
-
-impl OutboxOwner for ActorCell {
-    fn acknowledge(&self, receiver: &ActorId, ssn: Ssn) {
-        self.outbox().acknowledge(receiver, ssn);
-        // Always: the turn may be about to wait for room in the outbox, and the permit stays.
-        self.news.notify_one();
     }
 }
 
 impl Inner {
-    fn has_work(&self) -> bool {
-        !self.mail.is_empty() || self.checkpoint.is_some() || !self.discharges.is_empty()
+    pub(super) fn has_work(&self) -> bool {
+        !self.mail.is_empty()
+            || self.checkpoint.is_some()
+            || !self.discharges.is_empty()
+            || self.timers
+            || self.has_replies()
+    }
+
+    pub(super) fn has_replies(&self) -> bool {
+        self.replies.as_ref().is_some_and(|replies| !replies.is_empty())
+    }
+
+    /// Whether a turn or a query has anything to do here.
+    fn is_needed(&self) -> bool {
+        self.has_work() || self.queries.as_ref().is_some_and(|queries| queries.has_any())
+    }
+
+    /// Takes away what an actor without queries does not need, which the caller drops without the
+    /// lock: it holds a waker.
+    fn retire_queries(&mut self) -> Option<Box<Queries>> {
+        self.queries.take_if(|queries| !queries.has_any() && !queries.is_awaited())
     }
 
     fn assert_running(&self) {
         assert!(matches!(self.phase, Phase::Running), "only the turn of an actor takes and rests");
     }
 
-    /// Hands the actor to a turn, unless a turn has it or it has failed.
-    fn wake(&mut self, cell: &Arc<ActorCell>) -> Wake {
+    pub(super) fn assert_lent(&self) {
+        assert!(matches!(self.phase, Phase::Lent), "only the query that has an actor gives it back");
+    }
+
+    /// Hands the actor to a turn, unless a turn or a query has it or it has failed.
+    pub(super) fn wake(&mut self, cell: &Arc<ActorCell>) -> Wake {
         match self.phase.hand_out() {
             Some(active) => Wake::Start(Start { cell: Arc::clone(cell), active: Some(active) }),
             None => Wake::Running,

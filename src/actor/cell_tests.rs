@@ -2,7 +2,7 @@
 
 use relive_replay::{HaltReason, KindBuilder, Tape, restore};
 use relive_storage::StoreId;
-use relive_storage::record::Sender;
+use relive_storage::record::{Delivery, Sender};
 use tokio::sync::oneshot;
 
 use super::*;
@@ -34,6 +34,12 @@ fn push(cell: &Arc<ActorCell>, waiter: Waiter) -> Result<(u64, Wake), Unavailabl
     cell.push(Mail { sender, message, payload: b"5", waiter, taken }, 0)
 }
 
+fn delivery() -> Delivery {
+    let (rsn, message, clock) = (Rsn::new(7), "pay".into(), Default::default());
+    let (sender, payload) = (Sender::Outside, Default::default());
+    Delivery { rsn, sender, asked: false, message, payload, clock, seed: 0 }
+}
+
 fn fail(cell: &ActorCell) {
     let reason = HaltReason::Unwound { panic: String::new() };
     drop(cell.fail(FailureCause::Unwound, Halt::new(cell.id.clone(), Rsn::NONE, reason), 1));
@@ -56,7 +62,7 @@ fn an_actor_rests_only_when_nothing_has_come() {
     assert!(matches!(push(&cell, Waiter::Nobody), Ok((2, Wake::Running))));
     let active = cell.rest(activation(&cell)).expect("it has mail");
     let mut mail = Batch::default();
-    drop(cell.take_mail(&mut mail));
+    drop(cell.take_mail(&mut mail, 0));
     assert_eq!(mail.len(), 2);
     drop(mail);
     assert!(cell.rest(active).is_none());
@@ -72,8 +78,8 @@ fn mail_that_is_not_logged_yet_stands_before_more() {
     let cell = cell();
     let Ok((_, Wake::Start(start))) = push(&cell, Waiter::Nobody) else { panic!("nobody runs it") };
     let _running = start.take();
-    drop(cell.take_mail(&mut Batch::default()));
-    drop(cell.take_mail(&mut Batch::default()));
+    drop(cell.take_mail(&mut Batch::default(), 0));
+    drop(cell.take_mail(&mut Batch::default(), 0));
 }
 
 /// Nobody waits for an actor that nobody runs: a failure tells all who wait, and all who come
@@ -125,7 +131,7 @@ fn mail_that_is_given_back_waits_as_before() {
     let Ok((_, Wake::Start(start))) = push(&cell, Waiter::Nobody) else { panic!("nobody runs it") };
     let _running = start.take();
     let mut mail = Batch::default();
-    drop(cell.take_mail(&mut mail));
+    drop(cell.take_mail(&mut mail, 0));
     assert_eq!(cell.waiting(), 0);
     cell.give_back(mail);
     assert_eq!(cell.waiting(), 1);
@@ -136,10 +142,23 @@ fn mail_that_is_given_back_waits_as_before() {
 fn a_wait_is_odd_until_it_ends() {
     let cell = cell();
     assert_eq!(cell.holder().tries.waits, 0);
-    let waits = cell.begin_wait();
+    let waits = cell.begin_wait(&delivery());
     assert_eq!(cell.holder().tries.waits, 1);
     drop(waits);
     assert_eq!(cell.holder().tries.waits, 2);
+}
+
+/// Who asks learns in which delivery the handler waits, and how much waits behind it.
+#[test]
+fn a_wait_is_known_by_its_delivery_until_it_ends() {
+    let cell = cell();
+    assert!(cell.handler_wait().is_none());
+    let waits = cell.begin_wait(&delivery());
+    accept(&cell);
+    let (wait, unlogged) = cell.handler_wait().unwrap();
+    assert_eq!((wait.rsn, &*wait.message, unlogged), (Rsn::new(7), "pay", 1));
+    drop(waits);
+    assert!(cell.handler_wait().is_none());
 }
 
 /// Puts a message into the mailbox, for a turn that the test plays.
@@ -157,30 +176,14 @@ fn a_message_counts_until_it_is_logged() {
     (0..3).for_each(|_| accept(&cell));
     assert!(backpressure.is_held_back());
     let mut mail = Batch::default();
-    let _ = cell.take_mail(&mut mail);
+    let _ = cell.take_mail(&mut mail, 0);
     assert_eq!(mail.len(), 3);
     assert!(backpressure.is_held_back(), "a turn has taken them, and has not logged them");
     cell.give_back(mail);
     assert!(backpressure.is_held_back());
     let mut mail = Batch::default();
-    let _ = cell.take_mail(&mut mail);
+    let _ = cell.take_mail(&mut mail, 0);
     while mail.pop().is_some() {}
     mail.is_logged();
     assert!(!backpressure.is_held_back());
-}
-
-/// What a mailbox accepts while the handler waits holds back nobody, before the wait or in it, and
-/// counts again after it: then a turn takes it in.
-#[test]
-fn messages_that_wait_for_a_handler_that_waits_do_not_count() {
-    let backpressure = Arc::new(Backpressure::new(0));
-    let cell = cell_under(&backpressure);
-    accept(&cell);
-    assert!(backpressure.is_held_back());
-    let waits = cell.begin_wait();
-    assert!(!backpressure.is_held_back());
-    accept(&cell);
-    assert!(!backpressure.is_held_back());
-    drop(waits);
-    assert!(backpressure.is_held_back());
 }

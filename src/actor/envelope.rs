@@ -4,24 +4,38 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use relive_replay::Quarantined;
+use relive_replay::{KeptReply, Quarantined};
 use relive_storage::record::{Delivery, Sender};
 use relive_storage::{ActorId, Name, Rsn, Ssn};
 use tokio::sync::oneshot;
 
 use crate::actor::places::HeldPlaces;
-use crate::error::{CheckpointError, QuarantineError, ReceiptError, Unavailable};
+use crate::error::{CheckpointError, QuarantineError, ReceiptError, Refused, Unavailable};
 use crate::limits::MAILBOX_PLACE_BYTES;
 
 /// The way back to an asker: what came of the message, or why nothing does.
 pub(crate) type ReplyTo = oneshot::Sender<Result<Answer, Unavailable>>;
 
 /// What came of a message that was asked.
+#[derive(Clone)]
 pub(crate) enum Answer {
     /// The encoded reply.
     Reply(Bytes),
+    /// The encoded reply of this size is over the limit of those that are kept.
+    TooLarge(usize),
+    /// The actor has not taken it in. Boxed, so that each answer stays small.
+    Refused(Box<Refused>),
     /// The actor was to leave it out.
     LeftOut(Arc<Quarantined>),
+}
+
+impl From<KeptReply> for Answer {
+    fn from(kept: KeptReply) -> Self {
+        match kept {
+            KeptReply::Encoded(reply) => Self::Reply(reply),
+            KeptReply::TooLarge { found } => Self::TooLarge(found),
+        }
+    }
 }
 
 /// The way back to a producer.
@@ -46,18 +60,27 @@ pub(crate) struct Envelope {
 
 impl Envelope {
     pub(crate) fn new(sender: Sender, message: Name, payload: Bytes, waiter: Waiter) -> Self {
-        let asked = matches!(waiter, Waiter::Asker(_));
+        let asked = matches!(waiter, Waiter::Asker(_) | Waiter::AskingActor(_));
         let (rsn, clock, seed) = Default::default();
         Self { delivery: Delivery { rsn, sender, asked, message, payload, clock, seed }, waiter }
     }
 
+    /// The message of a delivery in quarantine, to be tried once more. A request keeps its key, so
+    /// that who sends it again gets the reply of the retry.
+    pub(crate) fn retry(sender: Sender, message: Name, payload: Bytes) -> Self {
+        let (sender, asked) = match sender {
+            Sender::Keyed { .. } => (sender, true),
+            _ => (Sender::Outside, false),
+        };
+        let mut envelope = Self::new(sender, message, payload, Waiter::Nobody);
+        envelope.delivery.asked = asked;
+        envelope
+    }
+
     /// How many places of the bounded mailbox it holds: only what comes from outside holds any.
     pub(crate) fn places(&self) -> u32 {
-        if matches!(self.delivery.sender, Sender::Actor { .. }) {
-            0
-        } else {
-            places_of(&self.delivery.payload)
-        }
+        let delivery = &self.delivery;
+        if delivery.sender.is_from_outside() { places_of(&delivery.payload) } else { 0 }
     }
 
     /// Whether an asker waits for the reply.
@@ -104,12 +127,17 @@ pub(crate) enum Waiter {
     Producer(ReceiptTo),
     /// The sending actor, which keeps the message until it is logged.
     Actor(Arc<dyn OutboxOwner>),
+    /// The same, for a request: the reply goes to the actor by its name.
+    AskingActor(Arc<dyn OutboxOwner>),
 }
 
 /// The sending actor, as its messages know it.
 pub(crate) trait OutboxOwner: Send + Sync {
     /// A receiver has logged what the actor sent it, up to `ssn`.
     fn acknowledge(&self, receiver: &ActorId, ssn: Ssn);
+
+    /// An asker has logged the actor's reply, or needs it no more.
+    fn acknowledge_reply(&self, asker: &ActorId, ssn: Ssn);
 }
 
 impl Waiter {
@@ -118,7 +146,8 @@ impl Waiter {
         match self {
             Self::Asker(reply) => drop(reply.send(Err(reason))),
             Self::Producer(receipt) => drop(receipt.send(Err(reason.into()))),
-            Self::Nobody | Self::Actor(_) => {}
+            // An actor that waits sees that its receiver has stopped.
+            Self::Nobody | Self::Actor(_) | Self::AskingActor(_) => {}
         }
     }
 }

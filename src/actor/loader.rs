@@ -2,8 +2,9 @@
 //! checkpoint and log to an instance. Blocking.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use relive_replay::{Halt, Kind, Tape, restore};
+use relive_replay::{Halt, Kind, Outgoing, Owed, Reel, Tape, restore};
 use relive_storage::record::Record;
 use relive_storage::{ActorId, Checkpoint, Generation, Lsn, Rsn, Store, StoreError, StoreId};
 
@@ -42,12 +43,16 @@ pub(crate) struct Source<'a> {
     pub(crate) fallback_from: Option<Lsn>,
     /// Where the log ends for it.
     pub(crate) to: Lsn,
+    /// How long the replies to requests with idempotency keys are kept.
+    pub(crate) retention: Duration,
 }
 
 /// An actor in memory, and how it came there.
 pub(crate) struct Activated {
     pub(crate) active: Activation,
-    pub(crate) outbox: Vec<relive_replay::Outgoing>,
+    pub(crate) owed: Owed,
+    /// What the first delivery ahead has sent, though it is not done.
+    pub(crate) released: Vec<Outgoing>,
     pub(crate) replayed: u64,
 }
 
@@ -82,13 +87,14 @@ impl Source<'_> {
         tape: &mut Tape,
         before: Option<Rsn>,
     ) -> Result<Activated, LoadError> {
+        tape.set_retention(self.retention);
         let restored = restore(self.kind, self.id, self.store_id, checkpoint, tape, before)?;
         let replayed = restored.replayed;
-        let outbox = restored.outbox.clone();
+        let (owed, released) = (restored.owed.clone(), restored.released.clone());
         // Only after the replay: the caller needs the tape when that halts.
         let active =
             Activation::new(restored, std::mem::take(tape)).map_err(|corrupt| corrupt.of(self.id))?;
-        Ok(Activated { active, outbox, replayed })
+        Ok(Activated { active, owed, released, replayed })
     }
 }
 
@@ -115,7 +121,7 @@ pub(crate) fn read_tape(
     to: Lsn,
     after: Rsn,
 ) -> Result<Tape, LoadError> {
-    let mut tape = Tape::after(after);
+    let (mut tape, mut reel) = (Tape::after(after), Reel::default());
     let mut at = from;
     while at < to {
         // The opening has checked the whole log, so a block that is missing now is damage.
@@ -133,11 +139,12 @@ pub(crate) fn read_tape(
             };
             let frame = frame.map_err(corrupt)?;
             if frame.actor.as_ref() == Some(id) {
-                tape.push(frame).map_err(|corrupt| corrupt.of(id))?;
+                reel.push(&mut tape, frame);
             }
         }
         at = block.header().next();
     }
+    reel.end().map_err(|corrupt| corrupt.of(id))?;
     Ok(tape)
 }
 
@@ -221,7 +228,9 @@ mod tests {
             (disk.open(), KindBuilder::<Account>::new().handles::<Deposit>().build().unwrap());
         let store_id = store.extent().unwrap().store;
         let (from, fallback_from, to) = (None, None, Lsn::new(4));
-        let source = Source { store: &store, store_id, kind: &kind, id: &id, from, fallback_from, to };
+        let retention = Duration::MAX;
+        let source =
+            Source { store: &store, store_id, kind: &kind, id: &id, from, fallback_from, to, retention };
         assert_eq!(rsns(&source.read(Rsn::new(2), Generation::Newest).unwrap()), [0; 0]);
         assert_eq!(rsns(&source.read(Rsn::new(1), Generation::Previous).unwrap()), [2]);
         let activated = Source { from: Some(Lsn::FIRST), ..source }.activate(Some(Rsn::new(2))).unwrap();

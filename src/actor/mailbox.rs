@@ -80,12 +80,13 @@ impl Mail<'_> {
         let fits = matches!(
             (&self.sender, &self.waiter),
             (Sender::Outside, Waiter::Nobody | Waiter::Asker(_))
+                | (Sender::Keyed { .. }, Waiter::Asker(_))
+                | (Sender::Timer { .. }, Waiter::Nobody)
                 | (Sender::Producer { .. }, Waiter::Producer(_))
-                | (Sender::Actor { .. }, Waiter::Actor(_))
+                | (Sender::Actor { .. }, Waiter::Actor(_) | Waiter::AskingActor(_))
         );
         assert!(fits, "the waiter for a message of {:?} is another's", self.sender);
-        let from_outside = !matches!(self.sender, Sender::Actor { .. });
-        let needed = from_outside.then(|| places_of(self.payload) as usize);
+        let needed = self.sender.is_from_outside().then(|| places_of(self.payload) as usize);
         let taken = self.taken.as_ref().map(TakenPlaces::len);
         assert_eq!(taken, needed, "the places of a message of {} bytes", self.payload.len());
     }
@@ -122,11 +123,6 @@ impl Mailbox {
         if self.messages > 0 && needed > counted {
             self.unlogged.add(backpressure, needed - counted + backpressure.step());
         }
-    }
-
-    /// Counts nothing any more.
-    pub(crate) fn uncount(&mut self) -> Unlogged {
-        std::mem::take(&mut self.unlogged)
     }
 
     fn push_tell(&mut self, message: Name, payload: &[u8]) {
@@ -257,8 +253,8 @@ impl Waiting {
     fn places(&self) -> u32 {
         match &self.what {
             What::Run { places, .. } => *places,
-            What::One { sender: Sender::Actor { .. }, .. } => 0,
-            What::One { .. } => places_of_bytes(self.bytes),
+            What::One { sender, .. } if sender.is_from_outside() => places_of_bytes(self.bytes),
+            What::One { .. } => 0,
         }
     }
 }
@@ -376,6 +372,46 @@ mod tests {
             [INTAKE_BYTES_MAX - RUN_BYTES_MAX, RUN_BYTES_MAX]
         );
         assert_eq!(all(&mut mailbox.take_all()), [vec![2; 1]]);
+    }
+
+    /// A message holds places when a sender outside waits for them, and nobody else waits for it
+    /// than its sender may.
+    #[test]
+    fn places_and_waiters_fit_the_sender() {
+        let asker = || Waiter::Asker(oneshot::channel().0);
+        let producer = || Waiter::Producer(oneshot::channel().0);
+        let keyed = || Sender::Keyed { key: "order 17".into() };
+        let timer = || Sender::Timer { name: "remind".into(), due: Default::default() };
+        let payload = vec![0; 3 * crate::limits::MAILBOX_PLACE_BYTES];
+        let push = |sender: Sender, waiter: Waiter, holds: bool| {
+            let places = Places::new(MAILBOX_PLACES_MAX);
+            let (message, needed) = (Name::from_static("credit"), places_of(&payload));
+            let taken = holds.then(|| places.try_take(needed).unwrap());
+            let mut mailbox = Mailbox::default();
+            let mail = Mail { sender: sender.clone(), message, payload: &payload, waiter, taken };
+            let fits = std::panic::AssertUnwindSafe(|| mailbox.push(mail, &places));
+            std::panic::catch_unwind(fits).map_err(drop)?;
+            let mut batch = mailbox.take_all();
+            let Some(Next::One(envelope, held)) = batch.pop() else { panic!("it is no run") };
+            assert_eq!((&envelope.delivery.sender, held.len()), (&sender, envelope.places()));
+            assert_eq!(held.len(), if holds { needed } else { 0 });
+            drop(held);
+            assert_eq!(places.free(), MAILBOX_PLACES_MAX);
+            Ok(())
+        };
+        assert_eq!(push(keyed(), asker(), true), Ok(()));
+        assert_eq!(push(timer(), Waiter::Nobody, false), Ok(()));
+        for (sender, waiter, holds) in [
+            (keyed(), asker(), false),
+            (timer(), Waiter::Nobody, true),
+            (keyed(), Waiter::Nobody, true),
+            (keyed(), producer(), true),
+            (timer(), asker(), false),
+            (timer(), producer(), false),
+        ] {
+            let what = format!("{sender:?}, {holds}");
+            assert_eq!(push(sender, waiter, holds), Err(()), "{what}");
+        }
     }
 
     #[test]

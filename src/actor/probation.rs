@@ -7,8 +7,9 @@ use relive_replay::HaltReason;
 use relive_storage::Rsn;
 use tokio::sync::{oneshot, watch};
 
+use crate::harness::Harness;
 use crate::limits::{TRY_RUNS_MAX, TRY_WAITS_MAX};
-use crate::timer::within;
+use crate::timer::{unless, within};
 
 /// How an opening tries the deliveries that it found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +80,11 @@ impl Probation {
         rsn <= self.until && (self.mode == ProbeMode::Delivery || (self.mode == ProbeMode::Actor && first))
     }
 
+    /// Whether the log has a note of a try of this delivery, which stays open until its end.
+    pub(crate) fn is_noted(&self, rsn: Rsn) -> bool {
+        self.noted && self.mode != ProbeMode::None && rsn <= self.until
+    }
+
     /// Whether the tries of this delivery in the log count against it.
     pub(crate) fn counts_attempts(&self, rsn: Rsn) -> bool {
         rsn <= self.until && self.mode == ProbeMode::Delivery
@@ -116,7 +122,7 @@ impl Watched {
     /// Waits until the actor has handled what the opening found, or until its handler has waited
     /// for something outside for so long that its code can't be what ends the process. `false` when
     /// the code still runs after a long time, or when this opening leaves the actor alone.
-    pub(crate) async fn survives(&mut self) -> bool {
+    pub(crate) async fn survives(&mut self, harness: &Harness) -> bool {
         let began = Instant::now();
         loop {
             let left = TRY_RUNS_MAX.saturating_sub(began.elapsed());
@@ -128,7 +134,8 @@ impl Watched {
                 Some(Ok(_)) => {}
             }
             // A short wait proves nothing: the code behind it may be what ends the process.
-            match within(TRY_WAITS_MAX, self.does.wait_for(|does| *does != Does::Wait)).await {
+            let long = harness.pause(TRY_WAITS_MAX);
+            match unless(long, self.does.wait_for(|does| *does != Does::Wait)).await {
                 None => return true,
                 Some(Err(_)) => return true,
                 Some(Ok(_)) => {}
@@ -180,6 +187,18 @@ mod tests {
         }
     }
 
+    /// A try that was noted is open until its end is noted too.
+    #[test]
+    fn a_noted_try_is_open() {
+        for mode in [ProbeMode::None, ProbeMode::Actor, ProbeMode::Delivery] {
+            let (mut probation, _watched) = probation(mode);
+            assert!(!probation.is_noted(Rsn::new(1)));
+            probation.must_log_attempt(Rsn::new(1));
+            assert_eq!(probation.is_noted(Rsn::new(2)), mode != ProbeMode::None);
+            assert!(!probation.is_noted(Rsn::new(4)), "it came in this life");
+        }
+    }
+
     /// What an opening found may have been handled before, unless what is known of its tries says
     /// otherwise. It is over with the last of them.
     #[test]
@@ -218,11 +237,11 @@ mod tests {
         let (handles, mut watched) = probation(ProbeMode::Actor);
         handles.handler(Does::Wait);
         drop(handles);
-        assert!(watched.survives().await);
+        assert!(watched.survives(&Harness::default()).await);
         let (ends, mut watched) = probation(ProbeMode::Delivery);
         ends.actor_failed(&HaltReason::Panicked { message: "m".into(), panic: "p".into() });
         assert_eq!(*watched.does.borrow_and_update(), Does::Run);
         ends.actor_failed(&HaltReason::ProcessEnded { message: "m".into(), tries: 3, may_be_known: true });
-        assert!(!watched.survives().await);
+        assert!(!watched.survives(&Harness::default()).await);
     }
 }

@@ -35,6 +35,10 @@ impl Quarantine {
         self.entries().remove(&(actor.clone(), rsn));
     }
 
+    pub(crate) fn get(&self, actor: &ActorId, rsn: Rsn) -> Option<Arc<Quarantined>> {
+        self.entries().get(&(actor.clone(), rsn)).cloned()
+    }
+
     pub(crate) fn all(&self) -> Vec<Arc<Quarantined>> {
         self.entries().values().cloned().collect()
     }

@@ -12,6 +12,7 @@ use relive_storage::record::Sender;
 use relive_storage::{ActorId, Ssn};
 
 use crate::actor::cell::ActorCell;
+use crate::actor::wait_graph::WaitGraph;
 use crate::backpressure::Backpressure;
 use crate::retention::pin_index::PinIndex;
 use crate::sync::Rank;
@@ -28,16 +29,23 @@ pub(crate) struct ActorTable {
     /// The last unacknowledged message of each channel at the opening of the store. Its sender sent
     /// it in an earlier life.
     found_unacknowledged: OnceLock<BTreeMap<(ActorId, ActorId), Ssn>>,
+    wait_graph: Arc<WaitGraph>,
 }
 
 impl ActorTable {
     pub(crate) fn new(kinds: Kinds, pin_index: Arc<PinIndex>, backpressure: Arc<Backpressure>) -> Self {
         let (cells, found_unacknowledged) = (DashMap::new(), OnceLock::new());
-        Self { kinds, cells, pin_index, backpressure, found_unacknowledged }
+        let wait_graph = Arc::new(WaitGraph::new());
+        Self { kinds, cells, pin_index, backpressure, found_unacknowledged, wait_graph }
     }
 
     pub(crate) fn kinds(&self) -> &Kinds {
         &self.kinds
+    }
+
+    /// Which handlers wait for which actors.
+    pub(crate) fn wait_graph(&self) -> &Arc<WaitGraph> {
+        &self.wait_graph
     }
 
     /// Which actors need which part of the log.

@@ -14,6 +14,7 @@ use tokio::sync::{Mutex, MutexGuard, mpsc, oneshot};
 use crate::actor::cell::ActorCell;
 use crate::actor::envelope::CheckpointRequest;
 use crate::error::{CheckpointError, Ended};
+use crate::harness::{Harness, Motion, Moving};
 use crate::limits::{CHECKPOINT_GROUP_BYTES_MAX, CHECKPOINT_GROUP_MAX, CHECKPOINT_QUEUE_MAX};
 use crate::log::budget::LogBudget;
 use crate::log::committer::{Committer, panicked};
@@ -30,11 +31,12 @@ pub(crate) struct Checkpointer {
     gate: Arc<Mutex<()>>,
     thread: StdMutex<Option<JoinHandle<()>>>,
     stop: Arc<StopSignal>,
+    harness: Harness,
 }
 
 enum Job {
     Write(Taken),
-    Cut { below: Lsn, done: oneshot::Sender<Result<Lsn, Ended>> },
+    Cut { below: Lsn, done: oneshot::Sender<Result<Lsn, Ended>>, _motion: Motion },
     Stop,
 }
 
@@ -50,6 +52,8 @@ struct Taken {
 struct Owner {
     cell: Arc<ActorCell>,
     request: CheckpointRequest,
+    /// Moves until they know.
+    _motion: Motion,
 }
 
 /// What a checkpointer works with.
@@ -60,6 +64,7 @@ pub(crate) struct CheckpointerParts {
     pub(crate) counters: Arc<Counters>,
     pub(crate) stored: Arc<CheckpointedActors>,
     pub(crate) stop: Arc<StopSignal>,
+    pub(crate) harness: Harness,
     /// The highest number given so far.
     pub(crate) last: CheckpointNumber,
 }
@@ -76,6 +81,7 @@ impl Checkpointer {
         let (jobs, mut queue) = mpsc::channel(CHECKPOINT_QUEUE_MAX);
         let (told, ends) = (Arc::clone(&parts.stop), Arc::clone(&parts.stop));
         let (gate, writer) = (Arc::new(Mutex::new(())), FrameWriter::new());
+        let harness = parts.harness.clone();
         let worker = Worker { parts, writer, gate: Arc::clone(&gate) };
         // States are decoded there, so it has the stack of those that restore actors.
         let thread = replayers.thread("relive-checkpointer").spawn(move || {
@@ -85,7 +91,7 @@ impl Checkpointer {
                 told.set(Ended::from(Arc::new(panicked("write a checkpoint", &panic))));
             }
         })?;
-        Ok(Self { jobs, gate, thread: StdMutex::new(Some(thread)), stop: ends })
+        Ok(Self { jobs, gate, thread: StdMutex::new(Some(thread)), stop: ends, harness })
     }
 
     /// Queues a checkpoint that the cell's pins know as taken. The thread gives it its number.
@@ -100,7 +106,9 @@ impl Checkpointer {
         let number = checkpoint.header.number;
         assert_eq!(number, CheckpointNumber::default(), "only the thread that writes gives numbers");
         let expected = Some(expected);
-        let taken = Taken { checkpoint, expected, owner: Owner { cell: Arc::clone(cell), request } };
+        let motion = self.harness.begin(|| Moving::Task("a checkpoint is written"));
+        let owner = Owner { cell: Arc::clone(cell), request, _motion: motion };
+        let taken = Taken { checkpoint, expected, owner };
         if let Err(mpsc::error::SendError(Job::Write(taken))) = self.jobs.send(Job::Write(taken)).await {
             taken.owner.fail(self.stop.wait().await.into());
         }
@@ -116,7 +124,8 @@ impl Checkpointer {
     pub(crate) async fn cut(&self, below: Lsn) -> Result<Lsn, Ended> {
         let (done, outcome) = oneshot::channel();
         // The queue closes, and a job is dropped, only when the runtime ends.
-        if self.jobs.send(Job::Cut { below, done }).await.is_err() {
+        let _motion = self.harness.begin(|| Moving::Task("the log is cut"));
+        if self.jobs.send(Job::Cut { below, done, _motion }).await.is_err() {
             return Err(self.stop.wait().await);
         }
         match outcome.await {
@@ -175,7 +184,7 @@ impl Worker {
                     self.write(group);
                     next = other;
                 }
-                Job::Cut { below, done } => {
+                Job::Cut { below, done, _motion } => {
                     let outcome = self.cut(below);
                     let _ = done.send(outcome);
                 }

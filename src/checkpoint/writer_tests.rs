@@ -11,6 +11,7 @@ use relive_storage::{
 
 use super::*;
 use crate::backpressure::Backpressure;
+use crate::clock::SystemClock;
 use crate::error::Unavailable;
 use crate::log::budget::RetainedRange;
 use crate::log::committer::LogPosition;
@@ -30,13 +31,14 @@ fn captured(cell: &ActorCell) -> (Checkpoint, Expected) {
     cell.change_pins(|pins| pins.placed(Lsn::new(3)));
     cell.change_pins(Pins::taken);
     let instance = Instance::create(kind(), cell.id.clone(), StoreId::new(1));
-    capture(&instance, &[], CheckpointNumber::default(), &|| ()).unwrap()
+    capture(&instance, &Default::default(), CheckpointNumber::default(), &|| ()).unwrap()
 }
 
 fn taken(cell: &Arc<ActorCell>, bytes: usize) -> Taken {
     let (mut checkpoint, _) = captured(cell);
     checkpoint.body = vec![0; bytes].into();
-    let owner = Owner { cell: Arc::clone(cell), request: CheckpointRequest::default() };
+    let (request, motion) = (CheckpointRequest::default(), Motion::default());
+    let owner = Owner { cell: Arc::clone(cell), request, _motion: motion };
     Taken { checkpoint, expected: None, owner }
 }
 
@@ -47,10 +49,20 @@ fn parts(store: Arc<dyn Store>) -> CheckpointerParts {
     let log_budget = Arc::new(LogBudget::new(budget));
     let position = LogPosition { next: Lsn::FIRST, epoch: Epoch::new(1) };
     let (on, budget, end) = (Arc::clone(&store), Arc::clone(&log_budget), Arc::clone(&stop));
-    let committer = Committer::start(on, position, budget, Arc::clone(&counters), end).unwrap();
+    let committer = Committer::start(
+        on,
+        position,
+        budget,
+        Arc::clone(&counters),
+        end,
+        Arc::new(SystemClock),
+        Harness::default(),
+    )
+    .unwrap();
     let stored = Arc::new(CheckpointedActors::new(Arc::default()));
     let (committer, last) = (Arc::new(committer), CheckpointNumber::new(7));
-    CheckpointerParts { store, committer, log_budget, counters, stored, stop, last }
+    let harness = Harness::default();
+    CheckpointerParts { store, committer, log_budget, counters, stored, stop, harness, last }
 }
 
 /// A thread that writes, and what it works with.
@@ -252,7 +264,8 @@ fn what_is_queued_is_done_before_the_end() {
     let (writing, alice) = (writing(Arc::new(MemoryStore::new())), cell("alice"));
     let (waiter, mut outcome) = oneshot::channel();
     let (checkpoint, _) = captured(&alice);
-    let owner = Owner { cell: Arc::clone(&alice), request: CheckpointRequest { waiters: vec![waiter] } };
+    let (request, motion) = (CheckpointRequest { waiters: vec![waiter] }, Motion::default());
+    let owner = Owner { cell: Arc::clone(&alice), request, _motion: motion };
     let job = Job::Write(Taken { checkpoint, expected: None, owner });
     assert!(writing.checkpointer.jobs.blocking_send(job).is_ok());
     writing.checkpointer.stop();

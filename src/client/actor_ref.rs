@@ -82,7 +82,7 @@ impl<A: Actor> ActorRef<A> {
         may_wait_for(cell)?;
         let (waiter, outcome) = oneshot::channel();
         request_checkpoint(core, cell, Some(waiter));
-        answer(&core.lifecycle, cell, outcome).await
+        answer(core, cell, outcome).await
     }
 
     pub(crate) fn shapes(&self, message: &'static str) -> Result<(Name, &MessageShapes), Refused> {

@@ -175,7 +175,7 @@ impl ProducerReceipt {
     pub async fn durable(self) -> Result<Receipted, ReceiptError> {
         let Target { core, cell } = &*self.target;
         may_wait_for(cell)?;
-        answer(&core.lifecycle, cell, self.receipted).await
+        answer(core, cell, self.receipted).await
     }
 }
 
@@ -190,7 +190,7 @@ mod tests {
     use relive_storage::MemoryStore;
 
     use super::*;
-    use crate::error::{RuntimeFailure, Unavailable};
+    use crate::error::Unavailable;
     use crate::shared::testing::{Account, Deposit, account, core};
 
     fn producer() -> (Producer, ActorRef<Account>) {
@@ -229,7 +229,7 @@ mod tests {
     async fn a_refused_message_uses_no_number() {
         let (mut producer, alice) = producer();
         assert!(tell(&mut producer, &alice).await.is_ok());
-        alice.target().core.lifecycle.stop(RuntimeFailure::HostGone.into());
+        alice.target().core.lifecycle.host_is_gone();
         let refused = tell(&mut producer, &alice).await.err();
         assert!(matches!(refused, Some(Refused::Unavailable(Unavailable::Failed(_)))), "{refused:?}");
         assert_eq!(producer.last(&alice), Ssn::new(1));

@@ -10,10 +10,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use relive_replay::actor::assert_listed;
 use relive_replay::payload::{decode, encode_checked};
-use relive_replay::{Actor, Handle, Message, MessageError};
-use relive_storage::Name;
+use relive_replay::{Actor, Discipline, Handle, Message, MessageError};
 use relive_storage::limits::PAYLOAD_BYTES_MAX;
 use relive_storage::record::Sender;
+use relive_storage::{Name, check_idempotency_key};
 use tokio::sync::oneshot;
 use tokio::task::coop::poll_proceed;
 
@@ -21,7 +21,7 @@ use crate::actor::cell::ActorCell;
 use crate::actor::envelope::{Answer, Waiter, places_of};
 use crate::actor::mailbox::Mail;
 use crate::client::actor_ref::{ActorRef, Target};
-use crate::client::waiting::{answer, may_wait_for};
+use crate::client::waiting::{answer, may_wait_for, waits_for};
 use crate::error::{AskError, NoAnswer, Refused, TellError, Unavailable};
 use crate::shared::Core;
 use crate::timer::within;
@@ -237,21 +237,25 @@ impl<'a, A: Actor, M: Message> Future for TellFuture<'a, A, M> {
 ///   [`Runtime::retry_quarantined`](crate::Runtime::retry_quarantined) tries it again.
 /// - [`AskError::Reply`]: the reply does not decode as its type. The actor has handled the message:
 ///   don't send it again.
+/// - [`AskError::ReplyTooLarge`]: only with an [idempotency key](Ask::idempotency_key), which has
+///   further reasons for [`AskError::NotAccepted`] too.
 ///
 /// # Cancel safety
 /// When you drop the future before it is ready, the mailbox may or may not have accepted the
 /// message. If it has, the runtime logs the message, the actor handles it, and nobody gets the
-/// reply. Send it with a [`Producer`](crate::Producer) when it must not happen twice.
+/// reply. When it must not happen twice, give it an [idempotency key](Ask::idempotency_key) and ask
+/// again, or send it with a [`Producer`](crate::Producer).
 #[must_use = "an ask does nothing until it is awaited"]
 pub struct Ask<'a, A, M> {
     actor: &'a ActorRef<A>,
     message: M,
     timeout: Option<Duration>,
+    key: Option<Name>,
 }
 
 impl<'a, A: Actor, M: Message> Ask<'a, A, M> {
     fn new(actor: &'a ActorRef<A>, message: M) -> Self {
-        Self { actor, message, timeout: None }
+        Self { actor, message, timeout: None, key: None }
     }
 
     /// Gives up with [`Refused::Timeout`] when the mailbox does not accept the message in time, and
@@ -262,9 +266,81 @@ impl<'a, A: Actor, M: Message> Ask<'a, A, M> {
         self
     }
 
+    /// Makes this the same request as every other one with this key to this actor: it is handled
+    /// once, and all of them get the one reply. So a caller that got no answer asks again, after
+    /// any error, timeout or crash, also in another process.
+    ///
+    /// # Guarantee
+    /// A second request under the key changes nothing. When the first is handled, the second gets
+    /// its reply, also after a crash, a checkpoint or a passivation. When the first is ahead or
+    /// under way, the second waits for its reply. When the first is in quarantine, the second gets
+    /// [`AskError::Quarantined`] too. A retry of the quarantined delivery has the key; once it is
+    /// dropped, the key is free.
+    ///
+    /// The actor keeps the reply for the time of
+    /// [`Builder::idempotency_retention`](crate::Builder::idempotency_retention), 24 hours by
+    /// default, from when the request was logged. After that the key is free. A reply is part of
+    /// the actor's state: after a crash, a replay computes it anew, by the code that runs then.
+    ///
+    /// # Limits
+    /// A key has 1 to 256 bytes and belongs to one actor: the same key at another actor is another
+    /// request. An actor keeps up to 65,536 keys, and 16 MiB of replies. With that it takes in no
+    /// new ones until it may forget older ones, and never forgets earlier than promised. Requests
+    /// that are ahead when the replies reach 16 MiB still add theirs. All of it is in memory while
+    /// the actor is, and in each of its checkpoints. The encoded reply may have 1 MiB.
+    ///
+    /// # Errors
+    /// Those of an [`Ask`]; in addition
+    /// - [`Refused::IdempotencyKey`]: the key is empty or too long.
+    /// - [`Refused::KeyOfAnotherRequest`]: the actor knows the key from a request with another
+    ///   message. Nothing is changed. A message is compared as its type encodes it, so a type that
+    ///   gains a field makes another message of it.
+    /// - [`Refused::NoRoomForKey`]: the actor keeps as many as it may. Nothing is changed.
+    /// - [`AskError::ReplyTooLarge`]: the reply has more than 1 MiB. The actor has handled the
+    ///   request, and each repetition gets this error.
+    ///
+    /// # Cancel safety
+    /// Drop the future and ask again with the key, as often as you like.
+    ///
+    /// # Examples
+    /// A handler of a web server takes the key from its caller, who sends the same request again
+    /// when the answer got lost, and asks again itself before it gives up:
+    /// ```no_run
+    /// # use relive::{Actor, Context, Handle, Message, Runtime};
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize)] struct Account { cents: i64 }
+    /// # impl Actor for Account { const KIND: &'static str = "account"; fn create(_: &str) -> Self { Account { cents: 0 } } }
+    /// # #[derive(Serialize, Deserialize, Clone)] struct Withdraw { cents: i64 }
+    /// # impl Message for Withdraw { const NAME: &'static str = "withdraw"; type Reply = i64; }
+    /// # impl Handle<Withdraw> for Account {
+    /// #     async fn handle(&mut self, m: Withdraw, _: &mut Context<'_>) -> i64 { self.cents -= m.cents; self.cents }
+    /// # }
+    /// use std::time::Duration;
+    ///
+    /// use relive::{AskError, ErrorKind};
+    ///
+    /// /// `POST /withdrawals` with the header `Idempotency-Key`.
+    /// async fn post(runtime: &Runtime, key: &str, order: Withdraw) -> Result<i64, AskError<Withdraw>> {
+    ///     let account = runtime.actor::<Account>("alice").expect("the kind is registered");
+    ///     for _ in 0..3 {
+    ///         let asked = account.ask(order.clone()).idempotency_key(key).timeout(Duration::from_secs(1));
+    ///         match asked.await {
+    ///             Err(error) if error.kind() == ErrorKind::Retry => {}
+    ///             outcome => return outcome,
+    ///         }
+    ///     }
+    ///     account.ask(order).idempotency_key(key).timeout(Duration::from_secs(5)).await
+    /// }
+    /// ```
+    pub fn idempotency_key(mut self, key: &str) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
     async fn send(self) -> Result<M::Reply, AskError<M>> {
-        let Self { actor, message, timeout } = self;
-        let (name, payload) = match prepare(actor, &message) {
+        let Self { actor, message, timeout, key } = self;
+        let checked = key.as_deref().map_or(Ok(()), check_idempotency_key).map_err(Refused::IdempotencyKey);
+        let (name, payload) = match checked.and_then(|()| prepare(actor, &message)) {
             Ok(prepared) => prepared,
             Err(reason) => return Err(AskError::NotAccepted { message, reason }),
         };
@@ -272,12 +348,13 @@ impl<'a, A: Actor, M: Message> Ask<'a, A, M> {
         let mut accepted = false;
         let asking = async {
             let (reply_to, reply) = oneshot::channel();
-            let (sender, waiter) = (Sender::Outside, Waiter::Asker(reply_to));
+            let sender = key.map_or(Sender::Outside, |key| Sender::Keyed { key });
+            let waiter = Waiter::Asker(reply_to);
             let mail = Mail { sender, message: name, payload: &payload, waiter, taken: None };
             submit(core, cell, mail).await?;
             // From here on the actor may handle it, whatever ends the wait.
             accepted = true;
-            answer(&core.lifecycle, cell, reply).await
+            answer(core, cell, reply).await
         };
         let asked = match timeout {
             Some(timeout) => within(timeout, asking).await,
@@ -285,6 +362,10 @@ impl<'a, A: Actor, M: Message> Ask<'a, A, M> {
         };
         match asked {
             Some(Ok(Answer::Reply(reply))) => decode(&reply).map_err(|reason| AskError::Reply { reason }),
+            Some(Ok(Answer::TooLarge(found))) => {
+                Err(AskError::ReplyTooLarge { found, limit: PAYLOAD_BYTES_MAX })
+            }
+            Some(Ok(Answer::Refused(reason))) => Err(AskError::NotAccepted { message, reason: *reason }),
             Some(Ok(Answer::LeftOut(entry))) => Err(AskError::Quarantined(entry)),
             Some(Err(unavailable)) if accepted => Err(AskError::Unknown { reason: unavailable.into() }),
             Some(Err(unavailable)) => Err(AskError::NotAccepted { message, reason: unavailable.into() }),
@@ -325,6 +406,9 @@ impl Receipt {
     pub async fn durable(&self) -> Result<(), Unavailable> {
         let Target { core, cell } = &*self.target;
         may_wait_for(cell)?;
+        if cell.kind.discipline() == Discipline::BeforeOutput && cell.awaits(self.number) {
+            core.services.committer.want(core.services.end_of_log());
+        }
         core.lifecycle.unless_stopped(cell.wait_logged(self.number)).await?
     }
 }
@@ -374,8 +458,7 @@ pub(crate) async fn submit<'m>(
     if matches!(mail.waiter, Waiter::Asker(_)) || cell.places.free() == 0 {
         may_wait_for(cell)?;
     }
-    let taken = cell.places.take(places_of(mail.payload));
-    mail.taken = Some(core.lifecycle.unless_stopped(taken).await??);
+    mail.taken = Some(waits_for(core, cell, cell.places.take(places_of(mail.payload))).await??);
     // Once more: the runtime may have been closed while this sender waited.
     core.lifecycle.intake()?;
     post(core, cell, mail)

@@ -9,7 +9,6 @@ use relive_storage::simulated_store::{Call, Fault, SimulatedDisk};
 use super::*;
 use crate::actor::places::HeldPlaces;
 use crate::backpressure::Unlogged;
-use crate::error::RuntimeFailure;
 use crate::handling::Handling;
 use crate::limits::MAILBOX_PLACES_MAX;
 use crate::shared::testing::{Account, Deposit, LOG_BYTES, account, core};
@@ -75,7 +74,7 @@ async fn a_tell_that_is_not_accepted_comes_back() {
     assert!(matches!((late.message, late.reason), (Deposit(1), Refused::Timeout)));
     let mut waiting = pin!(alice.tell(Deposit(2)).into_future());
     assert!(poll(waiting.as_mut()).is_none());
-    alice.target().core.lifecycle.stop(RuntimeFailure::HostGone.into());
+    alice.target().core.lifecycle.host_is_gone();
     let ended = waiting.await.unwrap_err();
     assert!(matches!((ended.message, ended.reason), (Deposit(2), Refused::Unavailable(_))));
     drop(full);
@@ -130,7 +129,7 @@ async fn an_accepted_ask_without_an_answer_is_unknown() {
     assert!(matches!(late, AskError::Unknown { reason: NoAnswer::Timeout }));
     let mut asked = pin!(alice.ask(Deposit(2)).into_future());
     assert!(poll(asked.as_mut()).is_none());
-    core.lifecycle.stop(RuntimeFailure::HostGone.into());
+    core.lifecycle.host_is_gone();
     assert!(matches!(asked.await, Err(AskError::Unknown { reason: NoAnswer::Unavailable(_) })));
     let after = alice.ask(Deposit(3)).await;
     assert!(matches!(after, Err(AskError::NotAccepted { .. })), "nothing is accepted after the end");

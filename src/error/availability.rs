@@ -75,6 +75,17 @@ pub enum Unavailable {
         /// Which actor.
         actor: ActorId,
     },
+    /// A handler waits in a side effect for another actor, which waits for the handler's actor,
+    /// directly or through others: none of them could ever go on. Ask with `cx.to` instead, whose
+    /// failures are recorded. If the actor has accepted a message, it handles it all the same.
+    #[error(
+        "each of these waits for the next one, so nothing would ever come: {}; ask with `cx.to` instead",
+        way(cycle)
+    )]
+    Deadlock {
+        /// The actors of the cycle in the order in which they wait, from the first to the first.
+        cycle: Vec<ActorId>,
+    },
     /// The runtime has failed, and with it all actors: reopen the store.
     #[error(transparent)]
     Failed(RuntimeFailure),
@@ -90,10 +101,14 @@ impl Unavailable {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Actor(failure) => failure.kind(),
-            Self::WaitsForItself { .. } => ErrorKind::Input,
+            Self::WaitsForItself { .. } | Self::Deadlock { .. } => ErrorKind::Input,
             Self::Failed(_) | Self::Stopped => ErrorKind::Reopen,
         }
     }
+}
+
+fn way(cycle: &[ActorId]) -> String {
+    cycle.iter().map(ActorId::as_str).collect::<Vec<_>>().join(" -> ")
 }
 
 impl From<Ended> for Unavailable {

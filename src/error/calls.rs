@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use relive_replay::payload::CodecError;
 use relive_replay::{MessageError, Quarantined};
-use relive_storage::{ActorId, ErrorKind, Name, Rsn, Ssn};
+use relive_storage::{ActorId, ErrorKind, Name, NameError, Rsn, Ssn};
 
 use crate::error::availability::{Ended, Unavailable};
 
@@ -35,6 +35,37 @@ pub enum Refused {
         /// The number to go on after.
         last: Ssn,
     },
+    /// An idempotency key is empty or longer than 256 bytes: give another one.
+    #[error(transparent)]
+    IdempotencyKey(NameError),
+    /// The actor knows the idempotency key from a request with another message, and has changed
+    /// nothing: give each request a key of its own. The message of a request that is sent again is
+    /// the same, byte for byte, as its type encodes it.
+    #[error(
+        "{actor} knows the idempotency key {:?} from a request with another message, nothing was changed: give each request \
+         a key of its own",
+        &**key
+    )]
+    KeyOfAnotherRequest {
+        /// The receiver.
+        actor: ActorId,
+        /// The key.
+        key: Name,
+    },
+    /// The actor keeps as many idempotency keys, or bytes of replies, as it may, and has promised
+    /// to keep all of them for longer. Send the request again later, or open the store with a
+    /// shorter [retention](crate::Builder::idempotency_retention).
+    #[error(
+        "{actor} has no room for the idempotency key {:?} before it may forget older ones, nothing was changed: send the \
+         request again later, or shorten the retention",
+        &**key
+    )]
+    NoRoomForKey {
+        /// The receiver.
+        actor: ActorId,
+        /// The key.
+        key: Name,
+    },
     /// The caller's time limit passed before the mailbox had a free place: send the message again.
     #[error("the time given was up")]
     Timeout,
@@ -48,8 +79,12 @@ impl Refused {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Message(_) | Self::Unhandled { .. } | Self::OutOfRange { .. } => ErrorKind::Input,
-            Self::Timeout => ErrorKind::Retry,
+            Self::Message(_)
+            | Self::Unhandled { .. }
+            | Self::OutOfRange { .. }
+            | Self::IdempotencyKey(_)
+            | Self::KeyOfAnotherRequest { .. } => ErrorKind::Input,
+            Self::NoRoomForKey { .. } | Self::Timeout => ErrorKind::Retry,
             Self::Unavailable(unavailable) => unavailable.kind(),
         }
     }
@@ -195,6 +230,62 @@ impl QuarantineError {
     }
 }
 
+/// Why a query has no answer. It has changed nothing.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueryError {
+    /// The actor's kind registers no answer to the query: add `answers` where you register the
+    /// kind.
+    #[error(
+        "{actor} has no answer registered for the query {:?}: add `answers` where the kind is registered",
+        &**query
+    )]
+    Unanswered {
+        /// The actor.
+        actor: ActorId,
+        /// The query type.
+        query: Name,
+    },
+    /// The code of the answer panicked, or that of the query's own type. The actor is unharmed and
+    /// goes on.
+    #[error("the answer of {actor} to the query {:?} panicked, the actor is unharmed: {panic}", &**query)]
+    Panicked {
+        /// The actor.
+        actor: ActorId,
+        /// The query type.
+        query: Name,
+        /// The panic's message.
+        panic: String,
+    },
+    /// The caller's time limit passed before the actor answered: ask again.
+    #[error("the time given was up")]
+    Timeout,
+    /// The actor answers no queries.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+impl QueryError {
+    /// What to do about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Unanswered { .. } | Self::Panicked { .. } => ErrorKind::Input,
+            Self::Timeout => ErrorKind::Retry,
+            Self::Unavailable(unavailable) => unavailable.kind(),
+        }
+    }
+
+    /// Why the actor answers nothing, if that is the reason.
+    #[must_use]
+    pub fn unavailable(&self) -> Option<&Unavailable> {
+        match self {
+            Self::Unavailable(unavailable) => Some(unavailable),
+            _ => None,
+        }
+    }
+}
+
 impl From<Ended> for Refused {
     fn from(ended: Ended) -> Self {
         Self::Unavailable(ended.into())
@@ -266,6 +357,18 @@ pub enum AskError<M> {
         .0.actor, .0.message, .0.rsn, .0.tries, .0.reason
     )]
     Quarantined(Arc<Quarantined>),
+    /// The actor handled the message, but its encoded reply is larger than that of a request with
+    /// an [idempotency key](crate::Ask::idempotency_key) may be. Sending the request again gives
+    /// the same.
+    #[error(
+        "the message was handled, but its reply has {found} bytes, at most {limit} are kept under an idempotency key"
+    )]
+    ReplyTooLarge {
+        /// The size in bytes.
+        found: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
     /// The actor handled the message, but its reply does not decode.
     #[error("the message was handled, but its reply can't be decoded: {reason}")]
     Reply {
@@ -281,7 +384,7 @@ impl<M> AskError<M> {
         match self {
             Self::NotAccepted { reason, .. } => reason.kind(),
             Self::Unknown { reason } => reason.kind(),
-            Self::Quarantined(_) | Self::Reply { .. } => ErrorKind::Input,
+            Self::Quarantined(_) | Self::ReplyTooLarge { .. } | Self::Reply { .. } => ErrorKind::Input,
         }
     }
 
@@ -305,6 +408,9 @@ impl<M> std::fmt::Debug for AskError<M> {
             }
             Self::Unknown { reason } => f.debug_struct("Unknown").field("reason", reason).finish(),
             Self::Quarantined(entry) => f.debug_tuple("Quarantined").field(entry).finish(),
+            Self::ReplyTooLarge { found, limit } => {
+                f.debug_struct("ReplyTooLarge").field("found", found).field("limit", limit).finish()
+            }
             Self::Reply { reason } => f.debug_struct("Reply").field("reason", reason).finish(),
         }
     }

@@ -32,7 +32,9 @@ pub enum FailureCause {
     /// tries it again.
     Undecided,
     /// The actor failed on a delivery that it had never handled, and may not leave it out: its
-    /// policy forbids that, or its quarantine is full. The next opening tries it again.
+    /// policy forbids that, its quarantine is full, or it lacks something that the program must
+    /// provide ([`HaltReason::MissingDependency`](crate::HaltReason::MissingDependency)). The next
+    /// opening tries it again.
     Delivery,
     /// The actor's part of the store is damaged: restore the store's files.
     Damaged,

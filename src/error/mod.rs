@@ -8,6 +8,8 @@ mod failure;
 mod opening;
 
 pub use availability::{Ended, RuntimeFailure, Unavailable};
-pub use calls::{AskError, CheckpointError, NoAnswer, QuarantineError, ReceiptError, Refused, TellError};
+pub use calls::{
+    AskError, CheckpointError, NoAnswer, QuarantineError, QueryError, ReceiptError, Refused, TellError,
+};
 pub use failure::{ActorFailure, FailureCause};
 pub use opening::OpenError;

@@ -21,6 +21,23 @@ pub enum OpenError {
         /// The name.
         kind: &'static str,
     },
+    /// Two values of one type are provided to handlers.
+    #[error("two values of the type {dependency} are provided: provide one, or give each a type of its own")]
+    DependencyTwice {
+        /// The name of the type.
+        dependency: &'static str,
+    },
+    /// An actor kind needs a value that is not provided.
+    #[error(
+        "the actor kind {kind:?} needs a value of the type {dependency}, and none is provided: add \
+         `Builder::provide`, nothing was opened"
+    )]
+    MissingDependency {
+        /// The kind.
+        kind: &'static str,
+        /// The name of the type.
+        dependency: &'static str,
+    },
     /// The store holds actors of a kind that is not registered.
     #[error(
         "the store holds {actor}, but the kind {kind:?} is not registered: register it, nothing was changed"

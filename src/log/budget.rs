@@ -2,11 +2,12 @@
 //! each change. Knows no store and no actor.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 
 use relive_storage::Lsn;
 
 use crate::backpressure::Backpressure;
+use crate::limits::{carried_together_bytes, cut_from_bytes, cut_worth_bytes};
 use crate::sync::{Mutex, MutexGuard, Notify, Rank};
 
 /// The budget of the log: what the store keeps of it.
@@ -16,6 +17,16 @@ pub(crate) struct LogBudget {
     backpressure: Arc<Backpressure>,
     /// Wakes the task that cuts the log, when the log has grown.
     grown: Notify,
+    carried: StdMutex<CarriedBytes>,
+}
+
+/// What was carried to the end of the log. Counts by the bytes that were ever logged.
+#[derive(Default)]
+struct CarriedBytes {
+    /// How many bytes, and when.
+    entries: VecDeque<(u64, u64)>,
+    /// When the next time is.
+    next: u64,
 }
 
 /// The part of the log that the store keeps. The runtime knows it in steps: where each step begins,
@@ -75,7 +86,8 @@ impl LogBudget {
         }
         kept.end_step();
         let backpressure = Arc::new(Backpressure::new(kept.budget));
-        let log_budget = Self { kept: Mutex::new(Rank::LogBudget, kept), backpressure, grown: Notify::new() };
+        let (kept, carried) = (Mutex::new(Rank::LogBudget, kept), StdMutex::default());
+        let log_budget = Self { kept, backpressure, grown: Notify::new(), carried };
         log_budget.judge(&log_budget.kept());
         log_budget
     }
@@ -155,6 +167,39 @@ impl LogBudget {
         first_kept.or(kept.steps.back()).map_or(Lsn::FIRST, |(lsn, _)| *lsn)
     }
 
+    /// How many bytes may be carried to the end of the log now: what all may take in the time in
+    /// which the log is written anew once, without what they took. 0 when the log has not grown
+    /// since the last time.
+    pub(crate) fn carry_room(&self) -> u64 {
+        let (total, budget) = self.written();
+        let mut carried = self.carried();
+        while carried.entries.front().is_some_and(|(at, _)| at + cut_from_bytes(budget) <= total) {
+            carried.entries.pop_front();
+        }
+        let taken = carried.entries.iter().map(|(_, bytes)| bytes).sum();
+        if total < carried.next { 0 } else { carried_together_bytes(budget).saturating_sub(taken) }
+    }
+
+    /// So many bytes were carried, and nothing is before the log has grown; unless there is `more`.
+    pub(crate) fn was_carried(&self, bytes: u64, more: bool) {
+        let (total, budget) = self.written();
+        let mut carried = self.carried();
+        if bytes > 0 {
+            carried.entries.push_back((total, bytes));
+        }
+        carried.next = total + if more { 0 } else { cut_worth_bytes(budget) };
+    }
+
+    /// The bytes that were ever logged, and the budget.
+    fn written(&self) -> (u64, u64) {
+        let kept = self.kept();
+        (kept.total, kept.budget)
+    }
+
+    fn carried(&self) -> std::sync::MutexGuard<'_, CarriedBytes> {
+        self.carried.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A cut may now free more of the log than before.
     pub(crate) fn loosened(&self) {
         self.grown.notify_one();
@@ -224,6 +269,22 @@ mod tests {
         let log_budget = LogBudget::new(range);
         assert_eq!(log_budget.position_keeping(15), Lsn::new(9));
         assert_eq!(log_budget.bytes_below(Lsn::new(9)), 100);
+    }
+
+    /// Invariant: bounded. What is carried is a part of what is logged.
+    #[test]
+    fn what_is_carried_is_bounded_by_what_is_logged() {
+        let log_budget = log_budget(160);
+        assert_eq!(log_budget.carry_room(), 40);
+        log_budget.was_carried(30, true);
+        assert_eq!(log_budget.carry_room(), 10, "there are more");
+        log_budget.was_carried(10, false);
+        log_budget.keep(Lsn::new(2), 9);
+        assert_eq!(log_budget.carry_room(), 0, "the log has hardly grown");
+        log_budget.keep(Lsn::new(3), 70);
+        assert_eq!(log_budget.carry_room(), 0);
+        log_budget.keep(Lsn::new(4), 1);
+        assert_eq!(log_budget.carry_room(), 40, "half of the budget was written");
     }
 
     #[test]

@@ -4,8 +4,9 @@
 //! While the disk writes a block, the next one gathers in the buffer, so one sync serves all frames
 //! that queued up during the sync before. A block of many records shows a busy log. On a fast disk
 //! the committer then waits as long as more frames come, about a millisecond at most, because a
-//! commit costs much the same whatever it holds. A lone frame does not wait. Frames stand in the
-//! log in the order in which actors append them.
+//! commit costs much the same whatever it holds. A lone frame does not wait, unless nobody waits
+//! for it: the frames of actors that wait for their outputs alone gather until an output waits, for
+//! a millisecond at most. Frames stand in the log in the order in which actors append them.
 //!
 //! # Source
 //! Group commit: DeWitt, Katz, Olken, Shapiro, Stonebraker and Wood, *Implementation Techniques for
@@ -23,12 +24,14 @@ use relive_storage::{Block, BlockHeader, Epoch, FrameBytes, Lsn, Store, StoreErr
 use tokio::sync::Notify;
 
 use crate::backpressure::Unlogged;
+use crate::clock::Clock;
 use crate::error::Ended;
+use crate::harness::{Harness, Motion, Moving};
 use crate::limits::{
-    COMMIT_BUFFER_BYTES_MAX, GATHER_BYTES_MAX, GATHER_MAX, GATHER_RECORDS_MIN, GATHER_SLICE,
+    COMMIT_BUFFER_BYTES_MAX, GATHER_BYTES_MAX, GATHER_MAX, GATHER_RECORDS_MIN, GATHER_SLICE, UNWANTED_MAX,
 };
 use crate::log::budget::LogBudget;
-use crate::log::clock::{random_seed, wall_clock};
+use crate::log::seed::seed;
 use crate::log::watermark::Watermark;
 use crate::stats::Counters;
 use crate::stop_signal::StopSignal;
@@ -48,20 +51,35 @@ struct Shared {
     space: Notify,
     log_budget: Arc<LogBudget>,
     watermark: Watermark,
+    /// Of the blocks, and so of the handlers.
+    clock: Arc<dyn Clock>,
     counters: Arc<Counters>,
     stop: Arc<StopSignal>,
+    harness: Harness,
 }
 
 struct Buffer {
     bytes: Vec<u8>,
+    motion: Motion,
     /// Counts the frames until the log has them.
     unlogged: Unlogged,
     first: Lsn,
     records: u32,
+    /// Somebody waits for the commit of what it holds.
+    wanted: bool,
     context: FrameContext,
     epoch: Epoch,
     stop: bool,
     failed: Option<Arc<StoreError>>,
+}
+
+/// When a frame is to come to stable storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Commit {
+    /// With the next commit, which begins as soon as the disk is free: somebody waits for it.
+    Now,
+    /// When somebody wants it, or after [`UNWANTED_MAX`].
+    WhenWanted,
 }
 
 /// The position at which a log goes on.
@@ -90,7 +108,7 @@ pub(crate) struct Appending<'c> {
 impl Appending<'_> {
     /// Appends the next frame.
     pub(crate) fn put(&mut self, frame: FrameBytes<'_>) -> Result<Appended, Arc<StoreError>> {
-        self.shared.put(&mut self.buffer, frame, &|_| {})
+        self.shared.put(&mut self.buffer, frame, Commit::Now, &|_| {})
     }
 }
 
@@ -111,21 +129,37 @@ impl Committer {
         log_budget: Arc<LogBudget>,
         counters: Arc<Counters>,
         stop: Arc<StopSignal>,
+        clock: Arc<dyn Clock>,
+        harness: Harness,
     ) -> std::io::Result<Self> {
         let LogPosition { next, epoch } = position;
         let mut bytes = Vec::new();
         Block::reserve_header(&mut bytes);
-        let context = FrameContext { first: next, clock: wall_clock(), seed: random_seed() };
-        let (unlogged, first) = (Unlogged::default(), next);
-        let buffer = Buffer { bytes, unlogged, first, records: 0, context, epoch, stop: false, failed: None };
+        let context = FrameContext { first: next, clock: clock.now(), seed: seed(&harness) };
+        let (unlogged, motion, first) = (Unlogged::default(), Motion::default(), next);
+        let (records, wanted, stop_now, failed) = (0, false, false, None);
+        let buffer = Buffer {
+            motion,
+            bytes,
+            unlogged,
+            first,
+            records,
+            wanted,
+            context,
+            epoch,
+            stop: stop_now,
+            failed,
+        };
         let shared = Arc::new(Shared {
             buffer: Mutex::new(Rank::CommitBuffer, buffer),
             work: Condvar::new(),
             space: Notify::new(),
             log_budget,
             watermark: Watermark::new(next),
+            clock,
             counters,
             stop,
+            harness,
         });
         let for_thread = Arc::clone(&shared);
         // A backend may panic. Tasks that wait for its commits must learn of that, or they would
@@ -148,16 +182,17 @@ impl Committer {
     pub(crate) async fn append(
         &self,
         frame: FrameBytes<'_>,
+        commit: Commit,
         placed: impl Fn(Lsn),
     ) -> Result<Appended, Arc<StoreError>> {
         loop {
-            if let Some(appended) = self.shared.try_append(frame, &placed)? {
+            if let Some(appended) = self.shared.try_append(frame, commit, &placed)? {
                 return Ok(appended);
             }
             // Made before the second try: from its making on, it hears of every commit that empties
             // the buffer.
             let space = self.shared.space.notified();
-            if let Some(appended) = self.shared.try_append(frame, &placed)? {
+            if let Some(appended) = self.shared.try_append(frame, commit, &placed)? {
                 return Ok(appended);
             }
             space.await;
@@ -181,6 +216,19 @@ impl Committer {
         buffer.first.plus(u64::from(buffer.records))
     }
 
+    /// Somebody waits until everything below `end` is on stable storage: what has gathered below
+    /// waits no longer. Only who has appended [`Commit::WhenWanted`] needs to call it.
+    pub(crate) fn want(&self, end: Lsn) {
+        if end <= self.durable() {
+            return;
+        }
+        let mut buffer = self.shared.buffer();
+        // What stands before the buffer is on its way to the disk already.
+        if buffer.first < end && buffer.records > 0 {
+            self.shared.is_wanted(&mut buffer);
+        }
+    }
+
     /// The position below which everything is on stable storage.
     pub(crate) fn durable(&self) -> Lsn {
         self.shared.watermark.get()
@@ -192,7 +240,8 @@ impl Committer {
     /// Dropping the future changes nothing.
     pub(crate) async fn until_durable(&self, end: Lsn) -> Result<(), Arc<StoreError>> {
         self.shared.watermark.reached(end).await?;
-        // Handlers run on what is durable, so this is looked at once more where all waits end.
+        // Outputs leave on what is durable, and the handlers of most kinds run on it, so this is
+        // looked at once more where all waits end.
         assert!(end <= self.durable(), "nobody goes on before {end} is on stable storage");
         Ok(())
     }
@@ -223,6 +272,7 @@ impl Committer {
     /// Waits for the end of the thread, which was told to stop.
     fn end_thread(&self) {
         self.shared.work.notify_all();
+        self.shared.harness.give_way();
         // Appenders that found the buffer full would wait for a commit that never comes.
         self.shared.space.notify_waiters();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -249,6 +299,7 @@ impl Shared {
     fn try_append(
         &self,
         frame: FrameBytes<'_>,
+        commit: Commit,
         placed: &impl Fn(Lsn),
     ) -> Result<Option<Appended>, Arc<StoreError>> {
         let mut buffer = self.buffer();
@@ -259,13 +310,14 @@ impl Shared {
                 None => Ok(None),
             };
         }
-        self.put(&mut buffer, frame, placed).map(Some)
+        self.put(&mut buffer, frame, commit, placed).map(Some)
     }
 
     fn put(
         &self,
         buffer: &mut Buffer,
         frame: FrameBytes<'_>,
+        commit: Commit,
         placed: &impl Fn(Lsn),
     ) -> Result<Appended, Arc<StoreError>> {
         if let Some(error) = &buffer.failed {
@@ -286,8 +338,12 @@ impl Shared {
         if buffer.records == 0 {
             // Now, not when the block is sealed: the appenders get the clock of their block with
             // the append.
-            buffer.context.clock = wall_clock();
-            self.work.notify_one();
+            buffer.context.clock = self.clock.now();
+            buffer.motion = self.harness.begin(|| Moving::Commit);
+            // Also when nobody wants it yet: the thread looks how long that lasts.
+            if commit == Commit::WhenWanted {
+                self.work.notify_one();
+            }
         }
         let first = buffer.first.plus(u64::from(buffer.records));
         // Under this lock, which `end` waits for: no cut sees the frame without its pin.
@@ -296,13 +352,23 @@ impl Shared {
         buffer.unlogged.add(self.log_budget.backpressure(), frame.len() as u64);
         buffer.records += frame.records();
         assert_eq!(buffer.bytes.len(), before + frame.len(), "a frame has the length that it says");
+        if commit == Commit::Now || buffer.bytes.len() >= GATHER_BYTES_MAX {
+            self.is_wanted(buffer);
+        }
         let context = FrameContext { first, ..buffer.context };
         Ok(Appended { context, end: first.plus(u64::from(frame.records())) })
     }
 
+    /// The commit of what the buffer holds is to begin as soon as the disk is free.
+    fn is_wanted(&self, buffer: &mut Buffer) {
+        if !std::mem::replace(&mut buffer.wanted, true) {
+            self.work.notify_one();
+        }
+    }
+
     fn run(&self, store: &dyn Store) {
         let (mut spare, mut busy_since) = (Vec::new(), None);
-        while let Some((block, unlogged)) = self.next_block(std::mem::take(&mut spare), busy_since) {
+        while let Some((block, unlogged, _motion)) = self.next_block(std::mem::take(&mut spare), busy_since) {
             busy_since = (block.header().records >= GATHER_RECORDS_MIN).then(Instant::now);
             // Before the disk is at work: the next block gathers while this one is written.
             self.space.notify_waiters();
@@ -336,6 +402,8 @@ impl Shared {
     fn is_over(&self) {
         // Under the lock of the buffer first, so that no frame comes in that nobody commits.
         let error = self.buffer().failed.get_or_insert_with(|| Arc::new(stopped())).clone();
+        // What the buffer still holds does not move any more.
+        let _motion = std::mem::take(&mut self.buffer().motion);
         self.watermark.end(&error);
         self.space.notify_waiters();
         self.log_budget.end();
@@ -343,8 +411,13 @@ impl Shared {
 
     /// Waits for records, and takes them out of the buffer as a block; `None` when no commit
     /// follows. The next frames gather in `fresh`.
-    fn next_block(&self, mut fresh: Vec<u8>, busy_since: Option<Instant>) -> Option<(Block, Unlogged)> {
+    fn next_block(
+        &self,
+        mut fresh: Vec<u8>,
+        busy_since: Option<Instant>,
+    ) -> Option<(Block, Unlogged, Motion)> {
         let mut buffer = self.buffer();
+        let (mut unwanted_since, mut all_wait) = (None, false);
         loop {
             // A failed checkpoint or cut ends the commits too: after a failure the runtime trusts
             // the medium no more.
@@ -353,7 +426,22 @@ impl Shared {
                 return None;
             }
             if buffer.records > 0 {
-                break;
+                if self.harness.is_kept() && !all_wait && !buffer.stop {
+                    drop(buffer);
+                    self.harness.until_all_wait();
+                    (buffer, all_wait) = (self.buffer(), true);
+                    continue;
+                }
+                if buffer.wanted || buffer.stop || all_wait {
+                    break;
+                }
+                let since: &mut Instant = unwanted_since.get_or_insert_with(Instant::now);
+                let left = UNWANTED_MAX.saturating_sub(since.elapsed());
+                if left.is_zero() {
+                    break;
+                }
+                buffer = buffer.wait_for(&self.work, left);
+                continue;
             }
             buffer = buffer.wait(&self.work);
         }
@@ -373,13 +461,14 @@ impl Shared {
         };
         Block::reserve_header(&mut fresh);
         let bytes = std::mem::replace(&mut buffer.bytes, fresh);
-        let unlogged = std::mem::take(&mut buffer.unlogged);
+        let (unlogged, motion) = (std::mem::take(&mut buffer.unlogged), std::mem::take(&mut buffer.motion));
         buffer.first = header.next();
         buffer.records = 0;
-        buffer.context.seed = random_seed();
+        buffer.wanted = false;
+        buffer.context.seed = seed(&self.harness);
         // Without the lock: the checksum takes time in which actors can append.
         drop(buffer);
-        Some((Block::seal(header, bytes), unlogged))
+        Some((Block::seal(header, bytes), unlogged, motion))
     }
 
     /// Waits as long as more frames come to the block that has gathered since `since`.

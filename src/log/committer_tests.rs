@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use relive_storage::limits::PAYLOAD_BYTES_MAX;
-use relive_storage::record::Event;
+use relive_storage::record::{Event, EventKind};
 use relive_storage::simulated_store::{Call, Fault, SimulatedDisk};
 use relive_storage::{
     ActorId, Checkpoint, CheckpointHeader, CheckpointStore, Extent, FrameWriter, Generation, Log,
@@ -16,17 +16,36 @@ use relive_storage::{
 };
 
 use super::*;
+use crate::clock::SystemClock;
+use crate::harness::Harness;
 use crate::log::budget::RetainedRange;
 
 /// A committer on a store, and the end of the runtime that it may bring about.
 fn start(store: Arc<dyn Store>) -> (Committer, Arc<StopSignal>) {
+    start_kept(store, Harness::default())
+}
+
+/// As [`start`], under a test kit.
+fn start_kept(store: Arc<dyn Store>, harness: Harness) -> (Committer, Arc<StopSignal>) {
     let (start, steps, step_bytes, budget) = (Lsn::FIRST, VecDeque::new(), 1 << 20, u64::MAX);
     let (next, total, may_grow) = (Lsn::FIRST, 0, false);
     let range = RetainedRange { start, next, steps, total, step_bytes, budget, may_grow };
     let (log_budget, stop) = (Arc::new(LogBudget::new(range)), Arc::new(StopSignal::new()));
     let position = LogPosition { next: Lsn::FIRST, epoch: Epoch::new(1) };
     let counters = Arc::new(Counters::default());
-    (Committer::start(store, position, log_budget, counters, Arc::clone(&stop)).unwrap(), stop)
+    (
+        Committer::start(
+            store,
+            position,
+            log_budget,
+            counters,
+            Arc::clone(&stop),
+            Arc::new(SystemClock),
+            harness,
+        )
+        .unwrap(),
+        stop,
+    )
 }
 
 /// A committer whose disk hangs in the sync of a first frame, so that what is appended now waits.
@@ -66,7 +85,14 @@ fn put(committer: &Committer, records: u64) -> Result<Appended, Arc<StoreError>>
 fn large() -> FrameWriter {
     let mut writer = FrameWriter::new();
     let outcome = vec![0; PAYLOAD_BYTES_MAX].into();
-    writer.put_event(&Event { rsn: Rsn::new(1), index: 0, name: "large".into(), outcome });
+    writer.put_event(&Event {
+        rsn: Rsn::new(1),
+        index: 0,
+        kind: EventKind::SideEffect,
+        name: "large".into(),
+        outcome,
+        clock: None,
+    });
     writer
 }
 
@@ -152,7 +178,8 @@ async fn a_frame_is_placed_at_the_beginning_of_its_block() {
     put(committer, 3).unwrap();
     let (placed, mut writer) = (AtomicU64::new(0), large());
     let frame = writer.finish(Some(&actor()), Rsn::NONE, Rsn::NONE, &[]);
-    let appending = committer.append(frame, |block| placed.store(block.get(), Ordering::Relaxed));
+    let appending =
+        committer.append(frame, Commit::Now, |block| placed.store(block.get(), Ordering::Relaxed));
     assert_eq!(appending.await.unwrap().context.first, Lsn::new(4));
     assert_eq!(placed.into_inner(), 1);
 }
@@ -168,11 +195,11 @@ async fn an_appender_waits_while_the_buffer_is_full() {
     let frame = writer.finish(Some(&actor), Rsn::NONE, Rsn::NONE, &[]);
     let fit = COMMIT_BUFFER_BYTES_MAX / frame.len();
     for _ in 0..fit {
-        assert!(poll(committer.append(frame, |_| {})).is_some());
+        assert!(poll(committer.append(frame, Commit::Now, |_| {})).is_some());
     }
-    assert!(poll(committer.append(frame, |_| {})).is_none(), "it waits, and is given up here");
+    assert!(poll(committer.append(frame, Commit::Now, |_| {})).is_none(), "it waits, and is given up here");
     let (_, now) = (put(committer, 1).unwrap(), committer.end());
-    let mut waiting = pin!(committer.append(frame, |_| {}));
+    let mut waiting = pin!(committer.append(frame, Commit::Now, |_| {}));
     assert!(poll(waiting.as_mut()).is_none());
     disk.release();
     let appended = waiting.await.unwrap();
@@ -208,8 +235,8 @@ async fn an_appender_that_waits_for_space_is_told_of_a_failure() {
     let frame = writer.finish(Some(&actor), Rsn::NONE, Rsn::NONE, &[]);
     put(&committer, 1).unwrap();
     disk.wait_for_hang();
-    while poll(committer.append(frame, |_| {})).is_some() {}
-    let mut waiting = pin!(committer.append(frame, |_| {}));
+    while poll(committer.append(frame, Commit::Now, |_| {})).is_some() {}
+    let mut waiting = pin!(committer.append(frame, Commit::Now, |_| {}));
     assert!(poll(waiting.as_mut()).is_none());
     disk.release();
     assert!(waiting.await.is_err());
@@ -229,6 +256,23 @@ async fn a_stop_commits_what_the_buffer_holds() {
     stopping.join().unwrap();
     committer.until_durable(end).await.unwrap();
     assert_eq!(blocks(&**store), [(0, 1), (1, 2)]);
+}
+
+/// A test that waits until nothing moves doesn't wait for what no commit takes any more.
+#[tokio::test]
+async fn what_a_failure_leaves_in_the_buffer_moves_no_more() {
+    let (disk, harness) = (SimulatedDisk::new(1), Harness::new());
+    let (committer, _) = start_kept(Arc::new(disk.open()), harness.clone());
+    disk.plan_next(Fault::Hang, Call::Append);
+    disk.plan_next(Fault::Fail, Call::Sync);
+    put(&committer, 1).unwrap();
+    disk.wait_for_hang();
+    put(&committer, 1).unwrap();
+    assert_eq!(harness.moving(), [Moving::Commit, Moving::Commit]);
+    disk.release();
+    // This ends the thread; the failure has kept it from the second commit.
+    committer.stop();
+    assert_eq!((harness.moving(), disk.calls(Call::Append)), (vec![], 1));
 }
 
 /// One that is abandoned loses what the buffer holds, and says so.

@@ -4,7 +4,7 @@
 //! Knows frames as bytes, and positions. Must not know actors, messages or checkpoints.
 
 pub(crate) mod budget;
-pub(crate) mod clock;
 pub(crate) mod committer;
 pub(crate) mod frame_pool;
+pub(crate) mod seed;
 pub(crate) mod watermark;

@@ -6,27 +6,28 @@
 //! Transaction Recovery Method Supporting Fine-Granularity Locking and Partial Rollbacks Using
 //! Write-Ahead Logging*, ACM TODS 17(1), 1992.
 
-use std::collections::{BTreeMap, HashMap};
-use std::ops::ControlFlow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use relive_replay::{Kind, Tape};
+use relive_replay::timers::PASSED_ON;
+use relive_replay::{Kind, Reel, Tape};
 use relive_storage::frame::FrameHead;
-use relive_storage::record::{Positioned, Record, Sender};
+use relive_storage::record::{Delivery, Event, EventKind, Positioned, Record, Sender};
 use relive_storage::scan::{damaged, follow, scan_blocks};
 use relive_storage::{
-    ActorId, ActorIds, Block, CheckpointHeader, CheckpointNumber, Extent, Lsn, NameError, Rsn, Scanned,
-    Store, StoreError, boundary,
+    ActorId, ActorIds, Block, CheckpointNumber, Extent, Lsn, NameError, Rsn, Scanned, Store, StoreError,
+    boundary,
 };
 
 use crate::actor::loader::is_determinant;
 use crate::actor::table::Kinds;
 use crate::error::OpenError;
-use crate::limits::PASSIVE_CHECKED_MAX;
+use crate::recovery::catalog::Catalog;
 use crate::recovery::covered::{Covered, check_reaches};
 use crate::recovery::report::{Progress, ReadingSteps, RecoveryProgress, tell};
-use crate::retention::actor_index::{ActorIndex, ActorIndexBuilder};
+use crate::retention::actor_index::ActorIndex;
 use crate::retention::passive_pins::PassivePins;
+use crate::timers::window::Window;
 
 /// The content of a store.
 pub(crate) struct Analysis {
@@ -38,6 +39,8 @@ pub(crate) struct Analysis {
     pub(crate) records: u64,
     /// The actors with log after their checkpoints, or with an outbox that is not empty.
     pub(crate) actors: HashMap<ActorId, FoundActor>,
+    /// Those of all whose timers are due first.
+    pub(crate) due: Window,
     /// Some of the others, whose checkpoints the opening reads as a sample.
     pub(crate) passive: Vec<ActorId>,
     /// The log that others need.
@@ -63,7 +66,7 @@ pub(crate) struct Tried {
 pub(crate) fn analyze(store: &dyn Store, kinds: &Kinds, progress: &Progress) -> Result<Analysis, OpenError> {
     let extent = store.extent()?;
     // Before the log: where a checkpoint ends says which records are news.
-    let Catalog { listing, owing, mut sample, last: last_checkpoint } = Catalog::read(store, kinds)?;
+    let Catalog { listing, owing, due, mut sample, last: last_checkpoint } = Catalog::read(store, kinds)?;
     let covered = Covered::new(listing);
     boundary!("recovery.listed");
     let mut found = Found {
@@ -77,6 +80,7 @@ pub(crate) fn analyze(store: &dyn Store, kinds: &Kinds, progress: &Progress) -> 
         decoded: Vec::new(),
     };
     let scanned = found.read(store, progress)?;
+    found.check_reels()?;
     found.check_checkpoints(store)?;
     boundary!("recovery.read");
     found.add_owing(&owing);
@@ -99,6 +103,7 @@ pub(crate) fn analyze(store: &dyn Store, kinds: &Kinds, progress: &Progress) -> 
         stored,
         records,
         actors,
+        due,
         passive: sample,
         passive_pins,
         uncertain,
@@ -113,76 +118,17 @@ struct LastOpening {
     /// Counts openings in this log.
     number: u64,
     settled: bool,
+    /// Where it stands.
+    at: Lsn,
     /// The actors of the last try together, and the block of that note.
     last_tried: Vec<Tried>,
     tried_in: Lsn,
 }
 
 impl LastOpening {
-    fn began(&mut self) {
+    fn began(&mut self, at: Lsn) {
         // Only what the last opening tried may have ended the last process.
-        *self = Self { number: self.number + 1, ..Self::default() };
-    }
-}
-
-/// The newest checkpoints of all actors, without their bodies.
-struct Catalog {
-    listing: ActorIndexBuilder,
-    owing: Vec<ActorId>,
-    /// The first actors of each kind.
-    sample: Vec<ActorId>,
-    last: CheckpointNumber,
-}
-
-impl Catalog {
-    fn read(store: &dyn Store, kinds: &Kinds) -> Result<Self, OpenError> {
-        let (listing, last) = Default::default();
-        let mut catalog = Self { listing, owing: Vec::new(), sample: Vec::new(), last };
-        let mut sampled: BTreeMap<&str, usize> = BTreeMap::new();
-        list(store, |header| {
-            check_registered(&header, kinds)?;
-            catalog.last = catalog.last.max(header.number);
-            if header.restore_at_open {
-                catalog.owing.push(header.actor.clone());
-            }
-            catalog.listing.push(&header.actor, header.rsn);
-            if let Some((kind, _)) = kinds.get_key_value(header.actor.kind()) {
-                let sampled = sampled.entry(kind).or_default();
-                if *sampled < PASSIVE_CHECKED_MAX {
-                    *sampled += 1;
-                    catalog.sample.push(header.actor);
-                }
-            }
-            Ok(())
-        })?;
-        Ok(catalog)
-    }
-}
-
-/// Lists the newest checkpoints for a visitor that may refuse one, which ends the listing.
-fn list(
-    store: &dyn Store,
-    mut visit: impl FnMut(CheckpointHeader) -> Result<(), OpenError>,
-) -> Result<(), OpenError> {
-    let mut visited = Ok(());
-    let listed = store.list(&mut |header| {
-        visited = visit(header);
-        if visited.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    });
-    // The visitor's error first: it is why the listing ended.
-    visited?;
-    Ok(listed?)
-}
-
-fn check_registered(header: &CheckpointHeader, kinds: &Kinds) -> Result<(), OpenError> {
-    let actor = header.actor.clone();
-    match kinds.get(header.actor.kind()) {
-        None => Err(OpenError::UnknownKind { kind: actor.kind().to_owned(), actor }),
-        Some(kind) if kind.version() != header.state_version => {
-            let (stored, registered) = (header.state_version, kind.version());
-            Err(OpenError::StateVersion { actor, stored, registered })
-        }
-        Some(_) => Ok(()),
+        *self = Self { number: self.number + 1, at, ..Self::default() };
     }
 }
 
@@ -208,6 +154,7 @@ pub(crate) struct FoundActor {
     /// The last delivery that its newest checkpoint contains.
     pub(crate) floor: Rsn,
     pub(crate) tape: Tape,
+    reel: Reel,
     /// The first block with records that the checkpoint contains.
     pub(crate) older: Option<Lsn>,
     /// The first block with records after it.
@@ -232,8 +179,13 @@ impl FoundActor {
         self.tape.certain() < self.tape.last()
     }
 
-    /// Adds the actor's next frame, and takes its records.
-    fn add(&mut self, block: Lsn, head: &FrameHead, records: &mut Vec<Positioned>) -> Result<(), OpenError> {
+    /// Adds the actor's next frame, and takes its records. The last opening stands at `opened`.
+    fn add(
+        &mut self,
+        (block, opened): (Lsn, Lsn),
+        head: &FrameHead,
+        records: &mut Vec<Positioned>,
+    ) -> Result<(), OpenError> {
         let mut last = Rsn::NONE;
         for positioned in records.iter() {
             let (rsn, message) = match &positioned.record {
@@ -249,6 +201,7 @@ impl FoundActor {
             if let Some(message) = message
                 && rsn > self.floor
                 && !self.kind.handles(message)
+                && !is_passed_on(&positioned.record)
             {
                 let (actor, message) = (self.id.clone(), message.to_string());
                 return Err(OpenError::UnknownMessage { actor, rsn, message });
@@ -259,8 +212,15 @@ impl FoundActor {
             pin.get_or_insert(block);
         }
         let digests = (!head.digests_with_replies).then_some(&*head.digests);
-        let added = self.tape.add((head.since, head.handled), digests, records.drain(..));
-        added.map_err(|corrupt| OpenError::Records(corrupt.of(&self.id)))
+        let (covers, tape) = ((head.since, head.handled), &mut self.tape);
+        if self.reel.add(tape, head.carried, covers, digests, records) {
+            // What was carried stands behind the opening that had found it.
+            self.logged = self.logged.max(tape.last());
+            if let Some(before) = self.reel.last_before(opened) {
+                self.before = self.before.max(before);
+            }
+        }
+        Ok(())
     }
 
     /// Whether the last opening found deliveries of it that the newest checkpoint does not contain.
@@ -320,23 +280,29 @@ impl Found<'_> {
         head: &FrameHead,
         mut records: Vec<Positioned>,
     ) -> Result<Vec<Positioned>, OpenError> {
-        self.note_try(actor, block, head.handled, &records)?;
-        self.add_receptions(actor, &records)?;
+        // What is carried was read before, or its end says what it was evidence of.
+        if !head.carried {
+            self.note_try(actor, block, head.handled, &records)?;
+            self.add_receptions(actor, &records)?;
+        }
         let opening = self.last_opening.number;
         // Once an actor has news it stays among the actors, since its later records count too.
         if !self.actors.contains_key(actor)
             && let Some(number) = self.covered.find(actor)
-            && self.covered.add(number, actor, block, head.handled, &records)?
+            && self.covered.add(number, actor, block, (head.carried, head.handled), &records)?
         {
             return Ok(records);
         }
+        let opened = self.last_opening.at;
         let found = self.actor(actor)?;
-        follow(&mut found.logged, actor, &records)?;
+        if !head.carried {
+            follow(&mut found.logged, actor, &records)?;
+        }
         // Ahead of the records: what was there before them is what this opening found.
         if found.opening != opening {
             (found.opening, found.before) = (opening, found.tape.last());
         }
-        found.add(block, head, &mut records)?;
+        found.add((block, opened), head, &mut records)?;
         Ok(records)
     }
 
@@ -345,17 +311,26 @@ impl Found<'_> {
     fn add_receptions(&mut self, receiver: &str, records: &[Positioned]) -> Result<(), OpenError> {
         let mut id = None;
         for positioned in records {
-            if let Record::Delivery(delivery) = &positioned.record
-                && let Sender::Actor { id: sender, ssn } = &delivery.sender
-                && let Some(sending) = self.actors.get_mut(sender)
-            {
-                let id = match &mut id {
-                    Some(id) => id,
-                    None => {
-                        id.insert(self.ids.get(receiver).map_err(|error| unreadable(self.block, &error))?)
+            let from = match &positioned.record {
+                Record::Delivery(Delivery { sender: Sender::Actor { id, .. }, .. }) => id,
+                Record::Event(Event { kind: EventKind::Reply { from, .. }, .. }) => from,
+                _ => continue,
+            };
+            let Some(other) = self.actors.get_mut(from) else { continue };
+            let id = match &mut id {
+                Some(id) => id,
+                None => id.insert(self.ids.get(receiver).map_err(|error| unreadable(self.block, &error))?),
+            };
+            match &positioned.record {
+                Record::Delivery(delivery) => {
+                    if let Sender::Actor { ssn, .. } = &delivery.sender {
+                        other.tape.add_reception(id, *ssn, delivery);
                     }
-                };
-                sending.tape.add_reception(id, *ssn, delivery);
+                }
+                Record::Event(Event { kind: EventKind::Reply { ssn, .. }, .. }) => {
+                    other.tape.add_answered(id, *ssn);
+                }
+                _ => {}
             }
         }
         Ok(())
@@ -369,15 +344,16 @@ impl Found<'_> {
         handled: Rsn,
         records: &[Positioned],
     ) -> Result<(), OpenError> {
-        // When the frame says that the delivery is handled, the try has ended.
-        let tried = records.iter().find_map(|positioned| match positioned.record {
+        let mut tries = records.iter().filter_map(|positioned| match positioned.record {
             Record::Attempt(rsn) => Some(rsn),
             _ => None,
         });
-        let Some(rsn) = tried else { return Ok(()) };
+        let Some(rsn) = tries.next() else { return Ok(()) };
         let id = self.id(actor)?;
         let last = &mut self.last_opening;
-        if rsn <= handled {
+        // When the frame says that the delivery is handled, the try has ended. When it names the
+        // try twice, the try has ended otherwise.
+        if rsn <= handled || tries.next() == Some(rsn) {
             last.last_tried.retain(|tried| tried.actor != id);
             return Ok(());
         }
@@ -404,7 +380,7 @@ impl Found<'_> {
     fn note_opening(&mut self, records: &[Positioned]) {
         for positioned in records {
             match positioned.record {
-                Record::Incarnation(_) => self.last_opening.began(),
+                Record::Incarnation(_) => self.last_opening.began(positioned.lsn),
                 Record::RecoveryComplete(_) => {
                     self.last_opening.settled = true;
                     let number = self.last_opening.number;
@@ -435,6 +411,7 @@ impl Found<'_> {
                 kind: Arc::clone(kind),
                 floor,
                 tape: Tape::after(floor),
+                reel: Reel::with_evidence(),
                 older,
                 newer: None,
                 logged,
@@ -445,6 +422,15 @@ impl Found<'_> {
             self.actors.insert(id, found);
         }
         Ok(self.actors.get_mut(actor).expect("it was just inserted"))
+    }
+
+    /// Checks that each actor's frames are whole.
+    fn check_reels(&mut self) -> Result<(), OpenError> {
+        let ends = self.actors.values_mut().map(|found| (&found.id, std::mem::take(&mut found.reel).end()));
+        // The first by name, so that two openings of one store say the same.
+        let broken =
+            ends.filter_map(|(id, end)| end.err().map(|corrupt| (id, corrupt))).min_by_key(|(id, _)| *id);
+        broken.map_or(Ok(()), |(id, corrupt)| Err(OpenError::Records(corrupt.of(id))))
     }
 
     /// Checks that the deliveries of each actor in the log reach as far as its checkpoint.
@@ -469,6 +455,14 @@ impl Found<'_> {
 /// A name in the log that could not be given.
 fn unreadable(at: Lsn, error: &NameError) -> OpenError {
     StoreError::CorruptLog { at, what: error.to_string() }.into()
+}
+
+/// Whether it is the firing of a timer whose message goes to another actor. No handler runs on it.
+fn is_passed_on(record: &Record) -> bool {
+    match record {
+        Record::Delivery(Delivery { sender: Sender::Timer { .. }, message, .. }) => *message == PASSED_ON,
+        _ => false,
+    }
 }
 
 fn payload_bytes(record: &Record) -> u64 {

@@ -3,10 +3,12 @@
 use relive_replay::payload::encode;
 use relive_replay::{Actor, KindBuilder};
 use relive_storage::record::Sender;
-use relive_storage::{Checkpoint, CheckpointStore, MemoryStore};
+use relive_storage::{Checkpoint, CheckpointHeader, CheckpointStore, MemoryStore};
 use serde::{Deserialize, Serialize};
 
 use super::*;
+use crate::limits::PASSIVE_CHECKED_MAX;
+use crate::recovery::catalog::list;
 use crate::recovery::testing::{Account, Boom, Deposit, Note, Pass, TestLog, from_actor, id, kinds};
 
 fn analyzed_with(log: &TestLog, kinds: &Kinds) -> Result<Analysis, OpenError> {
@@ -227,6 +229,10 @@ fn the_last_note_names_those_who_were_tried() {
     assert_eq!(tried(&log), (together, [1, 1]), "noted in one block, they are tried together");
     log.attempt(&bob, 1, 1);
     assert_eq!(tried(&log), (vec![(alice.clone(), false)], [1, 0]), "the try of the second has ended");
+    log.frame(&alice, 0, |frame| (0..2).for_each(|_| frame.put_attempt(Rsn::new(1))));
+    log.commit();
+    assert_eq!(tried(&log), (vec![], [0, 0]), "that of the first has ended without success");
+    log.attempt(&alice, 1, 0);
     log.opening();
     assert_eq!(tried(&log), (vec![], [1, 0]), "the next opening has tried nothing yet");
     log.recovered();
@@ -312,5 +318,6 @@ fn header(actor: &ActorId) -> CheckpointHeader {
         rsn: Rsn::new(1),
         state_version: 1,
         restore_at_open: false,
+        wake_at: None,
     }
 }

@@ -59,16 +59,19 @@ impl Covered {
         number: usize,
         actor: &str,
         block: Lsn,
-        handled: Rsn,
+        (carried, handled): (bool, Rsn),
         records: &[Positioned],
     ) -> Result<bool, StoreError> {
         let floor = self.floor(number);
         if handled > floor || !records.iter().all(|positioned| is_contained(&positioned.record, floor)) {
             return Ok(false);
         }
-        let logged = &mut self.reached[number].logged;
-        follow(logged, actor, records)?;
-        assert!(*logged <= floor, "a checkpoint at {floor} contains all up to {logged}");
+        // What is carried stands behind what came after it.
+        if !carried {
+            let logged = &mut self.reached[number].logged;
+            follow(logged, actor, records)?;
+            assert!(*logged <= floor, "a checkpoint at {floor} contains all up to {logged}");
+        }
         if records.iter().any(|positioned| is_determinant(&positioned.record)) {
             self.passive_pins.pin(number, block);
         }
@@ -121,6 +124,8 @@ fn is_contained(record: &Record, floor: Rsn) -> bool {
         Record::CheckpointMark(mark) => mark.rsn <= floor,
         Record::Attempt(rsn) => *rsn <= floor,
         Record::Quarantine(decision) => decision.rsn <= floor,
+        Record::Carried(carried) => carried.rsn <= floor,
+        Record::Released(released) => released.rsn <= floor,
         // A discharge: the checkpoint may contain the delivery and still have it in quarantine.
         _ => false,
     }

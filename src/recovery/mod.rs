@@ -4,6 +4,7 @@
 //! Must not know callers, or the owner's handle.
 
 pub(crate) mod analysis;
+pub(crate) mod catalog;
 pub(crate) mod covered;
 pub(crate) mod notes;
 pub(crate) mod probation;

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::actor::cell::ActorCell;
 use crate::actor::probation::{ProbeMode, Watched};
+use crate::harness::Moving;
 use crate::lifecycle::TurnGuard;
 use crate::recovery::notes::log_recovery_complete;
 use crate::shared::Core;
@@ -33,10 +34,17 @@ pub(crate) async fn drive_probation(
         watched.permit();
         resume(core, &cell);
         if watched.mode == ProbeMode::None {
-            at_once.spawn(async move { watched.survives().await });
+            let harness = core.services.harness.clone();
+            let what = || Moving::Task("an actor is watched that was found with work");
+            let survives = core.services.harness.track(what, async move { watched.survives(&harness).await });
+            at_once.spawn(survives);
         } else {
             // Before the next actor begins: when the process ends, only this one can be to blame.
-            survived &= core.lifecycle.unless_stopped(watched.survives()).await.unwrap_or(false);
+            survived &= core
+                .lifecycle
+                .unless_stopped(watched.survives(&core.services.harness))
+                .await
+                .unwrap_or(false);
         }
     }
     while let Ok(Some(outcome)) = core.lifecycle.unless_stopped(at_once.join_next()).await {

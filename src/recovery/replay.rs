@@ -4,11 +4,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use relive_replay::checkpoint_body::{revive, sent};
 use relive_replay::guard::guarded;
-use relive_replay::{Halt, HaltReason};
-use relive_storage::{ActorId, Generation, Rsn, Scanned, Store, StoreId, boundary};
+use relive_replay::receptions::Beyond;
+use relive_replay::{Halt, HaltReason, Outgoing};
+use relive_storage::{ActorId, Generation, Rsn, Scanned, Ssn, Store, StoreId, boundary};
 
 use crate::actor::activation::Activation;
 use crate::actor::cell::ActorCell;
@@ -57,6 +59,8 @@ pub(crate) struct Recovery<'a> {
     pub(crate) last_tried: &'a [Tried],
     /// How often the process may end in the replay of an actor before an opening leaves it alone.
     pub(crate) tries: u32,
+    /// How long the replies to requests with idempotency keys are kept.
+    pub(crate) retention: Duration,
 }
 
 enum Outcome {
@@ -150,11 +154,11 @@ impl Recovery<'_> {
             }
             let mut notes = Vec::new();
             for (cell, found) in &group {
-                let over = self.certain(found)?;
-                assert!(over <= found.tape.last(), "{} handled {over} before it was logged", cell.id);
-                if over > found.floor {
+                let certain = self.certain(found)?;
+                assert!(certain.begun <= found.tape.last(), "{} began what was not logged", cell.id);
+                if certain.begun > found.floor {
                     let (actor, from) = (cell.id.clone(), found.floor.next());
-                    notes.push(ReplayNote { actor, from, handled: Rsn::NONE, over });
+                    notes.push(ReplayNote { actor, from, handled: Rsn::NONE, over: certain.handled });
                 }
             }
             // Durable before a handler runs: otherwise nobody would know what ended the process.
@@ -162,22 +166,29 @@ impl Recovery<'_> {
             self.restore_group(group, of, &deliveries, done)?;
             // An actor that failed has survived too: the process is still there.
             notes.iter_mut().for_each(|note| note.handled = note.over);
+            // A delivery that was begun is not over, and no note can say so: the next one that is
+            // logged shows that the process has survived this one.
+            notes.retain(|note| note.from <= note.over);
             (self.note)(&notes)?;
         }
     }
 
-    /// The last delivery of an actor that it had certainly handled, or an earlier one: never one
-    /// that it may not have.
-    fn certain(&self, found: &FoundActor) -> Result<Rsn, OpenError> {
-        let certain = found.tape.certain();
-        if certain > found.floor || !found.tape.has_receptions() {
-            return Ok(certain);
+    /// The last delivery of an actor that it had certainly begun, and the last that it had
+    /// certainly handled, or earlier ones: never one that it may not have.
+    fn certain(&self, found: &FoundActor) -> Result<Certain, OpenError> {
+        let handled = found.tape.certain();
+        if handled > found.floor || !found.tape.has_receptions() {
+            return Ok(Certain { begun: handled, handled });
         }
         let (checkpoint, _) = newest_whole(self.store, found.id())?;
         // One that can't be decoded stops the actor when it is restored.
         let sent = checkpoint.map(|checkpoint| sent(&checkpoint)).transpose().unwrap_or_default();
-        let first_was_handled = found.tape.is_received_beyond(&sent.unwrap_or_default());
-        Ok(if first_was_handled { found.floor.next() } else { certain })
+        let first = found.floor.next();
+        Ok(match found.tape.received_beyond(&sent.unwrap_or_default()) {
+            Beyond::Nothing => Certain { begun: handled, handled },
+            Beyond::Begun => Certain { begun: first, handled },
+            Beyond::Handled => Certain { begun: first, handled: first },
+        })
     }
 
     /// Restores some actors, on as many threads as there are processors; on one when the tokio
@@ -283,6 +294,7 @@ impl Recovery<'_> {
             from: Some(self.scanned.start),
             fallback_from: Some(self.scanned.start),
             to: self.scanned.next,
+            retention: self.retention,
         };
         let span = tracing::info_span!("relive::replay", actor = %cell.id, replaying = true);
         let _entered = span.enter();
@@ -310,7 +322,7 @@ impl Recovery<'_> {
             tape.inherit(seen);
         }
         match source.replay(checkpoint.as_ref(), &mut tape, before) {
-            Err(LoadError::Halted(halt)) if halt.rsn > tape.certain() && !is_damage(&halt) => {
+            Err(LoadError::Halted(halt)) if halt.rsn > tape.known() && !is_damage(&halt) => {
                 let rsn = halt.rsn;
                 tracing::warn!(error = %halt, "a recorded delivery, perhaps not handled before, fails; it is tried again live");
                 let mut activated = source.replay(checkpoint.as_ref(), &mut tape, Some(rsn))?;
@@ -331,8 +343,11 @@ impl Recovery<'_> {
         for (cell, outcome) in done {
             match outcome? {
                 Outcome::Restored(activated) => {
-                    cell.keep_until_acknowledged(&activated.outbox);
-                    let twin = restored.insert(cell.id.clone(), (cell, activated.active));
+                    let Activated { active, owed, released, .. } = *activated;
+                    cell.keep_until_acknowledged(&owed.messages);
+                    owed.replies.into_iter().for_each(|reply| cell.keep_reply(reply));
+                    let id = cell.id.clone();
+                    let twin = restored.insert(id, InMemory { cell, active, released });
                     assert!(twin.is_none(), "an opening restores each actor once");
                 }
                 Outcome::Failed(cause, halt) => failed.push(fail(&cell, cause, halt)),
@@ -341,15 +356,15 @@ impl Recovery<'_> {
         // Before any actor is in memory: an opening that refuses the store leaves nothing behind.
         check_channels(&restored)?;
         // Spares sending what a receiver has logged. One that is passive drops duplicates later.
-        for (receiver, (_, active)) in &restored {
+        for (receiver, InMemory { active, .. }) in &restored {
             for (sender, received) in active.instance.received_from() {
-                if let Some((sender, _)) = restored.get(sender) {
-                    sender.acknowledge(receiver, received);
+                if let Some(sender) = restored.get(sender) {
+                    sender.cell.acknowledge(receiver, received);
                 }
             }
         }
         let mut unhandled = Vec::new();
-        for (cell, mut active) in restored.into_values() {
+        for InMemory { cell, mut active, .. } in restored.into_values() {
             if !active.backlog.is_empty() {
                 let last = active.instance.received();
                 let (probation, watched) = Probation::new(last, self.probe_mode(&cell.id));
@@ -392,11 +407,11 @@ fn threads(tokio: Option<&tokio::runtime::Handle>) -> usize {
 /// Pessimistic, Optimistic, Causal, and Optimal*, IEEE Transactions on Software Engineering 24(2),
 /// 1998.
 fn check_channels(restored: &Restored) -> Result<(), OpenError> {
-    for (receiver, (_, active)) in restored {
+    for (receiver, InMemory { active, .. }) in restored {
         for (sender, received) in active.instance.received_from() {
             // One that is not in memory can't be asked: it failed, or has all in its checkpoint.
-            let Some((_, sending)) = restored.get(sender) else { continue };
-            let sent = sending.instance.sent_to(receiver);
+            let Some(sending) = restored.get(sender) else { continue };
+            let sent = sending.sent_to(receiver);
             if received > sent {
                 let (sender, receiver) = (sender.clone(), receiver.clone());
                 return Err(OpenError::Orphan { receiver, sender, received, sent });
@@ -407,10 +422,32 @@ fn check_channels(restored: &Restored) -> Result<(), OpenError> {
 }
 
 /// The restored actors, before they are in memory.
-type Restored = BTreeMap<ActorId, (Arc<ActorCell>, Activation)>;
+type Restored = BTreeMap<ActorId, InMemory>;
+
+/// A restored actor.
+struct InMemory {
+    cell: Arc<ActorCell>,
+    active: Activation,
+    /// What the first delivery ahead has sent, though it is not done.
+    released: Vec<Outgoing>,
+}
+
+impl InMemory {
+    /// The last number that it sent to an actor.
+    fn sent_to(&self, receiver: &ActorId) -> Ssn {
+        let released = self.released.iter().rev().find(|outgoing| outgoing.to == *receiver);
+        released.map_or_else(|| self.active.instance.sent_to(receiver), |outgoing| outgoing.ssn)
+    }
+}
 
 /// The actors that failed, and those that still have something to handle.
 type Installed = (Vec<Arc<ActorFailure>>, Vec<(Arc<ActorCell>, Watched)>);
+
+/// How far an actor had come before the opening, as the records show.
+struct Certain {
+    begun: Rsn,
+    handled: Rsn,
+}
 
 /// An actor to restore.
 type Work = (Arc<ActorCell>, FoundActor);

@@ -50,6 +50,7 @@ fn opened(log: &TestLog, kinds: &Kinds) -> Opened {
         in_probation: analysis.unsettled,
         last_tried: &analysis.last_tried,
         tries: 3,
+        retention: std::time::Duration::MAX,
     };
     let recovered = recovery.restore_all(analysis.actors).and_then(|mut recovered| {
         recovery.check_passive(&analysis.passive, &mut recovered)?;
@@ -156,7 +157,7 @@ fn an_outbox_comes_back_without_what_has_arrived() {
         log.received(&alice, rsn, &Sender::Outside, &Pass("bob".to_owned()));
     }
     let unacknowledged = |log: &TestLog| {
-        recovered(log).cells[0].unacknowledged().iter().map(|owed| owed.ssn.get()).collect::<Vec<_>>()
+        recovered(log).cells[0].owed().messages.iter().map(|owed| owed.ssn.get()).collect::<Vec<_>>()
     };
     assert_eq!(unacknowledged(&log), [1, 2]);
     log.received(&bob, 1, &from_actor("alice", 1), &Deposit(1));

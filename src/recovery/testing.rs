@@ -265,7 +265,7 @@ impl TestLog {
         let restored = restore(&kind(), actor, store, None, &mut tape, before).unwrap();
         assert_eq!(restored.instance.handled(), Rsn::new(rsn));
         let number = CheckpointNumber::new(number);
-        capture(&restored.instance, &restored.outbox, number, &|| ()).unwrap().0
+        capture(&restored.instance, &restored.owed, number, &|| ()).unwrap().0
     }
 
     /// Takes a checkpoint of an actor after a delivery of the log.

@@ -52,6 +52,16 @@ impl Pins {
         *heir = uncovered.into_iter().chain(*heir).min();
     }
 
+    /// All that the actor needs of the log was carried to its end, and is on stable storage there,
+    /// from this block on.
+    pub(crate) fn carried(&mut self, block: Lsn) {
+        assert!(!self.is_pending(), "an actor takes no checkpoint while its handler waits");
+        assert!(self.needed().is_none_or(|needed| needed < block), "what is carried stands behind");
+        for pin in [&mut self.older, &mut self.newer].into_iter().flatten() {
+            *pin = block;
+        }
+    }
+
     /// The first block that the actor needs; `None` when it needs none.
     pub(crate) fn needed(&self) -> Option<Lsn> {
         self.pending.iter().flatten().copied().chain(self.older).chain(self.newer).min()
@@ -99,6 +109,20 @@ mod tests {
         pins.taken();
         pins.durable();
         assert_eq!(pins.needed(), None, "both checkpoints hold everything");
+    }
+
+    /// Both checkpoints go on from what was carried, and the next one frees it.
+    #[test]
+    fn what_was_carried_serves_both_checkpoints() {
+        let mut pins = Pins::recovered(Some(Lsn::new(10)), Some(Lsn::new(30)));
+        pins.carried(Lsn::new(50));
+        assert_eq!(pins, Pins::recovered(Some(Lsn::new(50)), Some(Lsn::new(50))));
+        pins.taken();
+        pins.durable();
+        assert_eq!(pins.needed(), Some(Lsn::new(50)));
+        let mut pins = Pins::recovered(None, Some(Lsn::new(30)));
+        pins.carried(Lsn::new(50));
+        assert_eq!(pins, Pins::recovered(None, Some(Lsn::new(50))));
     }
 
     #[test]

@@ -5,8 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use relive_replay::kind::KindError;
-use relive_replay::{Actor, Kind, KindBuilder, Peers};
+use relive_replay::{Actor, KindBuilder};
 use relive_storage::{Durability, LayeredOptions, MediumKind, MemoryStore, Store, StoreError, StoreOptions};
 use relive_storage_sled::open_store;
 use tokio::runtime::Handle;
@@ -15,8 +14,10 @@ use crate::actor::cell::ActorCell;
 use crate::actor::quarantine::Quarantine;
 use crate::actor::table::{ActorTable, Kinds};
 use crate::checkpoint::writer::{Checkpointer, CheckpointerParts};
+use crate::clock::{Clock, SystemClock};
 use crate::config::{CheckpointPolicy, Config, RestartPolicy};
 use crate::error::OpenError;
+use crate::harness::{Harness, Moving};
 use crate::lifecycle::{Lifecycle, TurnGuard};
 use crate::limits::kept_step_bytes;
 use crate::log::budget::{LogBudget, RetainedRange};
@@ -26,15 +27,18 @@ use crate::recovery::notes::{ReplayNote, announce, failed, log_recovery_complete
 use crate::recovery::probation::drive_probation;
 use crate::recovery::replay::Recovery;
 use crate::recovery::report::{Progress, RecoveryProgress, RecoveryReport};
-use crate::replayers::{JobError, Replayers};
+use crate::replayers::Replayers;
 use crate::retention::checkpointed::CheckpointedActors;
 use crate::retention::pin_index::PinIndex;
 use crate::runtime::Runtime;
 use crate::runtime::maintenance::maintain;
+use crate::runtime::registration::Registration;
+use crate::runtime::waking::wake_in_time;
 use crate::services::{Services, StoreHandle};
 use crate::shared::Core;
 use crate::stats::Counters;
 use crate::stop_signal::StopSignal;
+use crate::timers::due_times::DueTimes;
 use crate::turn::dispatch::resume_all;
 
 /// Collects actor kinds and settings, then opens a runtime. [`Runtime::builder`] makes one.
@@ -62,8 +66,10 @@ use crate::turn::dispatch::resume_all;
 /// ```
 #[must_use = "a builder does nothing until it opens"]
 pub struct Builder {
-    kinds: Vec<Result<Arc<dyn Kind>, KindError>>,
+    registration: Registration,
     config: Config,
+    clock: Option<Arc<dyn Clock>>,
+    harness: Harness,
     progress: Arc<Progress>,
 }
 
@@ -76,13 +82,37 @@ impl Runtime {
 
 impl Builder {
     fn new() -> Self {
-        Self { kinds: Vec::new(), config: Config::default(), progress: Arc::new(|_| {}) }
+        let (registration, config, clock, harness) = Default::default();
+        Self { registration, config, clock, harness, progress: Arc::new(|_| {}) }
     }
 
     /// Registers an actor kind with the message types that it handles. [`Builder::open`] reports a
     /// registration that breaks a rule.
     pub fn actor<A: Actor>(mut self, register: impl FnOnce(KindBuilder<A>) -> KindBuilder<A>) -> Self {
-        self.kinds.push(register(KindBuilder::new()).build());
+        self.registration.add(register(KindBuilder::new()).build());
+        self
+    }
+
+    /// Provides a value to all handlers: an HTTP client, a configuration. A handler reaches it by
+    /// its type ([`Context::dependency`](crate::Context::dependency)), also in a replay; there it
+    /// gets the value of the present opening. Provide a trait object under its own type, such as
+    /// `Arc<dyn Bank>`, and a test can provide another one.
+    ///
+    /// [`Builder::open`] fails when two values have one type, and when a kind declares that it
+    /// needs a type of which there is none ([`KindBuilder::needs`]). The value lives as long as
+    /// anything of the runtime, so it must not hold the runtime itself.
+    ///
+    /// # Examples
+    /// ```
+    /// # use relive::{Actor, Context, Handle, Message, Runtime};
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize)] struct Order;
+    /// # impl Actor for Order { const KIND: &'static str = "order"; fn create(_: &str) -> Self { Order } }
+    /// # struct Bank;
+    /// let builder = Runtime::builder().provide(Bank).actor::<Order>(|order| order.needs::<Bank>());
+    /// ```
+    pub fn provide<T: Send + Sync + 'static>(mut self, value: T) -> Self {
+        self.registration.provide(value);
         self
     }
 
@@ -168,10 +198,39 @@ impl Builder {
     }
 
     /// Sets how long [`Runtime::shutdown`] waits for each of its parts: for the handlers of
-    /// accepted messages, and for the checkpoints after that. Default 30 s.
+    /// accepted messages, for the checkpoints after that, and for turns to end. After the first
+    /// part, handlers that keep each other busy get a quarter of it more to come to rest. Default
+    /// 30 s. [`Runtime::shutdown_within`] has a deadline for the whole instead.
     pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
         self.config.shutdown_timeout = timeout;
         self
+    }
+
+    /// Sets how long an actor keeps the reply to a request with an idempotency key. Default 24 h.
+    /// [`Ask::idempotency_key`](crate::Ask::idempotency_key) says what that is for.
+    ///
+    /// The time counts on the runtime's [`Clock`], from the moment at which the request was logged.
+    /// An actor forgets older requests when the next one with a key comes to it. Until then they
+    /// stand in its memory and in its checkpoints. A shorter retention than that of an earlier
+    /// opening holds for the requests from then too. After a longer one, an actor may still know
+    /// some of those that it had forgotten.
+    pub fn idempotency_retention(mut self, retention: Duration) -> Self {
+        self.config.idempotency_retention = retention;
+        self
+    }
+
+    /// Sets the clock that handlers see. Default [`SystemClock`]. Time limits of the runtime itself
+    /// stay on real time. `relive::testing` has a clock that a test moves; [`Clock`] has an
+    /// example.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Some(Arc::new(clock));
+        self
+    }
+
+    /// A builder for a runtime of a test kit, whose clock is the default.
+    #[cfg(feature = "test-support")]
+    pub(crate) fn in_test(self, harness: Harness, clock: impl Clock) -> Self {
+        Self { harness, clock: self.clock.or_else(|| Some(Arc::new(clock))), ..self }
     }
 
     /// Sets a callback for the progress of the recovery. The opening calls it for each mebibyte or
@@ -193,7 +252,7 @@ impl Builder {
     /// # Cancel safety
     /// When you drop the future, the opening continues in the background until it could return, and
     /// then ends like a crash.
-    pub async fn open(self, path: impl AsRef<Path>) -> Result<Runtime, OpenError> {
+    pub async fn open(mut self, path: impl AsRef<Path>) -> Result<Runtime, OpenError> {
         if self.config.durability == Durability::Volatile {
             return self.open_on(Arc::new(MemoryStore::new())).await;
         }
@@ -212,8 +271,7 @@ impl Builder {
         })?;
         let replayers = self.replayers();
         let store =
-            blocking(&replayers, move || Ok(Arc::new(open_store(&path, &options)?) as Arc<dyn Store>))
-                .await?;
+            replayers.open(move || Ok(Arc::new(open_store(&path, &options)?) as Arc<dyn Store>)).await?;
         self.serve(kinds, store, replayers, began).await
     }
 
@@ -224,30 +282,18 @@ impl Builder {
     ///
     /// # Cancel safety
     /// As [`Builder::open`].
-    pub async fn open_on(self, store: Arc<dyn Store>) -> Result<Runtime, OpenError> {
+    pub async fn open_on(mut self, store: Arc<dyn Store>) -> Result<Runtime, OpenError> {
         let began = Instant::now();
         let kinds = self.kinds()?;
         let replayers = self.replayers();
         self.serve(kinds, store, replayers, began).await
     }
 
-    fn kinds(&self) -> Result<Kinds, OpenError> {
+    fn kinds(&mut self) -> Result<Kinds, OpenError> {
         if Handle::try_current().is_err() {
             return Err(OpenError::NoTokio);
         }
-        let mut kinds = Kinds::new();
-        for kind in &self.kinds {
-            let kind = kind.clone()?;
-            let name = kind.name();
-            if kinds.insert(name, kind).is_some() {
-                return Err(OpenError::KindTwice { kind: name });
-            }
-        }
-        let mut peers = Peers::default();
-        kinds.values().for_each(|kind| peers.add(kind.name(), kind.messages()));
-        let peers = Arc::new(peers);
-        kinds.values().for_each(|kind| kind.introduce(&peers));
-        Ok(kinds)
+        std::mem::take(&mut self.registration).check()
     }
 
     fn replayers(&self) -> Replayers {
@@ -264,18 +310,20 @@ impl Builder {
         replayers: Replayers,
         began: Instant,
     ) -> Result<Runtime, OpenError> {
-        let (config, progress) = (self.config, self.progress);
+        let Self { config, clock, harness, progress, .. } = self;
+        let clock = clock.unwrap_or_else(|| Arc::new(SystemClock));
         let (analyzed, registered, to) = (Arc::clone(&store), kinds.clone(), Arc::clone(&progress));
-        let mut analysis = blocking(&replayers, move || analyze(&*analyzed, &registered, &*to)).await?;
+        let mut analysis = replayers.open(move || analyze(&*analyzed, &registered, &*to)).await?;
         let epoch = analysis.scanned.epoch.next();
         let from = Arc::clone(&store);
-        let core = Arc::new(start(config, kinds, store, &mut analysis, replayers)?);
+        let core = Arc::new(start(config, clock, kinds, store, &mut analysis, replayers, harness)?);
         // Before any handler runs: should one end the process, the next opening knows that this one
         // began.
         announce(&core.services.committer, epoch).await?;
         relive_storage::boundary!("recovery.announced");
         let mut report = recover(&core, from, analysis, progress).await?;
-        core.services.tokio.spawn(maintain(Arc::clone(&core)));
+        spawn(&core, "the maintenance", maintain(Arc::clone(&core)));
+        spawn(&core, "timers are looked at", wake_in_time(Arc::clone(&core)));
         report.elapsed = began.elapsed();
         tracing::info!(store = %report.store, durability = %report.durability, epoch = %report.epoch,
             records = report.records, actors = report.actors, replayed = report.replayed, elapsed = ?report.elapsed, "serving");
@@ -286,10 +334,12 @@ impl Builder {
 /// Starts the threads of a runtime over an analyzed store. No actor is in it yet.
 pub(super) fn start(
     config: Config,
+    clock: Arc<dyn Clock>,
     kinds: Kinds,
     store: Arc<dyn Store>,
     analysis: &mut Analysis,
     replayers: Replayers,
+    harness: Harness,
 ) -> Result<Core, OpenError> {
     let (counters, stop) = (Arc::new(Counters::default()), Arc::new(StopSignal::new()));
     let stored = Arc::new(CheckpointedActors::new(Arc::clone(&analysis.stored)));
@@ -312,6 +362,8 @@ pub(super) fn start(
         Arc::clone(&log_budget),
         Arc::clone(&counters),
         Arc::clone(&stop),
+        Arc::clone(&clock),
+        harness.clone(),
     );
     let committer = Arc::new(committer.map_err(thread)?);
     let parts = CheckpointerParts {
@@ -321,11 +373,13 @@ pub(super) fn start(
         counters: Arc::clone(&counters),
         stored: Arc::clone(&stored),
         stop: Arc::clone(&stop),
+        harness: harness.clone(),
         last: analysis.last_checkpoint,
     };
     let checkpointer = Checkpointer::start(parts, &replayers).map_err(thread)?;
     let services = Services {
         config,
+        clock,
         store: StoreHandle::new(analysis.extent.store, store),
         committer,
         log_budget,
@@ -333,7 +387,9 @@ pub(super) fn start(
         counters,
         quarantine: Quarantine::default(),
         stored,
+        due_times: DueTimes::new(std::mem::take(&mut analysis.due)),
         replayers,
+        harness,
         tokio: Handle::current(),
     };
     Ok(Core {
@@ -368,7 +424,7 @@ async fn recover(
     };
     let (store_id, tried, kinds) = (extent.store, last_tried, core.actors.kinds().clone());
     let replaying = Arc::clone(core);
-    let recovered = blocking(&core.services.replayers, move || {
+    let recovered = core.services.replayers.open(move || {
         let (store, last_tried, progress) = (&*store, &*tried, &*progress);
         let (scanned, kinds) = (&scanned, &kinds);
         let replayers = &replaying.services.replayers;
@@ -385,6 +441,7 @@ async fn recover(
             in_probation: unsettled,
             last_tried,
             tries: replaying.services.config.restarts.tries,
+            retention: replaying.services.config.idempotency_retention,
         };
         let mut recovered = recovery.restore_all(actors)?;
         recovery.check_passive(&passive, &mut recovered)?;
@@ -404,12 +461,9 @@ async fn recover(
     report.failed = recovered.failed;
     if !recovered.unhandled.is_empty() {
         let last_tried = recovered.last_tried;
-        core.services.tokio.spawn(drive_probation(
-            TurnGuard::begin(core),
-            recovered.unhandled,
-            last_tried,
-            report.epoch,
-        ));
+        let turn = TurnGuard::begin(core);
+        let probation = drive_probation(turn, recovered.unhandled, last_tried, report.epoch);
+        spawn(core, "an opening sees to what it found", probation);
     }
     Ok(report)
 }
@@ -419,15 +473,20 @@ async fn recover(
 fn go_on(core: &Arc<Core>, cells: &[Arc<ActorCell>]) -> usize {
     let mut restored = 0;
     for cell in cells {
-        if cell.with_idle(|active, _| core.services.quarantine.add_all(&active.instance)).is_some() {
+        let next_timer = cell.with_idle(|active, _| {
+            core.services.quarantine.add_all(&active.instance);
+            active.instance.next_timer()
+        });
+        if let Some(next_timer) = next_timer {
+            // Its checkpoint, which was listed, may be older than its state.
+            core.services.due_times.set(&cell.id, next_timer);
             restored += 1;
         }
         core.actors.insert(Arc::clone(cell));
     }
     let unacknowledged = cells.iter().flat_map(|cell| {
-        let last =
-            cell.unacknowledged().into_iter().map(|outgoing| ((cell.id.clone(), outgoing.to), outgoing.ssn));
-        last.collect::<Vec<_>>()
+        let owed = cell.owed().messages.into_iter();
+        owed.map(|outgoing| ((cell.id.clone(), outgoing.to), outgoing.ssn)).collect::<Vec<_>>()
     });
     // Before any turn: a restart asks whether a message was found, and `found` counts once.
     core.actors.found(unacknowledged);
@@ -435,13 +494,6 @@ fn go_on(core: &Arc<Core>, cells: &[Arc<ActorCell>]) -> usize {
     restored
 }
 
-async fn blocking<T: Send + 'static>(
-    replayers: &Replayers,
-    call: impl FnOnce() -> Result<T, OpenError> + Send + 'static,
-) -> Result<T, OpenError> {
-    match replayers.run(call).await {
-        Ok(outcome) => outcome,
-        Err(JobError::Panicked(panic)) => Err(OpenError::Panicked { panic }),
-        Err(JobError::NoThread(reason)) => Err(OpenError::Thread { reason }),
-    }
+fn spawn(core: &Core, what: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+    core.services.tokio.spawn(core.services.harness.track(move || Moving::Task(what), task));
 }

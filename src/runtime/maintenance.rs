@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
+use crate::actor::activation::Activation;
 use crate::actor::cell::ActorCell;
 use crate::actor::patience::Patience;
-use crate::error::RuntimeFailure;
 use crate::limits::MAINTENANCE_INTERVAL;
 use crate::runtime::truncation::trim;
 use crate::shared::Core;
@@ -19,7 +19,7 @@ pub(crate) async fn maintain(core: Arc<Core>) {
     struct Watch(Arc<Core>);
     impl Drop for Watch {
         fn drop(&mut self) {
-            self.0.lifecycle.stop(RuntimeFailure::HostGone.into());
+            self.0.lifecycle.host_is_gone();
         }
     }
     let _watch = Watch(Arc::clone(&core));
@@ -75,10 +75,12 @@ fn look_after_actors(core: &Arc<Core>) {
         waiting += cell.waiting();
         // An actor with a turn is not idle, and its turn knows when a checkpoint is due by size.
         let looked = cell.with_idle(|active, last_active| {
-            let since = &active.since_checkpoint;
-            let due = since.records > 0 && since.at.elapsed() >= core.services.config.checkpoints.age;
+            let due = active.since_checkpoint.is_due(core.services.config.checkpoints.age);
             (now.saturating_sub(last_active) > idle_ticks, due)
         });
+        if looked.is_none() {
+            cell.look_later();
+        }
         let (idle, due) = looked.unwrap_or_default();
         if idle {
             passivate(core, &cell);
@@ -105,9 +107,15 @@ fn passivate(core: &Arc<Core>, cell: &Arc<ActorCell>) {
     };
     if covered {
         // Looks at the pins once more, under the cell's lock: a turn may have come and gone since.
-        if !cell.has_unacknowledged()
-            && cell.passivate(|active| active.backlog.is_empty() && cell.pins().is_covered())
-        {
+        let may = |active: &Activation| {
+            let may = active.backlog.is_empty() && cell.pins().is_covered();
+            if may {
+                // Here, where nobody can bring it back before.
+                core.services.due_times.left_memory(&cell.id);
+            }
+            may
+        };
+        if !cell.has_unacknowledged() && cell.passivate(may) {
             tracing::debug!(actor = %cell.id, "passive");
         }
     } else if !pending {
@@ -127,7 +135,7 @@ mod tests {
 
     use super::*;
     use crate::config::{CheckpointPolicy, Config};
-    use crate::error::Ended;
+    use crate::error::{Ended, RuntimeFailure};
     use crate::recovery::testing::{Deposit, id};
     use crate::runtime::testing::{account, at_rest, cell, runtime};
 
@@ -189,6 +197,7 @@ mod tests {
             ssn: Ssn::new(1),
             message: "deposit".into(),
             payload: Default::default(),
+            asked: false,
         };
         cell(&core, "alice").keep_until_acknowledged(&[owed]);
         look_after_actors(&core);

@@ -4,17 +4,23 @@
 //! Must not know what a turn does with a message.
 
 pub(crate) mod builder;
+pub(crate) mod carrying;
 pub(crate) mod maintenance;
+pub(crate) mod registration;
+pub(crate) mod shared_shutdown;
 pub(crate) mod shutdown;
+pub(crate) mod shutdown_time;
 #[cfg(test)]
 pub(crate) mod testing;
 pub(crate) mod truncation;
+pub(crate) mod waking;
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use relive_replay::{Actor, Quarantined};
-use relive_storage::{ActorId, Lsn, Name, NameError, Rsn, check_name};
-use tokio::sync::{OnceCell, oneshot};
+use relive_storage::{ActorId, Lsn, Name, NameError, Rsn, Timestamp, check_name};
+use tokio::sync::oneshot;
 
 use crate::actor::envelope::{DischargeRequest, places_of};
 use crate::actor::places::HeldPlaces;
@@ -23,7 +29,9 @@ use crate::client::producer::Producer;
 use crate::client::waiting::{answer, may_wait_for};
 use crate::error::{ActorFailure, Ended, QuarantineError, RuntimeFailure};
 use crate::recovery::report::RecoveryReport;
-use crate::runtime::shutdown::{ShutdownReport, shut_down};
+use crate::runtime::shared_shutdown::{Ends, SharedShutdown};
+use crate::runtime::shutdown::ShutdownReport;
+use crate::runtime::shutdown_time::Deadline;
 use crate::runtime::truncation::cut;
 use crate::shared::Core;
 use crate::stats::Stats;
@@ -65,13 +73,18 @@ pub struct Runtime {
 struct Owner {
     core: Arc<Core>,
     report: RecoveryReport,
-    shut_down: OnceCell<Result<ShutdownReport, RuntimeFailure>>,
+    shutdown: Arc<SharedShutdown>,
 }
 
 impl Runtime {
     pub(crate) fn new(core: Arc<Core>, report: RecoveryReport) -> Self {
-        let owner = Owner { core: Arc::clone(&core), report, shut_down: OnceCell::new() };
+        let owner = Owner { core: Arc::clone(&core), report, shutdown: SharedShutdown::new() };
         Self { core, owner: Arc::new(owner) }
+    }
+
+    #[cfg(feature = "test-support")]
+    pub(crate) fn core(&self) -> Arc<Core> {
+        Arc::clone(&self.core)
     }
 
     /// A reference to the actor of this key. The actor exists also when it has never received
@@ -124,6 +137,13 @@ impl Runtime {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.core.services.counters.snapshot()
+    }
+
+    /// Now, by the clock that handlers see ([`Builder::clock`](crate::Builder::clock)). A program
+    /// that computes times for its actors takes them from here.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.core.services.clock.now()
     }
 
     /// Why the runtime has stopped: its store has failed ([`RuntimeFailure::Store`]), or the tokio
@@ -248,7 +268,7 @@ impl Runtime {
         // After the waits, which may have taken until the end of the runtime.
         self.core.lifecycle.intake()?;
         request_discharge(&self.core, &cell, request)?;
-        answer(&self.core.lifecycle, &cell, outcome).await
+        answer(&self.core, &cell, outcome).await
     }
 
     /// How many actors are in memory; all others are passive.
@@ -285,6 +305,9 @@ impl Runtime {
     /// still be busy after that: they keep sending to each other, or a handler waits for its side
     /// effect. Then their later messages stay unacknowledged, and the next opening sends them
     /// again. The shutdown leaves a handler that does not end, and the next opening runs it again.
+    /// [`Runtime::shutdown_within`] bounds the whole.
+    ///
+    /// All clones share one shutdown: a later caller waits for the report of the first.
     ///
     /// # Errors
     /// [`RuntimeFailure::Store`] when the store failed before or meanwhile,
@@ -292,8 +315,9 @@ impl Runtime {
     /// there after a reopening.
     ///
     /// # Cancel safety
-    /// When you drop the future, call it again on this or another clone to continue. When you drop
-    /// all clones, the runtime ends like a crash.
+    /// When you drop the future after its first poll, the shutdown goes on. Call it again on this
+    /// or another clone to wait for its report. When you drop all clones, the runtime ends like a
+    /// crash.
     ///
     /// # Examples
     /// ```no_run
@@ -305,8 +329,76 @@ impl Runtime {
     /// ```
     pub fn shutdown(&self) -> impl Future<Output = Result<ShutdownReport, RuntimeFailure>> + Send + use<> {
         let owner = Arc::clone(&self.owner);
-        // All clones share one shutdown: a second caller waits for the first one's report.
-        async move { owner.shut_down.get_or_init(|| shut_down(&owner.core)).await.clone() }
+        async move { owner.shutdown.run(&owner.core, Ends::InParts).await }
+    }
+
+    /// As [`Runtime::shutdown`], with one deadline for the whole: `time` from this call on. It
+    /// replaces [`Builder::shutdown_timeout`](crate::Builder::shutdown_timeout). A part that is
+    /// done early leaves its time to the next.
+    ///
+    /// | until | |
+    /// | --- | --- |
+    /// | 1/2 of the time | actors handle what was accepted, and what they send each other |
+    /// | 3/4 | what they send from now on waits for the next opening; handlers under way may end |
+    /// | 15/16 | all actors that rest take their checkpoints |
+    /// | the end | the last commit, and the end of the store |
+    ///
+    /// The shutdown gives up a handler that has not ended by then.
+    /// [`ShutdownReport::waiting`] names the actors whose handlers waited, [`ShutdownReport::left`]
+    /// all actors without a checkpoint of everything. Nothing acknowledged is lost: the log has the
+    /// deliveries, and after the next opening these handlers run again, under the same idempotency
+    /// keys. With no time the store is closed at once, and the next opening replays.
+    ///
+    /// While a shutdown is under way, the call shortens it to this deadline, and never lengthens
+    /// it. Of two deadlines the earlier one counts.
+    ///
+    /// # Limits
+    /// Two things can make the call last longer. The store ends its last calls, which takes
+    /// [`Builder::store_timeout`](crate::Builder::store_timeout) at most for each. And code that
+    /// runs on without ever waiting may occupy the threads of tokio: the shutdown has a thread of
+    /// its own and closes the store in time, but your task needs a thread of tokio to hear of it.
+    /// In a tokio runtime of one thread such a handler keeps everybody from running. Turns of
+    /// actors get at least 100 ms to end.
+    ///
+    /// # Errors
+    /// As [`Runtime::shutdown`].
+    ///
+    /// # Cancel safety
+    /// As [`Runtime::shutdown`]; the deadline stays.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::time::Duration;
+    /// # use relive::{Actor, Context, Durability, Handle, Message, Runtime};
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize)] struct Till;
+    /// # impl Actor for Till { const KIND: &'static str = "till"; fn create(_: &str) -> Self { Till } }
+    /// # #[derive(Serialize, Deserialize)] struct Pay;
+    /// # impl Message for Pay { const NAME: &'static str = "pay"; type Reply = (); }
+    /// impl Handle<Pay> for Till {
+    ///     async fn handle(&mut self, _: Pay, cx: &mut Context<'_>) {
+    ///         // A service that does not answer.
+    ///         cx.side_effect("pay", std::future::pending::<()>).await;
+    ///     }
+    /// }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let builder = Runtime::builder().actor::<Till>(|till| till.handles::<Pay>());
+    /// # let runtime = builder.durability(Durability::Volatile).open("unused").await?;
+    /// runtime.actor::<Till>("one")?.tell(Pay).await?.durable().await?;
+    /// let report = runtime.shutdown_within(Duration::from_millis(400)).await?;
+    /// for still in &report.waiting {
+    ///     println!("{} waits in {} since {:?}", still.actor, still.message, still.waited);
+    /// }
+    /// assert_eq!(report.waiting.len(), 1);
+    /// # Ok(()) }
+    /// ```
+    pub fn shutdown_within(
+        &self,
+        time: Duration,
+    ) -> impl Future<Output = Result<ShutdownReport, RuntimeFailure>> + Send + use<> {
+        let (owner, deadline) = (Arc::clone(&self.owner), Deadline::after(Instant::now(), time));
+        async move { owner.shutdown.run(&owner.core, Ends::By(deadline)).await }
     }
 
     /// Ends the runtime like a crash: it gives up everything that is not on stable storage, and

@@ -6,7 +6,9 @@ use relive_storage::{Lsn, MemoryStore, Store};
 
 use crate::actor::cell::ActorCell;
 use crate::client::actor_ref::ActorRef;
+use crate::clock::SystemClock;
 use crate::config::Config;
+use crate::harness::Harness;
 use crate::recovery::analysis::analyze;
 use crate::recovery::testing::{Account, id, kinds};
 use crate::replayers::Replayers;
@@ -20,11 +22,16 @@ pub(crate) fn runtime(config: Config) -> (Arc<Core>, MemoryStore) {
 
 /// A runtime over a store, before it has restored anything.
 pub(crate) fn runtime_on(store: MemoryStore, config: Config) -> (Arc<Core>, MemoryStore) {
-    let shared: Arc<dyn Store> = Arc::new(store.clone());
+    (runtime_over(Arc::new(store.clone()), config), store)
+}
+
+/// As [`runtime_on`], over any store.
+pub(crate) fn runtime_over(shared: Arc<dyn Store>, config: Config) -> Arc<Core> {
     let mut analysis = analyze(&*shared, &kinds(), &|_| ()).unwrap_or_else(|error| panic!("{error}"));
     let replayers = Replayers::new(1, 8 << 20);
-    let core = start(config, kinds(), shared, &mut analysis, replayers);
-    (Arc::new(core.unwrap_or_else(|error| panic!("{error}"))), store)
+    let core =
+        start(config, Arc::new(SystemClock), kinds(), shared, &mut analysis, replayers, Harness::default());
+    Arc::new(core.unwrap_or_else(|error| panic!("{error}")))
 }
 
 /// An account, as callers hold it.

@@ -7,7 +7,11 @@ use relive_storage::{ActorId, Lsn, Store, StoreError};
 
 use crate::actor::table::ActorTable;
 use crate::error::Ended;
-use crate::limits::{CHECKPOINTS_ASKED_MAX, checkpoints_from_bytes, cut_from_bytes, cut_worth_bytes};
+use crate::harness::Moving;
+use crate::limits::{
+    CARRIED_TOGETHER_MAX, CHECKPOINTS_ASKED_MAX, checkpoints_from_bytes, cut_from_bytes, cut_worth_bytes,
+};
+use crate::runtime::carrying::carry;
 use crate::shared::Core;
 use crate::turn::dispatch::request_checkpoint;
 
@@ -30,18 +34,26 @@ pub(crate) async fn trim(core: &Arc<Core>) -> Result<(), Ended> {
 }
 
 /// Asks for checkpoints of the actors that need log from before `target`, until neither of an
-/// actor's two checkpoints needs any. Asks only as many as the checkpointer can write soon, since
-/// an actor does nothing else while it waits to take its checkpoint. The others follow when some of
-/// these are durable.
+/// actor's two checkpoints needs any. Of those whose handlers wait it carries the log. Asks only as
+/// many as the checkpointer can write soon, since an actor does nothing else while it waits to take
+/// its checkpoint. The others follow when some of these are durable.
 async fn checkpoint_laggards(core: &Arc<Core>, target: Lsn) -> Result<(), Ended> {
     wake_laggards(core, target).await?;
-    for actor in core.actors.pin_index().before(target, CHECKPOINTS_ASKED_MAX) {
+    let laggards = core.actors.pin_index().before(target, CARRIED_TOGETHER_MAX);
+    let (mut waiting, mut asked, all) = (Vec::new(), 0, laggards.len());
+    for actor in laggards {
         // One that is on its way comes first. The log is looked at again when it is durable.
-        if let Some(cell) = core.actors.get(&actor).filter(|cell| !cell.pins().is_pending()) {
+        let Some(cell) = core.actors.get(&actor).filter(|cell| !cell.pins().is_pending()) else { continue };
+        if cell.is_waiting() {
+            waiting.push(cell);
+        } else if asked < CHECKPOINTS_ASKED_MAX {
             request_checkpoint(core, &cell, None);
+            asked += 1;
         }
     }
-    Ok(())
+    // After the others were asked: they must not wait for it.
+    let more = waiting.len() == all && all == CARRIED_TOGETHER_MAX;
+    carry(core, waiting, more).await
 }
 
 /// Gives cells to passive actors that hold the cut back, so that they can take a checkpoint. Reads
@@ -49,6 +61,7 @@ async fn checkpoint_laggards(core: &Arc<Core>, target: Lsn) -> Result<(), Ended>
 async fn wake_laggards(core: &Arc<Core>, target: Lsn) -> Result<(), Ended> {
     while let Some(at) = core.actors.pin_index().passive_before(target, CHECKPOINTS_ASKED_MAX) {
         let (store, reading) = (core.services.store.get()?, Arc::clone(core));
+        let _motion = core.services.harness.begin(|| Moving::Task("the names of actors are read"));
         match core.services.replayers.run(move || wake_those_at(&reading.actors, &*store, at)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) if error.is_corrupt() => {

@@ -29,7 +29,8 @@ pub(crate) enum Known {
 
 /// Only a panic may pass on the next try; every other halt would come again. A delivery that is
 /// itself at fault is left out, unless the actor may have handled it before. A halt that
-/// contradicts the actor's records stops the actor.
+/// contradicts the actor's records stops the actor, and so does one of this opening's settings: the
+/// next opening may have others.
 pub(crate) fn judge(
     policy: &RestartPolicy,
     tried: &mut Option<(Rsn, u32)>,
@@ -100,8 +101,22 @@ mod tests {
         assert_eq!(judge(&policy, &mut tried, &panicked(2), Known::Unhandled), Verdict::Fail { tries: 4 });
         let policy = RestartPolicy::default();
         let actor = ActorId::new("account", "a").unwrap();
-        let foreign = Halt::new(actor, Rsn::new(9), HaltReason::ForeignAwait { message: "m".into() });
+        let foreign =
+            Halt::new(actor, Rsn::new(9), HaltReason::ForeignAwait { message: "m".into(), beside: None });
         assert_eq!(judge(&policy, &mut None, &foreign, Known::Unhandled), Verdict::LeaveOut { tries: 1 });
         assert_eq!(judge(&policy, &mut None, &foreign, Known::Undecided), Verdict::Fail { tries: 1 });
+    }
+
+    /// Settings that are missing change no history: the delivery is neither left out nor tried in a
+    /// loop, whatever is known of it.
+    #[test]
+    fn a_dependency_that_is_missing_stops_the_actor() {
+        let actor = ActorId::new("account", "a").unwrap();
+        let reason = HaltReason::MissingDependency { message: "m".into(), dependency: "d".into() };
+        let halt = Halt::new(actor, Rsn::new(1), reason);
+        for known in [Known::Unhandled, Known::Undecided] {
+            let verdict = judge(&RestartPolicy::default(), &mut None, &halt, known);
+            assert_eq!(verdict, Verdict::Fail { tries: 1 });
+        }
     }
 }

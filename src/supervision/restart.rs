@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use relive_replay::reason::shortened;
 use relive_replay::{Divergence, Halt, HaltReason, Tape};
 use relive_storage::limits::QUARANTINE_REASON_BYTES_MAX;
 use relive_storage::record::Quarantine;
@@ -12,11 +13,11 @@ use crate::actor::activation::Activation;
 use crate::actor::cell::ActorCell;
 use crate::actor::loader::{LoadError, Source};
 use crate::error::{Ended, FailureCause, Unavailable};
+use crate::harness::Moving;
 use crate::limits::{QUARANTINED_BYTES_MAX, QUARANTINED_MAX};
 use crate::replayers::JobError;
 use crate::shared::Core;
 use crate::supervision::policy::{Known, Verdict, judge};
-use crate::timer::sleep;
 
 /// Loads a passive actor. `None` when it has failed, or the runtime has stopped.
 pub(crate) async fn activate(core: &Arc<Core>, cell: &Arc<ActorCell>) -> Option<Box<Activation>> {
@@ -51,17 +52,23 @@ pub(crate) async fn restart(
         halted.probation.as_ref().is_some_and(|probation| probation.may_have_handled(rsn, &halt.reason));
     let was_owed =
         halted.backlog.first_sender().is_some_and(|sender| core.actors.was_found(&cell.id, sender));
-    let known = if is_found || was_owed { Known::Undecided } else { Known::Unhandled };
+    // Nor is a delivery left out that has asked: others have what it sent, and count on it.
+    let has_released = halted.released == Some(rsn);
+    let known = if is_found || was_owed || has_released { Known::Undecided } else { Known::Unhandled };
     let mut pending_quarantine = None;
     match judge(&core.services.config.restarts, &mut tried, &halt, known) {
         Verdict::Retry { after } => {
             core.services.counters.restarted();
             tracing::warn!(actor = %cell.id, error = %halt, wait = ?after, "restarting from checkpoint and log");
-            core.lifecycle.unless_stopped(sleep(after)).await.ok()?;
+            core.lifecycle.unless_stopped(core.services.harness.pause(after)).await.ok()?;
         }
         Verdict::LeaveOut { tries } if has_room(&halted) => {
             // Logged by the turn when it comes to the delivery, as all that the actor does.
-            pending_quarantine = Some(Quarantine { rsn, tries, reason: shortened(&halt.reason) });
+            pending_quarantine = Some(Quarantine {
+                rsn,
+                tries,
+                reason: shortened(halt.reason.to_string(), QUARANTINE_REASON_BYTES_MAX),
+            });
             tracing::error!(actor = %cell.id, error = %halt, tries, "the delivery goes into quarantine");
         }
         Verdict::LeaveOut { tries } | Verdict::Fail { tries } => {
@@ -69,7 +76,7 @@ pub(crate) async fn restart(
                 Known::Undecided => FailureCause::Undecided,
                 Known::Unhandled => FailureCause::Delivery,
             };
-            give_up(cell, Some(halted), cause, halt, tries);
+            give_up(core, cell, Some(halted), cause, halt, tries);
             return None;
         }
     }
@@ -113,14 +120,14 @@ fn could_not_be_loaded(
 ) {
     match unrestored {
         LoadError::Halted(halt) if matches!(halt.reason, HaltReason::Corrupt { .. }) => {
-            give_up(cell, halted, FailureCause::Damaged, halt, 1);
+            give_up(core, cell, halted, FailureCause::Damaged, halt, 1);
         }
-        LoadError::Halted(halt) => give_up(cell, halted, FailureCause::Replay, halt, 1),
+        LoadError::Halted(halt) => give_up(core, cell, halted, FailureCause::Replay, halt, 1),
         LoadError::Store(error) if error.is_corrupt() => {
             // Damage to this actor's part of the store is no reason to stop the others.
             let reason = HaltReason::Corrupt { what: error.to_string() };
             let halt = Halt::new(cell.id.clone(), Rsn::NONE, reason);
-            give_up(cell, halted, FailureCause::Damaged, halt, 1);
+            give_up(core, cell, halted, FailureCause::Damaged, halt, 1);
         }
         LoadError::Store(error) => core.lifecycle.stop(Ended::from(Arc::new(error))),
     }
@@ -133,19 +140,14 @@ fn has_room(active: &Activation) -> bool {
         && entries.map(|entry| entry.payload.len()).sum::<usize>() < QUARANTINED_BYTES_MAX
 }
 
-/// Why a delivery is left out, shortened to the limit of its record.
-fn shortened(reason: &HaltReason) -> String {
-    let mut reason = reason.to_string();
-    // The text may be of a user's panic, so the limit may fall into the middle of a character.
-    let mut end = reason.len().min(QUARANTINE_REASON_BYTES_MAX);
-    while !reason.is_char_boundary(end) {
-        end -= 1;
-    }
-    reason.truncate(end);
-    reason
-}
-
-fn give_up(cell: &ActorCell, halted: Option<Box<Activation>>, cause: FailureCause, halt: Halt, tries: u32) {
+fn give_up(
+    core: &Core,
+    cell: &ActorCell,
+    halted: Option<Box<Activation>>,
+    cause: FailureCause,
+    halt: Halt,
+    tries: u32,
+) {
     tracing::error!(actor = %cell.id, error = %halt, tries, ?cause, "the actor has failed");
     // While the activation is there: when it is dropped, its watcher takes all as handled.
     if let Some(probation) = halted.as_ref().and_then(|halted| halted.probation.as_ref()) {
@@ -153,10 +155,12 @@ fn give_up(cell: &ActorCell, halted: Option<Box<Activation>>, cause: FailureCaus
     }
     // Before the waiters of the backlog are told: who hears of it and sends again must find it.
     let failure = cell.fail(cause, halt, tries);
+    core.actors.wait_graph().stopped(&cell.id);
     let Some(halted) = halted else { return };
     for envelope in halted.backlog.into_envelopes() {
         envelope.waiter.refuse(Unavailable::Actor(Arc::clone(&failure)));
     }
+    halted.repeats.refuse(&Unavailable::Actor(Arc::clone(&failure)));
     if let Some(request) = halted.request {
         request.tell(&Err(Unavailable::Actor(failure).into()));
     }
@@ -178,6 +182,7 @@ async fn load(
     }
     let (loading, cell) = (Arc::clone(core), Arc::clone(cell));
     let actor = cell.id.clone();
+    let _motion = core.services.harness.begin(|| Moving::Task("an actor is restored"));
     let loaded = core.services.replayers.run(move || {
         let source = source(&loading, &cell, &*store);
         let span = tracing::info_span!("relive::replay", actor = %cell.id, replaying = true);
@@ -202,7 +207,8 @@ fn source<'a>(core: &Core, cell: &'a ActorCell, store: &'a dyn Store) -> Source<
     };
     // Not the end of the log: what is not durable yet was not handled either.
     let (store_id, to) = (core.services.store.id(), core.services.committer.durable());
-    Source { store, store_id, kind: &cell.kind, id: &cell.id, from, fallback_from, to }
+    let retention = core.services.config.idempotency_retention;
+    Source { store, store_id, kind: &cell.kind, id: &cell.id, from, fallback_from, to, retention }
 }
 
 #[cfg(test)]
@@ -235,7 +241,13 @@ mod tests {
                 Delivery { rsn, sender: Sender::Outside, asked: false, message, payload, clock, seed: 0 };
             instance.skip(&delivery, &Quarantine { rsn, tries: 3, reason: String::new() });
         }
-        let restored = Restored { instance, outbox: Vec::new(), replayed: 0, unfinished: None };
+        let restored = Restored {
+            instance,
+            owed: Default::default(),
+            released: Vec::new(),
+            replayed: 0,
+            unfinished: None,
+        };
         Activation::new(restored, Tape::after(Rsn::new(count))).unwrap()
     }
 
@@ -246,18 +258,6 @@ mod tests {
         assert!(!has_room(&with_quarantined(QUARANTINED_MAX as u64, 1)));
         assert!(has_room(&with_quarantined(15, QUARANTINED_BYTES_MAX / 16)));
         assert!(!has_room(&with_quarantined(16, QUARANTINED_BYTES_MAX / 16)));
-    }
-
-    /// A reason fits its record, and stays a text.
-    #[test]
-    fn a_long_reason_is_cut_between_two_characters() {
-        for length in QUARANTINE_REASON_BYTES_MAX - 60..QUARANTINE_REASON_BYTES_MAX + 4 {
-            let panic = "x".repeat(length % 3) + &"\u{20ac}".repeat(length / 3);
-            let reason = HaltReason::Panicked { message: "m".to_owned(), panic };
-            let (whole, short) = (reason.to_string(), shortened(&reason));
-            assert!(short.len() <= QUARANTINE_REASON_BYTES_MAX && whole.starts_with(&short));
-            assert!(short.len() == whole.len() || short.len() > QUARANTINE_REASON_BYTES_MAX - 3);
-        }
     }
 
     /// A panic may pass on the next try, and then nothing else has happened.
@@ -330,7 +330,7 @@ mod tests {
         let what = || "w".to_owned();
         for (number, (unrestored, cause)) in [
             (halt(HaltReason::Corrupt { what: what() }), FailureCause::Damaged),
-            (halt(HaltReason::ForeignAwait { message: what() }), FailureCause::Replay),
+            (halt(HaltReason::ForeignAwait { message: what(), beside: None }), FailureCause::Replay),
             (halt(HaltReason::NotCreated { panic: what() }), FailureCause::Replay),
             (
                 LoadError::Store(StoreError::CorruptLog { at: Lsn::FIRST, what: what() }),

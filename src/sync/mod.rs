@@ -4,6 +4,7 @@
 
 use std::ops::{Deref, DerefMut};
 use std::sync::PoisonError;
+use std::time::Duration;
 
 #[cfg(all(test, feature = "__schedules"))]
 use explored as primitives;
@@ -28,12 +29,16 @@ mod explored;
 ///
 /// | while it is held | there are taken |
 /// | --- | --- |
+/// | `WaitGraph` | `Cell`, `ExpectedAnswer` (has anything come?) |
 /// | `Table` | `Cell` (is it forgettable, in memory?), `PinIndex` (a cell is made) |
 /// | `Cell` | `Outbox`, `Pins` (may the actor leave memory?), `Quarantine` (a restored actor) |
 /// | `CommitBuffer` | `Pins` (a frame is placed), and with them `PinIndex` |
 /// | `Pins` | `PinIndex` (the two agree) |
+/// | `Tracked` | `Harness` (the task moves) |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Rank {
+    /// Which actors wait for which. A look for news of an actor happens under this lock.
+    WaitGraph,
     /// A shard of the table of actors, which has a lock of its own: see [`Rank::enter`].
     Table,
     /// An actor's mailbox and phase.
@@ -54,6 +59,16 @@ pub(crate) enum Rank {
     LogBudget,
     /// Which actors have checkpoints.
     Checkpointed,
+    /// When the timers of actors are due. Taking an actor out of memory changes them.
+    Timers,
+    /// The answer to a query of a handler.
+    ExpectedAnswer,
+    /// Whether a task moves that a test kit tracks. A wake takes it.
+    #[cfg(feature = "test-support")]
+    Tracked,
+    /// What moves in a runtime of a test kit.
+    #[cfg(feature = "test-support")]
+    Harness,
 }
 
 impl Rank {
@@ -111,6 +126,13 @@ impl<T> MutexGuard<'_, T> {
     pub(crate) fn wait(self, condvar: &Condvar) -> Self {
         let Self { inner, held } = self;
         Self { inner: condvar.wait(inner).unwrap_or_else(PoisonError::into_inner), held }
+    }
+
+    /// The same, for so long at most.
+    pub(crate) fn wait_for(self, condvar: &Condvar, time: Duration) -> Self {
+        let Self { inner, held } = self;
+        let (inner, _) = condvar.wait_timeout(inner, time).unwrap_or_else(PoisonError::into_inner);
+        Self { inner, held }
     }
 }
 

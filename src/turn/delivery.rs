@@ -1,53 +1,65 @@
 //! The way of a message through its actor: log -> step -> effects. Only messages on stable storage
-//! come here.
+//! come here, or, of an actor that waits for its outputs alone, those that have their position.
 
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use relive_replay::{Effects, Halt, HaltReason, Quarantined, step};
+use relive_replay::engine::left_out;
+use relive_replay::{Discipline, Effects, Halt, HaltReason, Quarantined, step};
 use relive_storage::Rsn;
-use relive_storage::record::{Delivery, Quarantine};
+use relive_storage::record::{Delivery, Quarantine, Sender};
 use tokio::task::coop::consume_budget;
 
 use crate::actor::activation::Activation;
-use crate::actor::envelope::{Answer, Envelope};
+use crate::actor::envelope::{Answer, Envelope, ReplyTo};
+use crate::actor::pause::Offer;
 use crate::actor::probation::Does;
 use crate::handling::Handling;
 use crate::limits::FREED_PLACES_MAX;
 use crate::log::frame_pool::PooledFrameWriter;
-use crate::turn::acks::Acks;
-use crate::turn::dispatch::release;
+use crate::turn::dispatch::{release, reply};
+use crate::turn::intake::{Frames, Intake};
 use crate::turn::live::Live;
+use crate::turn::outputs::Output;
+use crate::turn::waiting::while_it_waits;
 use crate::turn::{Turn, TurnError};
 
 impl Turn<'_> {
-    /// Handles the first `durable` deliveries of the backlog, and gives back the places that they
+    /// Handles the first `ready` deliveries of the backlog, and gives back the places that they
     /// held.
     ///
     /// # Panics
     /// When the backlog is not what the actor has taken in and not handled, or has fewer.
-    pub(crate) async fn handle_backlog(&mut self, durable: usize) -> Result<(), TurnError> {
+    pub(crate) async fn handle_backlog(&mut self, ready: usize) -> Result<(), TurnError> {
         let (ahead, backlog) = (self.ahead(), self.active.backlog.len());
         assert_eq!(ahead, backlog as u64, "{} has ahead what it has not handled", self.cell.id);
-        assert!(durable <= backlog, "{durable} deliveries are durable of {backlog}");
+        assert!(ready <= backlog, "{ready} deliveries are ready of {backlog}");
         if let Some(probation) = &mut self.active.probation {
             Box::pin(self.core.lifecycle.unless_stopped(probation.permitted()))
                 .await
                 .map_err(|_| TurnError::Over)?;
         }
-        let handled = self.handle_deliveries(durable).await;
+        let handled = self.handle_deliveries(ready).await;
         // Also after a halt: what was handled before it no longer holds a place.
         self.freed.give_back();
         handled
     }
 
-    /// Invariant: log-before-handle. Handles what is on stable storage, until the outbox is full.
-    async fn handle_deliveries(&mut self, durable: usize) -> Result<(), TurnError> {
-        for _ in 0..durable {
+    /// Invariant: log-before-handle. Handles what is on stable storage, or what its kind does not
+    /// wait for, until the outbox is full or too much is held back.
+    async fn handle_deliveries(&mut self, ready: usize) -> Result<(), TurnError> {
+        for _ in 0..ready {
             // Before each: one delivery may fill the outbox.
             if self.cell.outbox_is_full() {
+                break;
+            }
+            if self.cell.is_queried() {
+                Box::pin(self.answer_queries()).await?;
+            }
+            self.held.release(self.core, self.cell);
+            if self.held.is_full() {
                 break;
             }
             // A long backlog must not keep a thread from everything else.
@@ -55,6 +67,9 @@ impl Turn<'_> {
             let Some(mut envelope) = self.active.backlog.pop() else {
                 break;
             };
+            if self.must_be_found(&envelope.delivery) {
+                Box::pin(self.until_state_is_stable()).await?;
+            }
             if let Err(broken) = self.handle(&mut envelope).await {
                 // Its asker keeps waiting, through the restart.
                 self.active.backlog.put_back(envelope);
@@ -67,12 +82,26 @@ impl Turn<'_> {
         Ok(())
     }
 
+    /// Invariant: bounded, with a poison message. An opening sends again what is owed. When its
+    /// handler ends the process, the next opening must find that it was delivered, or nobody would
+    /// ever count the end against it.
+    fn must_be_found(&self, delivery: &Delivery) -> bool {
+        let at_once = self.discipline == Discipline::BeforeOutput;
+        at_once && self.core.actors.was_found(&self.cell.id, &delivery.sender)
+    }
+
     async fn handle(&mut self, envelope: &mut Envelope) -> Result<(), TurnError> {
         if let Some(decision) = self.before_try(&envelope.delivery).await? {
             self.leave_out(envelope, &decision);
             return Ok(());
         }
-        let effects = self.step(envelope).await?;
+        let effects = match self.step(envelope).await {
+            Err(TurnError::Halted(halt)) => {
+                self.survived_try(halt.rsn).await?;
+                return Err(TurnError::Halted(halt));
+            }
+            stepped => stepped?,
+        };
         self.after_try(&envelope.delivery).await?;
         self.release(envelope, effects);
         Ok(())
@@ -91,7 +120,7 @@ impl Turn<'_> {
         if let Some(decision) = active.pending_quarantine.take_if(|decision| decision.rsn == rsn) {
             let mut encoder = PooledFrameWriter::borrow();
             encoder.put_quarantine(&decision);
-            Box::pin(self.append_and_wait(encoder, &mut Acks::default())).await?;
+            Box::pin(self.append_and_wait(encoder)).await?;
             return Ok(Some(decision));
         }
         let Some(probation) = &mut active.probation else { return Ok(None) };
@@ -99,7 +128,11 @@ impl Turn<'_> {
         let over = tries
             .checked_sub(self.core.services.config.restarts.tries)
             .filter(|_| probation.counts_attempts(rsn));
-        let may_be_known = delivery.asked || rsn <= active.tape.settled();
+        // Of each delivery that changed the state, a query may have told.
+        let may_be_known = delivery.asked
+            || rsn <= active.tape.settled()
+            || active.released == Some(rsn)
+            || self.cell.kind.has_queries();
         // A delivery that anyone may know of is never left out. Each second opening tries it, so
         // that code that can handle it does. In the other openings the actor stops, so that the
         // other actors are served.
@@ -123,10 +156,22 @@ impl Turn<'_> {
         Ok(())
     }
 
+    /// Logs that a noted try has halted, and has not ended the process. So a later end of the
+    /// process does not count against this delivery: a program may end because an actor has failed.
+    async fn survived_try(&mut self, rsn: Rsn) -> Result<(), TurnError> {
+        if self.active.probation.as_ref().is_some_and(|probation| probation.is_noted(rsn)) {
+            let mut encoder = PooledFrameWriter::borrow();
+            // Twice in one frame, which is how the log tells the end of a try from another one.
+            (0..2).for_each(|_| encoder.put_attempt(rsn));
+            Box::pin(self.append_and_wait(encoder)).await?;
+        }
+        Ok(())
+    }
+
     async fn note_attempt(&mut self, rsn: Rsn) -> Result<(), TurnError> {
         let mut encoder = PooledFrameWriter::borrow();
         encoder.put_attempt(rsn);
-        self.append_and_wait(encoder, &mut Acks::default()).await
+        self.append_and_wait(encoder).await
     }
 
     /// Passes a delivery without handling it. Only the quarantine changes.
@@ -138,54 +183,92 @@ impl Turn<'_> {
         let entry = Arc::new(Quarantined::new(&self.cell.id, delivery, origin, decision));
         self.core.services.quarantine.add(Arc::clone(&entry));
         self.core.services.counters.quarantined();
-        if let Some(asker) = envelope.take_asker() {
-            let _ = asker.send(Ok(Answer::LeftOut(entry)));
+        if let Some(answer) = left_out(&self.cell.id, delivery, decision) {
+            reply(self.core, self.cell, answer);
+        }
+        // The decision is on stable storage, and so is what was held back: it leaves before.
+        self.held.release(self.core, self.cell);
+        for asker in self.askers(envelope) {
+            let _ = asker.send(Ok(Answer::LeftOut(Arc::clone(&entry))));
         }
         self.free_places(envelope);
     }
 
+    /// Runs the handler. Returns the effects that have not left the actor.
     async fn step(&mut self, envelope: &Envelope) -> Result<Effects, TurnError> {
         let (delivery, wants_reply) = (&envelope.delivery, envelope.has_asker());
-        let Activation { instance, tape, since_checkpoint, probation, .. } = &mut *self.active;
-        let (committer, cell) = (&self.core.services.committer, self.cell);
-        let mut live = Live { committer, cell, tape, wants_reply, events: 0, bytes: 0 };
-        let span = tracing::debug_span!("relive::delivery", actor = %self.cell.id, rsn = delivery.rsn.get(),
+        let Self { core, cell, active, mail, pending, held, freed, .. } = self;
+        let active = &mut **active;
+        let (since_checkpoint, appended) = (&mut active.since_checkpoint, &mut active.appended);
+        let (backlog, places) = (&mut active.backlog, &mut active.places);
+        let Activation { instance, tape, probation, unlearned, repeats, .. } = active;
+        assert!(delivery.rsn <= instance.received(), "{} of {} was never taken in", delivery.rsn, cell.id);
+        let covered = tape.covered();
+        let (process, inbound) = instance.parts();
+        let offer = Offer::new(delivery.rsn);
+        let mut live = Live::new(core, cell, (tape, unlearned), (&offer, wants_reply), *appended);
+        let span = tracing::debug_span!("relive::delivery", actor = %cell.id, rsn = delivery.rsn.get(),
             message = %delivery.message, replaying = false);
         let stepped = {
-            let mut stepping = pin!(step(instance, delivery, &mut live));
+            let mut stepping = pin!(step(process, delivery, &mut live));
             // Entered at each poll, and not held over a wait: the thread runs other actors then.
             let mut poll = |task: &mut Context<'_>| {
                 let _entered = span.enter();
-                let _handling = Handling::enter(&**self.cell);
-                stepping.as_mut().poll(task)
-            };
-            // The rare path that waits is boxed, so that turns stay small.
-            if let Some(probation) = probation {
-                let _waits = self.cell.begin_wait();
-                let watched = poll_fn(|task| {
+                let _handling = Handling::enter(&***cell);
+                if let Some(probation) = &*probation {
                     probation.handler(Does::Run);
-                    let step = poll(task);
-                    probation.handler(if step.is_pending() { Does::Wait } else { Does::Run });
-                    step
-                });
-                Box::pin(self.core.lifecycle.unless_stopped(watched)).await
-            } else if let Poll::Ready(stepped) = poll_fn(|task| Poll::Ready(poll(task))).await {
+                }
+                let polled = stepping.as_mut().poll(task);
+                if let Some(probation) = &*probation {
+                    probation.handler(if polled.is_pending() { Does::Wait } else { Does::Run });
+                }
+                polled
+            };
+            if let Poll::Ready(stepped) = poll_fn(|task| Poll::Ready(poll(task))).await {
                 Ok(stepped)
             } else {
                 // It waits for something, perhaps long, and perhaps for a sender that waits for a
                 // place.
-                self.freed.give_back();
-                let _waits = self.cell.begin_wait();
-                Box::pin(self.core.lifecycle.unless_stopped(poll_fn(poll))).await
+                freed.give_back();
+                let _waits = cell.begin_wait(delivery);
+                let frames = Frames::Waiting(covered);
+                let intake = Intake {
+                    core,
+                    cell,
+                    inbound,
+                    backlog,
+                    repeats,
+                    places,
+                    since_checkpoint,
+                    appended,
+                    mail,
+                    frames,
+                };
+                // The rare path is boxed, so that turns stay small.
+                Box::pin(while_it_waits(core, poll_fn(poll), intake, (held, pending), &offer)).await
             }
         };
-        let effects = stepped.map_err(|_| TurnError::Over)?;
-        since_checkpoint.records += live.events;
-        since_checkpoint.bytes += live.bytes;
-        Ok(effects?)
+        let (events, bytes, released) = (live.events, live.bytes, live.released.len());
+        let (end, learned) = (live.appended, std::mem::take(&mut live.learned));
+        drop(live);
+        self.active.appended = self.active.appended.max(end);
+        for (end, from, ssn) in learned {
+            self.held.hold(end, Output::Learned(from, ssn));
+        }
+        let since_checkpoint = &mut self.active.since_checkpoint;
+        since_checkpoint.records += events;
+        since_checkpoint.bytes += bytes;
+        // What has left can't be taken back: a delivery that halts after that is not left out.
+        let had_released = released > 0 || self.active.released == Some(delivery.rsn);
+        self.active.released = had_released.then_some(delivery.rsn);
+        let mut effects = stepped??;
+        self.active.released = None;
+        effects.sends.drain(..released);
+        Ok(effects)
     }
 
-    /// The delivery is done: its effects leave the actor, in order.
+    /// The delivery is done: its effects leave the actor, in order. A reply to a caller outside is
+    /// held back when what it depends on may not be on stable storage.
     fn release(&mut self, envelope: &mut Envelope, effects: Effects) {
         // An asker without a reply would wait until the actor fails.
         let is_answered = effects.reply.is_some() || !envelope.has_asker();
@@ -195,12 +278,34 @@ impl Turn<'_> {
             self.cell.keep_until_acknowledged(&effects.sends);
             release(self.core, self.cell, effects.sends);
         }
-        if let Some(reply) = effects.reply
-            && let Some(asker) = envelope.take_asker()
-        {
-            let _ = asker.send(Ok(Answer::Reply(reply)));
+        if let Some(answer) = effects.answer {
+            reply(self.core, self.cell, answer);
+        }
+        if let Some(reply) = effects.reply {
+            let answer = match envelope.delivery.sender {
+                Sender::Keyed { .. } => self.active.instance.keep_reply(&envelope.delivery, reply).into(),
+                _ => Answer::Reply(reply),
+            };
+            for asker in self.askers(envelope) {
+                match self.discipline {
+                    Discipline::BeforeOutput => {
+                        self.held.hold(self.active.appended, Output::Answer(asker, answer.clone()));
+                    }
+                    // All that it depends on is on stable storage.
+                    Discipline::BeforeHandling => drop(asker.send(Ok(answer.clone()))),
+                }
+            }
         }
         self.free_places(envelope);
+    }
+
+    /// Takes those outside who wait for what comes of a delivery.
+    fn askers(&mut self, envelope: &mut Envelope) -> impl Iterator<Item = ReplyTo> + use<> {
+        let repeated = match envelope.delivery.sender {
+            Sender::Keyed { .. } => self.active.repeats.take(envelope.delivery.rsn),
+            _ => Vec::new(),
+        };
+        repeated.into_iter().chain(envelope.take_asker())
     }
 
     /// A delivery that is done no longer takes a place in the mailbox.

@@ -3,24 +3,23 @@
 
 use relive_replay::{Tape, restore};
 use relive_storage::record::{Positioned, Record, Sender};
-use relive_storage::{Lsn, Name};
+use relive_storage::{Lsn, Name, Ssn};
 use tokio::sync::oneshot;
 
 use super::*;
 use crate::actor::cell::ActorCell;
-use crate::actor::envelope::{DischargeRequest, ReplyTo, Waiter, places_of};
-use crate::actor::mailbox::Batch;
-use crate::actor::places::HeldPlaces;
+use crate::actor::envelope::{DischargeRequest, OutboxOwner, ReplyTo, Waiter, places_of};
 use crate::actor::probation::{Probation, ProbeMode};
 use crate::error::Unavailable;
 use crate::limits::MAILBOX_PLACES_MAX;
 use crate::shared::Core;
-use crate::shared::testing::{Deposit, Fail, Pay, account};
-use crate::turn::tests::{arrives, begin, fill_outbox, memory_core, push, state};
+use crate::shared::testing::{Deposit, Fail, Pay, account, desk};
+use crate::turn::dispatch::acknowledge_reply;
+use crate::turn::tests::{arrives, begin, fill_outbox, memory_core, push, send, state};
 
 /// Takes in what is in the mailbox, and waits until it is durable.
 async fn take_in(turn: &mut Turn<'_>) {
-    drop(turn.cell.take_mail(&mut turn.mail));
+    drop(turn.cell.take_mail(&mut turn.mail, 0));
     let received = turn.receive().await.ok().unwrap();
     turn.wait_durable(received).await.ok().unwrap();
 }
@@ -85,7 +84,7 @@ async fn effects_leave_after_the_step() {
     let answer = asks(&turn, &Deposit(5));
     take_in(&mut turn).await;
     turn.handle_backlog(2).await.ok().unwrap();
-    let sent = cell.unacknowledged();
+    let sent = cell.owed().messages;
     assert_eq!(sent.iter().map(|outgoing| &outgoing.to).collect::<Vec<_>>(), [&cell.id]);
     assert_eq!(cell.waiting(), 1);
     let Ok(Ok(Answer::Reply(reply))) = answer.await else { panic!("no reply has come") };
@@ -102,7 +101,7 @@ async fn sends_that_are_kept_reach_nobody() {
     take_in(&mut turn).await;
     core.lifecycle.keep_sends();
     turn.handle_backlog(1).await.ok().unwrap();
-    assert_eq!((cell.unacknowledged().len(), cell.waiting()), (1, 0));
+    assert_eq!((cell.owed().messages.len(), cell.waiting()), (1, 0));
 }
 
 /// A delivery that halts is the next again, its asker waits on, and what was handled before it
@@ -189,16 +188,19 @@ fn in_probation<'a>(
         (envelope.delivery.rsn, envelope.delivery.asked) = (Rsn::new(rsn), asked);
         Record::Delivery(envelope.delivery)
     };
-    let records = [deposit(1), deposit(2)].into_iter().chain((0..tries).map(|_| Record::Attempt(rsn)));
-    let records = records.map(|record| Positioned { lsn: Lsn::FIRST, record });
-    tape.add((Rsn::NONE, Rsn::NONE), Some(&[]), records).unwrap();
+    let mut add = |records: Vec<Record>| {
+        let records = records.into_iter().map(|record| Positioned { lsn: Lsn::FIRST, record });
+        tape.add((Rsn::NONE, Rsn::NONE), Some(&[]), records).unwrap();
+    };
+    add(vec![deposit(1), deposit(2)]);
+    (0..tries).for_each(|_| add(vec![Record::Attempt(rsn)]));
     let store = core.services.store.id();
     let restored = restore(&cell.kind, &cell.id, store, None, &mut tape, Some(rsn)).unwrap();
     let mut active = Activation::new(restored, tape).unwrap();
     let (probation, mut watched) = Probation::new(active.instance.received(), mode);
     watched.permit();
     active.probation = Some(probation);
-    Turn { core, cell, active: Box::new(active), mail: Batch::default(), freed: HeldPlaces::default() }
+    Turn::new(core, cell, Box::new(active))
 }
 
 /// A note stands in the log ahead of each try that may end the process, and behind it when tries
@@ -215,31 +217,70 @@ async fn tries_in_probation_are_noted() {
     }
 }
 
+/// A noted try that halts has not ended the process, and the log says so: a program that ends
+/// because an actor has failed must not make the delivery one that ends the process.
+#[tokio::test]
+async fn a_noted_try_that_halts_is_over_in_the_log() {
+    for (mode, notes) in [(ProbeMode::None, 0), (ProbeMode::Actor, 1 + 2), (ProbeMode::Delivery, 1 + 2)] {
+        let core = memory_core();
+        let cell = account(&core, "alice");
+        let mut turn = in_probation(&core, &cell, (mode, 0, false));
+        let mut first = turn.active.backlog.pop().unwrap();
+        first.delivery.message = Name::from_static("fail");
+        first.delivery.payload = relive_replay::payload::encode(&Fail).unwrap().into();
+        turn.active.backlog.put_back(first);
+        let halt = halted(turn.handle_backlog(2).await);
+        assert!(matches!(halt.reason, HaltReason::Panicked { .. }));
+        assert_eq!((records(&core), turn.active.backlog.len()), (notes, 2), "{mode:?}");
+    }
+}
+
 /// A delivery that ended the process as often as it has tries halts instead of ending it again.
-/// One that anyone may know of is tried in every second opening.
+/// One that anyone may know of is tried in every second opening: a caller, or whoever has queried
+/// the actor.
 #[tokio::test]
 async fn what_ends_the_process_is_not_tried_for_ever() {
     let tries = crate::config::RestartPolicy::default().tries as usize;
-    for (asked, tries, is_tried) in [
-        (false, tries - 1, true),
-        (false, tries, false),
-        (true, tries, true),
-        (true, tries + 1, false),
-        (true, tries + 2, true),
+    for (asked, has_queries, tries, is_tried) in [
+        (false, false, tries - 1, true),
+        (false, false, tries, false),
+        (true, false, tries, true),
+        (true, false, tries + 1, false),
+        (true, false, tries + 2, true),
+        (false, true, tries, true),
+        (false, true, tries + 1, false),
     ] {
         let core = memory_core();
-        let cell = account(&core, "alice");
+        let cell = if has_queries { desk(&core, "alice") } else { account(&core, "alice") };
         let mut turn = in_probation(&core, &cell, (ProbeMode::Delivery, tries, asked));
         let outcome = turn.handle_backlog(1).await;
         if is_tried {
             outcome.ok().unwrap();
-            assert_eq!(state(&turn), (5, 1, 1));
+            assert_eq!((turn.active.instance.handled(), turn.active.backlog.len()), (Rsn::new(1), 1));
             continue;
         }
         let HaltReason::ProcessEnded { tries: told, may_be_known, .. } = halted(outcome).reason else {
             panic!("it halted for another reason")
         };
-        assert_eq!((told as usize, may_be_known), (tries, asked));
-        assert_eq!((state(&turn), records(&core)), ((0, 0, 2), 0), "it was not tried");
+        assert_eq!((told as usize, may_be_known), (tries, asked || has_queries));
+        assert_eq!((turn.active.backlog.len(), records(&core)), (2, 0), "it was not tried");
     }
+}
+
+/// Invariant: exactly-once inside. The reply to another actor is there before it leaves, and as
+/// long as the asker does not have it on stable storage.
+#[tokio::test]
+async fn a_reply_is_kept_until_its_asker_has_it() {
+    let core = memory_core();
+    let (cell, asker) = (account(&core, "alice"), account(&core, "bob"));
+    let mut turn = begin(&core, &cell).await;
+    let sender = Sender::Actor { id: asker.id.clone(), ssn: Ssn::new(1) };
+    let debtor = Arc::clone(&asker) as Arc<dyn OutboxOwner>;
+    drop(send(&cell, &Deposit(5), sender, Waiter::AskingActor(debtor)));
+    take_in(&mut turn).await;
+    turn.handle_backlog(1).await.ok().unwrap();
+    let owed = cell.owed().replies;
+    assert_eq!(owed.iter().map(|reply| (reply.to.key(), reply.ssn.get())).collect::<Vec<_>>(), [("bob", 1)]);
+    acknowledge_reply(&core, &asker, &cell.id, Ssn::new(1));
+    assert!(cell.owed().is_empty());
 }

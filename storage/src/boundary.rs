@@ -40,6 +40,7 @@
 //!
 //! | name | when |
 //! | --- | --- |
+//! | `open.format` | the identity file of a store of an older format names today's, synced |
 //! | `medium.super.begin` | a superblock is about to be written |
 //! | `medium.super.written` | the system has it, in both slots that do not hold the last synced one |
 //! | `medium.super.synced` | it is synced, when the call asked for that and in the tier that syncs |
@@ -56,6 +57,7 @@
 //! | `open.locked` | the lock is held, nothing else is touched |
 //! | `open.mark` | the superblock is read |
 //! | `open.data` | sled is open: its own recovery is over, and its result is not synced |
+//! | `open.format.data` | today's format stands in sled too, where it said an older one; not synced |
 //! | `durable.flushed` | sled has handed its data to the operating system |
 //! | `durable.synced` | the data are synced, in the tier that syncs |
 //!

@@ -78,8 +78,9 @@ impl Frames {
         for head in block.heads() {
             let frame = head.and_then(|head| Frame::read(head, block.bytes(), &mut self.ids));
             let frame = frame.map_err(|malformed| damaged(block, &malformed))?;
-            // Positions alone do not show a block of another time in the place of a lost one.
-            if let Some(actor) = &frame.actor {
+            // Positions alone do not show a block of another time in the place of a lost one. What
+            // is carried stands behind what came after it.
+            if let (Some(actor), None) = (&frame.actor, &frame.carried) {
                 let last = self.last.entry(actor.clone()).or_insert(Rsn::NONE);
                 follow(last, actor.as_str(), &frame.records)?;
             }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use relive::{Actor, ActorRef, Builder, Context, Handle, Message, Runtime};
+use relive::{Actor, ActorRef, Builder, Context, Handle, Runtime};
 use relive_storage::{MemoryStore, Store};
 use serde::{Deserialize, Serialize};
 
@@ -41,36 +41,24 @@ impl Actor for Account {
     }
 }
 
-macro_rules! message {
-    ($name:ident $fields:tt, $text:literal, $reply:ty) => {
-        #[derive(Serialize, Deserialize, Debug, Clone, PartialEq)]
-        pub(crate) struct $name $fields
-
-        impl Message for $name {
-            const NAME: &'static str = $text;
-            type Reply = $reply;
-        }
-    };
-}
-
-message!(Deposit { pub(crate) cents: i64 }, "deposit", i64);
-message!(Transfer { pub(crate) to: String, pub(crate) cents: i64 }, "transfer", ());
-message!(Show {}, "show", Account);
+message!(pub(crate) Deposit { pub(crate) cents: i64 }, "deposit", i64);
+message!(pub(crate) Transfer { pub(crate) to: String, pub(crate) cents: i64 }, "transfer", ());
+message!(pub(crate) Show {}, "show", Account);
 // Does something outside and keeps its outcome.
-message!(Charge { pub(crate) what: String }, "charge", u64);
+message!(pub(crate) Charge { pub(crate) what: String }, "charge", u64);
 // Two side effects in one delivery.
-message!(ChargeTwice { pub(crate) what: String }, "charge-twice", u64);
-message!(Draw {}, "draw", u64);
+message!(pub(crate) ChargeTwice { pub(crate) what: String }, "charge-twice", u64);
+message!(pub(crate) Draw {}, "draw", u64);
 // Panics on its first `times` tries.
-message!(Panic { pub(crate) what: String, pub(crate) times: u64 }, "panic", ());
-message!(AwaitForeign {}, "await-foreign", ());
+message!(pub(crate) Panic { pub(crate) what: String, pub(crate) times: u64 }, "panic", ());
+message!(pub(crate) AwaitForeign {}, "await-foreign", ());
 // Sends different messages on every run, which the contract forbids.
-message!(Waver { pub(crate) what: String, pub(crate) to: String }, "waver", ());
+message!(pub(crate) Waver { pub(crate) what: String, pub(crate) to: String }, "waver", ());
 // Sends many messages back and forth.
-message!(Flood { pub(crate) to: String, pub(crate) messages: u64, pub(crate) hops: u64 }, "flood", ());
+message!(pub(crate) Flood { pub(crate) to: String, pub(crate) messages: u64, pub(crate) hops: u64 }, "flood", ());
 
 // Takes room in the log.
-message!(Note { pub(crate) text: String }, "note", ());
+message!(pub(crate) Note { pub(crate) text: String }, "note", ());
 
 impl Handle<Note> for Account {
     async fn handle(&mut self, message: Note, _cx: &mut Context<'_>) {
@@ -205,8 +193,14 @@ pub(crate) async fn show(runtime: &Runtime, key: &str) -> Account {
 
 /// Crashes a runtime on a memory store, and opens it anew on the synced part.
 pub(crate) async fn crash_and_reopen(runtime: Runtime, store: &MemoryStore) -> (Runtime, MemoryStore) {
+    let mut store = store.clone();
+    crash(runtime, &mut store).await;
+    (open_on(store.clone()).await, store)
+}
+
+/// Crashes a runtime. `store` is then the synced part of its store.
+pub(crate) async fn crash(runtime: Runtime, store: &mut MemoryStore) {
     store.crash();
     runtime.crash().await;
-    let store = store.reopen();
-    (open_on(store.clone()).await, store)
+    *store = store.reopen();
 }

@@ -5,8 +5,7 @@
 use std::collections::HashMap;
 
 use relive::{
-    Actor, ActorRef, AskError, CheckpointError, Context, Durability, Handle, Message, MessageError, Refused,
-    Runtime,
+    Actor, ActorRef, AskError, CheckpointError, Context, Durability, Handle, MessageError, Refused, Runtime,
 };
 use serde::{Deserialize, Serialize};
 
@@ -91,18 +90,6 @@ impl Actor for Keeper {
     fn create(_key: &str) -> Self {
         Self { values: Values::with(Bad::None), stored: 0 }
     }
-}
-
-macro_rules! message {
-    ($type:ident $fields:tt, $name:literal, $reply:ty) => {
-        #[derive(Serialize, Deserialize, Clone, Debug)]
-        struct $type $fields
-
-        impl Message for $type {
-            const NAME: &'static str = $name;
-            type Reply = $reply;
-        }
-    };
 }
 
 message!(Store { values: Values }, "store", u64);

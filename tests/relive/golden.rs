@@ -2,48 +2,69 @@
 //! on with it: states, duplicate tables, unacknowledged messages, quarantine. The test opens a copy
 //! and never writes to the store itself.
 //!
-//! `cargo test -p relive --test relive golden::write -- --ignored` writes the store of the current
-//! version anew, with the states of its actors as text beside it.
+//! `cargo test -p relive --test relive golden::write -- --ignored` writes the stores of the current
+//! versions anew, on sled and on segment files, with the states of their actors as text beside
+//! them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use relive::{Receipted, Runtime};
+use relive::{Builder, Medium, Receipted, Runtime};
 
 use crate::actors::{
     Account, Charge, ChargeTwice, Deposit, Draw, Panic, Transfer, account, builder, happen, happened, show,
 };
 use crate::medium;
 
-const FORMAT: u32 = 3;
+/// The stores of the current versions.
+const ON_SLED: &str = "format-4";
+const ON_FILES: &str = "segment-files-2";
 const STATES: &str = "states.txt";
 const STUCK: &str = "stuck golden";
 const CHARGE: &str = "golden charge";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn class_24_a_runtime_goes_on_with_a_store_of_format_1() {
-    goes_on_with(1).await;
+    goes_on_with("format-1").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn class_24_a_runtime_goes_on_with_a_store_of_format_2() {
-    goes_on_with(2).await;
+    goes_on_with("format-2").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn class_24_a_runtime_goes_on_with_a_store_of_format_3() {
-    goes_on_with(3).await;
+    goes_on_with("format-3").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn class_24_a_runtime_goes_on_with_a_store_of_format_4() {
+    goes_on_with("format-4").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn class_24_a_runtime_goes_on_with_a_store_on_segment_files_of_format_1() {
+    goes_on_with("segment-files-1").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn class_24_a_runtime_goes_on_with_a_store_on_segment_files_of_format_2() {
+    goes_on_with("segment-files-2").await;
 }
 
 /// The name of a side effect. Names are counted, so each store has its own.
-fn outside(what: &str, format: u32) -> String {
-    if format == 1 { what.to_owned() } else { format!("{what} {format}") }
+fn outside(what: &str, store: &str) -> String {
+    match store.strip_prefix("format-").unwrap_or(store) {
+        "1" => what.to_owned(),
+        store => format!("{what} {store}"),
+    }
 }
 
 /// Invariants: exactly-once inside, one-step.
-async fn goes_on_with(format: u32) {
-    let golden = golden(format);
+async fn goes_on_with(store: &str) {
+    let golden = golden(store);
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("store");
     copy(&golden.join("store"), &path);
@@ -52,7 +73,7 @@ async fn goes_on_with(format: u32) {
     }
     let states = fs::read_to_string(golden.join(STATES)).unwrap();
     // The outcome for which bob still waits comes this time.
-    let (stuck, charge) = (outside(STUCK, format), outside(CHARGE, format));
+    let (stuck, charge) = (outside(STUCK, store), outside(CHARGE, store));
     happen(&format!("{stuck}-second"));
     let runtime = builder().open(&path).await.unwrap();
     assert!(runtime.recovery().failed.is_empty() && runtime.recovery().torn_tail.is_none());
@@ -104,9 +125,25 @@ async fn all(runtime: &Runtime) -> Vec<Account> {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "writes the store of the current format to the tree anew"]
 async fn write() {
+    write_anew(ON_SLED, builder().medium(Medium::Sled)).await;
+    // sled reads bytes beyond the end as zeros, so the tree need not hold them.
+    let db = golden(ON_SLED).join("store/db");
+    let mut data = fs::read(&db).unwrap();
+    data.truncate(data.iter().rposition(|byte| *byte != 0).unwrap() + 1);
+    fs::write(db, data).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "writes the store on segment files to the tree anew"]
+async fn write_on_files() {
+    // A small log has small segments.
+    write_anew(ON_FILES, builder().medium(Medium::SegmentFiles).log_bytes(64 << 10)).await;
+}
+
+async fn write_anew(store: &str, builder: Builder) {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("store");
-    let runtime = builder().open(&path).await.unwrap();
+    let runtime = builder.open(&path).await.unwrap();
     let [alice, bob, carol] = ["alice", "bob", "carol"].map(|key| account(&runtime, key));
     let mut till = runtime.producer("till").unwrap();
     for cents in 1..=5 {
@@ -120,7 +157,7 @@ async fn write() {
         }
     }
     alice.ask(Draw {}).await.unwrap();
-    alice.ask(Charge { what: outside(CHARGE, FORMAT) }).await.unwrap();
+    alice.ask(Charge { what: outside(CHARGE, store) }).await.unwrap();
     for cents in [10, 20, 30] {
         alice.ask(Transfer { to: "bob".into(), cents }).await.unwrap();
     }
@@ -131,9 +168,9 @@ async fn write() {
     runtime.cut_log().await.unwrap();
 
     // Bob takes no messages in while he waits, so alice owes him what she sends from now on.
-    let waiting = bob.tell(ChargeTwice { what: outside(STUCK, FORMAT) }).await.unwrap();
+    let waiting = bob.tell(ChargeTwice { what: outside(STUCK, store) }).await.unwrap();
     waiting.durable().await.unwrap();
-    while happened(&format!("{}-second", outside(STUCK, FORMAT))) == 0 {
+    while happened(&format!("{}-second", outside(STUCK, store))) == 0 {
         tokio::task::yield_now().await;
     }
     alice.ask(Transfer { to: "bob".into(), cents: 7 }).await.unwrap();
@@ -143,13 +180,9 @@ async fn write() {
         [text("alice", &show(&runtime, "alice").await), text("carol", &show(&runtime, "carol").await)];
 
     // As if the process had died here.
-    let golden = golden(FORMAT);
+    let golden = golden(store);
     let _ = fs::remove_dir_all(&golden);
     copy(&path, &golden.join("store"));
-    // sled reads bytes beyond the end as zeros, so the tree need not hold them.
-    let mut data = fs::read(golden.join("store/db")).unwrap();
-    data.truncate(data.iter().rposition(|byte| *byte != 0).unwrap() + 1);
-    fs::write(golden.join("store/db"), data).unwrap();
     fs::write(golden.join(STATES), states.join("\n") + "\n").unwrap();
     runtime.crash().await;
 }
@@ -158,8 +191,8 @@ fn text(key: &str, account: &Account) -> String {
     format!("{key}: cents {}, history {:?}, drawn {:?}", account.cents, account.history, account.drawn)
 }
 
-fn golden(format: u32) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/format-{format}"))
+fn golden(store: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(store)
 }
 
 /// Copies the files of a store. Skips the directory among them: it is empty, and sled makes it.

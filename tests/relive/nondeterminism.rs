@@ -78,7 +78,7 @@ static RUNS: [AtomicU64; 7] = [const { AtomicU64::new(0) }; 7];
 impl Handle<Commit> for Careless {
     async fn handle(&mut self, message: Commit, cx: &mut Context<'_>) {
         let runs = RUNS[message.sin as usize].fetch_add(1, Ordering::Relaxed);
-        let mut send = |number: u64| cx.to::<Self>("other").send(Take(number)).unwrap();
+        let send = |number: u64| cx.to::<Self>("other").send(Take(number)).unwrap();
         match message.sin {
             // With 10,000 keys two maps practically never have the same order.
             Sin::MapOrder => {

@@ -38,18 +38,6 @@ impl Actor for Unknown {
     }
 }
 
-macro_rules! message {
-    ($type:ident $fields:tt, $name:literal, $reply:ty) => {
-        #[derive(Serialize, Deserialize, Clone, Debug)]
-        struct $type $fields
-
-        impl Message for $type {
-            const NAME: &'static str = $name;
-            type Reply = $reply;
-        }
-    };
-}
-
 message!(Send { to: String }, "send", String);
 message!(Unregistered {}, "unregistered", ());
 message!(Deepen {}, "deepen", ());
@@ -115,7 +103,7 @@ impl Handle<BadReply> for Talker {
 }
 
 /// The sentence of an error with those of its sources, as a program prints the whole chain. No
-/// sentence may repeat the one before.
+/// sentence may repeat the one before, or hold a gap.
 fn said(error: &dyn Error) -> String {
     let mut whole = error.to_string();
     let mut source = error.source();
@@ -125,6 +113,7 @@ fn said(error: &dyn Error) -> String {
         whole = format!("{whole}: {more}");
         source = error.source();
     }
+    assert!(!whole.contains("  "), "{whole:?} has a gap");
     whole
 }
 
@@ -197,6 +186,7 @@ fn class_28_no_error_says_anything_twice() {
     let unavailable = [
         Unavailable::Failed(RuntimeFailure::Store(Arc::new(store.clone()))),
         Unavailable::WaitsForItself { actor: actor.clone() },
+        Unavailable::Deadlock { cycle: vec![actor.clone(), actor.clone()] },
         Unavailable::Failed(RuntimeFailure::HostGone),
         Unavailable::Stopped,
     ];
@@ -210,11 +200,14 @@ fn class_28_no_error_says_anything_twice() {
     }
     said(&ReceiptError::Gap { actor: actor.clone(), expected: Ssn::new(3), found: Ssn::new(5) });
     said(&QuarantineError::NotQuarantined { actor: actor.clone(), rsn: Rsn::new(3) });
-    said(&QuarantineError::Unhandled { actor, message: "deposit".into() });
+    said(&QuarantineError::Unhandled { actor: actor.clone(), message: "deposit".into() });
+    said(&AskError::<u8>::ReplyTooLarge { found: 9, limit: 3 });
     said(&Ended::Stopped);
     for reason in [
         Refused::OutOfRange { last: Ssn::new(9) },
         Refused::Timeout,
+        Refused::KeyOfAnotherRequest { actor: actor.clone(), key: "order 17".into() },
+        Refused::NoRoomForKey { actor, key: "order 17".into() },
         MessageError::TooLarge { message: "note", found: 9, limit: 3 }.into(),
     ] {
         said(&reason);
@@ -226,4 +219,7 @@ fn class_28_no_error_says_anything_twice() {
     expect(&Ended::Failed(failed), &["/store", "the disk says no"]);
     expect(&OpenError::Store(store), &["open /store", "the disk says no"]);
     said(&SendError::TooMany { limit: 3 });
+    let missing = OpenError::MissingDependency { kind: "talker", dependency: "Bank" };
+    expect(&missing, &["\"talker\" needs", "type Bank", "add `Builder::provide`", "nothing was opened"]);
+    expect(&OpenError::DependencyTwice { dependency: "Bank" }, &["two values", "type Bank", "provide one"]);
 }

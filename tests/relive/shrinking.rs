@@ -15,7 +15,7 @@ use relive_storage::{
 use crate::actors::{Deposit, Note, Transfer, account, builder, open_on, show};
 
 /// A store whose newest checkpoints can't be read.
-struct NewestDamaged(MemoryStore, AtomicBool);
+pub(crate) struct NewestDamaged(pub(crate) MemoryStore, pub(crate) AtomicBool);
 
 impl Log for NewestDamaged {
     fn extent(&self) -> Result<Extent, StoreError> {

@@ -6,8 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use relive::{
-    Actor, ActorRef, Context, Durability, Handle, Message, OpenError, Refused, Runtime, RuntimeFailure,
-    Unavailable,
+    Actor, ActorRef, Context, Durability, Handle, OpenError, Refused, Runtime, RuntimeFailure, Unavailable,
 };
 use serde::{Deserialize, Serialize};
 
@@ -24,18 +23,6 @@ impl Actor for Node {
     fn create(_key: &str) -> Self {
         Self::default()
     }
-}
-
-macro_rules! message {
-    ($type:ident $fields:tt, $name:literal, $reply:ty) => {
-        #[derive(Serialize, Deserialize, Clone, Debug)]
-        struct $type $fields
-
-        impl Message for $type {
-            const NAME: &'static str = $name;
-            type Reply = $reply;
-        }
-    };
 }
 
 message!(Add { number: u64 }, "add", u64);

@@ -1,5 +1,6 @@
 //! What receivers have of an actor tells what it had handled, where no record of its own does.
 
+use relive_replay::receptions::Beyond;
 use relive_replay::{Halt, HaltReason, Outgoing, Restored, Tape, restore};
 use relive_storage::record::{Delivery, Record, Sender};
 use relive_storage::{Frame, Rsn, Timestamp};
@@ -73,7 +74,7 @@ fn what_has_arrived_was_handled() {
         assert_eq!(tape.certain(), Rsn::NONE);
         let restored = replay::<AS_RECORDED>(&mut tape, first).unwrap();
         assert_eq!(restored.instance.handled(), Rsn::new(handled), "{received} have arrived");
-        assert_eq!(restored.outbox, recorder.sends[..received]);
+        assert_eq!(restored.owed.messages, recorder.sends[..received]);
         assert_eq!(tape.certain(), Rsn::new(handled));
     }
 }
@@ -127,7 +128,7 @@ fn a_message_that_is_not_sent_is_a_divergence_where_it_was_sent_at_the_latest() 
     for before in [None, Some(Rsn::new(1)), Some(Rsn::new(5))] {
         let halt = replay::<SENDS_NOTHING>(&mut tape, before).err().unwrap();
         assert!(diverges_at(&halt, 2), "{halt}");
-        assert_eq!(tape.certain(), Rsn::new(2));
+        assert_eq!(tape.known(), Rsn::new(2));
     }
 }
 
@@ -140,7 +141,8 @@ fn nothing_is_kept_where_the_records_tell() {
     told.add_reception(&recorder.sends[0].to, recorder.sends[0].ssn, &delivered(&recorder.sends[0]));
     assert!(told.has_receptions(), "the last may have sent it, as far as the log tells");
     let sent = [(recorder.sends[0].to.clone(), recorder.sends[0].ssn)].into();
-    assert!(told.is_received_beyond(&Default::default()) && !told.is_received_beyond(&sent));
+    assert_eq!(told.received_beyond(&Default::default()), Beyond::Handled);
+    assert_eq!(told.received_beyond(&sent), Beyond::Nothing);
     let mut covered = Tape::after(Rsn::new(4));
     covered.add_reception(&recorder.sends[0].to, recorder.sends[0].ssn, &delivered(&recorder.sends[0]));
     assert!(!covered.has_receptions());

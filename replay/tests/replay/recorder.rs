@@ -5,10 +5,11 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use relive_replay::determinants::UntilDurable;
+use relive_replay::determinants::{Happened, Logging};
 use relive_replay::halt::CorruptRecords;
 use relive_replay::{
-    Admission, Determinants, Divergence, Halt, Instance, Outgoing, Recorded, StepError, Tape, payload, step,
+    Admission, Determinants, Divergence, Halt, Instance, Outgoing, Owed, Recorded, StepError, Tape, Wait,
+    payload, step,
 };
 use relive_storage::record::{Delivery, EffectDigest, Event, Positioned, Record, Sender};
 use relive_storage::{ActorId, Frame, Lsn, Rsn, Ssn, StoreId, Timestamp};
@@ -51,13 +52,14 @@ impl Log<'_> {
             since,
             digests,
             digests_with_replies: false,
+            carried: None,
             records,
         });
     }
 }
 
 impl Determinants for Log<'_> {
-    fn recorded(&mut self, _: Rsn, _: u32, _: &str) -> Result<Recorded, Divergence> {
+    fn recorded(&mut self, _: Rsn, _: &[Wait]) -> Result<Recorded, Divergence> {
         if self.events_left == 0 {
             return Ok(Recorded::End);
         }
@@ -65,12 +67,20 @@ impl Determinants for Log<'_> {
         Ok(Recorded::Nothing)
     }
 
-    fn make_durable(&mut self, event: Event) -> UntilDurable<'_> {
-        self.frame(Rsn::new(event.rsn.get() - 1), Record::Event(event));
-        Box::pin(ready(Ok(())))
+    fn release(&mut self, _: &[Outgoing]) {}
+
+    fn poll_happened(&mut self, _: &[Wait], _: &mut Context<'_>) -> Poll<Happened> {
+        Poll::Pending
     }
 
-    fn finish(&mut self, rsn: Rsn, _: u32, digest: Option<u64>) -> Result<(), Divergence> {
+    fn log(&mut self, mut event: Event) -> Logging<'_> {
+        let clock = Timestamp::from_micros(2_000 + event.rsn.get());
+        event.clock = Some(clock);
+        self.frame(Rsn::new(event.rsn.get() - 1), Record::Event(event));
+        Box::pin(ready(Ok(clock)))
+    }
+
+    fn finish(&mut self, rsn: Rsn, digest: Option<u64>) -> Result<(), Divergence> {
         self.pending.extend(digest.map(|digest| EffectDigest { rsn, digest }));
         Ok(())
     }
@@ -108,12 +118,17 @@ impl Recorder {
         let Self { frames, pending, since, .. } = self;
         let mut log = Log { frames, pending, since, events_left: events };
         log.frame(Rsn::new(rsn.get() - 1), Record::Delivery(delivery.clone()));
-        let stepping = pin!(step(&mut self.instance, &delivery, &mut log));
+        let stepping = pin!(step(self.instance.process(), &delivery, &mut log));
         match stepping.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(outcome) => self.sends.extend(outcome?.sends),
             Poll::Pending => panic!("nothing here waits"),
         }
         Ok(())
+    }
+
+    /// All that it has sent: nothing is acknowledged.
+    pub(crate) fn owed(&self) -> Owed {
+        Owed { messages: self.sends.clone(), replies: Vec::new() }
     }
 
     pub(crate) fn state(&self) -> Till<AS_RECORDED> {

@@ -26,7 +26,7 @@ fn a_tape_gives_the_state_it_was_recorded_from() {
     let mut tape = recorder.tape(Rsn::NONE);
     let restored = restore(&kind_as_recorded(), &id(), STORE, None, &mut tape, None).unwrap();
     assert_eq!(restored.instance.state::<Till<AS_RECORDED>>().unwrap(), &recorder.state());
-    assert_eq!(restored.outbox, recorder.sends);
+    assert_eq!(restored.owed.messages, recorder.sends);
     assert_eq!((restored.replayed, restored.unfinished), (10, None));
     assert_eq!(recorder.state().keys[0], format!("{STORE}/till/one/2/0"));
     assert_eq!(recorder.state().keys[1], format!("{STORE}/till/one/2/1"));
@@ -45,19 +45,19 @@ fn every_checkpoint_gives_the_same_state() {
         for number in 0..10 {
             if number == at {
                 let number = CheckpointNumber::new(1);
-                checkpoint = Some(capture(&recorder.instance, &recorder.sends, number, &|| ()).unwrap().0);
+                checkpoint = Some(capture(&recorder.instance, &recorder.owed(), number, &|| ()).unwrap().0);
             }
             if number % 2 == 0 { recorder.deliver(&Add(number)) } else { recorder.deliver(&Do) }
         }
         let checkpoint = checkpoint.unwrap_or_else(|| {
-            capture(&recorder.instance, &recorder.sends, CheckpointNumber::new(1), &|| ()).unwrap().0
+            capture(&recorder.instance, &recorder.owed(), CheckpointNumber::new(1), &|| ()).unwrap().0
         });
         assert_eq!(checkpoint.header.rsn, Rsn::new(at));
         let mut tape = recorder.tape(checkpoint.header.rsn);
         let restored =
             restore(&kind_as_recorded(), &id(), STORE, Some(&checkpoint), &mut tape, None).unwrap();
         assert_eq!(restored.instance.state::<Till<AS_RECORDED>>().unwrap(), &recorder.state(), "at {at}");
-        assert_eq!(restored.outbox, recorder.sends, "at {at}");
+        assert_eq!(restored.owed.messages, recorder.sends, "at {at}");
         assert_eq!(restored.replayed, 10 - at);
     }
 }

@@ -70,6 +70,18 @@ pub(crate) fn open(
     Ok(db)
 }
 
+/// Writes today's format beside the store's id, when an older one stands there. Returns whether it
+/// did; the caller then syncs.
+pub(crate) fn raise_format(db: &Db, layout: &DirectoryLayout, store: StoreId) -> Result<bool, StoreError> {
+    let today = layout.encode(store);
+    let found = db.get(STORE_KEY).map_err(backend("read the store's id"))?;
+    if found.is_some_and(|found| *found == *today) {
+        return Ok(false);
+    }
+    db.insert(STORE_KEY, today).map_err(backend("write the store's format"))?;
+    Ok(true)
+}
+
 /// Opens an existing tree. sled itself would create a missing one.
 pub(crate) fn tree(db: &Db, name: &str) -> Result<Tree, StoreError> {
     if db.tree_names().iter().any(|found| found == name.as_bytes()) {

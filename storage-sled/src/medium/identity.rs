@@ -11,12 +11,15 @@ use relive_storage::{MediumKind, StoreError};
 use crate::names::{BLOBS, CONF, CREATING, DATA, SNAPSHOT};
 
 /// The format of the directory: its files, sled's tree, its keys and the headers of the parts of
-/// values. Stores of formats 1 and 2 had no medium, see `older`.
-pub(crate) const FORMAT: u32 = 3;
+/// values, and everything that stands in the values.
+pub(crate) const FORMAT: u32 = 4;
+/// The oldest format with these files, tree, keys and headers. Stores of formats 1 and 2 had no
+/// medium, see `older`.
+const OLDEST_FORMAT: u32 = 3;
 
 pub(crate) const LAYOUT: DirectoryLayout = DirectoryLayout {
     medium: MediumKind::Sled,
-    oldest: FORMAT,
+    oldest: OLDEST_FORMAT,
     format: FORMAT,
     creating: CREATING,
     needed: &[

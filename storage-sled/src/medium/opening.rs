@@ -4,11 +4,11 @@
 use std::fs;
 use std::path::Path;
 
-use relive_storage::medium_support::{DirectoryState, Lock, SuperblockFile, make_directory};
+use relive_storage::medium_support::{DirectoryState, Lock, StoreIdentity, SuperblockFile, make_directory};
 use relive_storage::{Durability, StoreError, StoreId, boundary};
 use sled::Db;
 
-use super::identity::{self, LAYOUT};
+use super::identity::{self, FORMAT, LAYOUT};
 use crate::engine::database;
 use crate::engine::sync::Syncer;
 use crate::tree::streams::Streams;
@@ -35,7 +35,7 @@ pub(crate) fn open(
 ) -> Result<Opened, StoreError> {
     let (lock, found) = LAYOUT.claim(directory)?;
     boundary!("open.locked");
-    let (store, db) = match found {
+    let (identity, db) = match found {
         DirectoryState::Store(found) => {
             let store = found.store;
             // A creation may have ended after the identity file, and before these.
@@ -44,7 +44,7 @@ pub(crate) fn open(
                 lock.remember(store)?;
             }
             warn_if_not_private(directory);
-            (store, None)
+            (found, None)
         }
         found => {
             if found == DirectoryState::Unfinished {
@@ -52,9 +52,10 @@ pub(crate) fn open(
                 identity::clear(directory)?;
             }
             let (store, db) = create(directory, &lock, wanted)?;
-            (store, Some(db))
+            (StoreIdentity { store, format: FORMAT }, Some(db))
         }
     };
+    let store = identity.store;
     let superblock = SuperblockFile::open(directory, store, tier == Durability::PowerLoss)?;
     boundary!("open.mark");
     let syncer = Syncer::open(directory, tier)?;
@@ -65,6 +66,13 @@ pub(crate) fn open(
     syncer.sync(&db)?;
     let values = Values::new(database::tree(&db, TREE)?);
     let streams = Streams::new(values.streams()?);
+    // Now that its files are read. The identity file first: an older version stops at that, and
+    // leaves sled alone.
+    LAYOUT.raise_format(directory, identity)?;
+    if database::raise_format(&db, &LAYOUT, store)? {
+        boundary!("open.format.data");
+        syncer.sync(&db)?;
+    }
     Ok(Opened { store, superblock, streams, syncer, values, db, _lock: lock })
 }
 

@@ -53,8 +53,14 @@ impl Entry {
         if reader.u32()? != checksum(key, whole) || !reader.is_empty() {
             return Err(Malformed("its checksum does not match"));
         }
-        let newest =
-            CheckpointHeader { actor, number, rsn, state_version, restore_at_open: restore_at_open != 0 };
+        let newest = CheckpointHeader {
+            actor,
+            number,
+            rsn,
+            state_version,
+            restore_at_open: restore_at_open != 0,
+            wake_at: None,
+        };
         Ok(Self {
             newest,
             previous: CheckpointNumber::new(previous),

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::files::{file_names, io_error, is_no_file, sync_directory, write_synced};
 use super::lock::{LOCK_FILE, remembered};
+use crate::boundary;
 use crate::contract::error::StoreError;
 use crate::contract::medium_kind::MediumKind;
 use crate::id::position::StoreId;
@@ -144,6 +145,27 @@ impl DirectoryLayout {
         sync_directory(directory)
     }
 
+    /// Gives a store that was recognized in an older format today's, when both formats have the
+    /// same files: only the number in [`IDENTITY_FILE`] changes, in one step, and is synced. After
+    /// a crash the file has either number, and the next opening does it again. Call this before
+    /// anything is written that the older format does not know, so that no older version reads it.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn raise_format(&self, directory: &Path, found: StoreIdentity) -> Result<(), StoreError> {
+        assert!(found.format <= self.format, "format {} is newer than {}", found.format, self.format);
+        if found.format == self.format {
+            return Ok(());
+        }
+        tracing::info!(
+            path = %directory.display(), from = found.format, to = self.format,
+            "the store gets a newer format, older versions will not open it"
+        );
+        self.write_identity(directory, found.store)?;
+        boundary!("open.format");
+        Ok(())
+    }
+
     /// Removes the marker of a creation, if it is there.
     ///
     /// # Errors
@@ -274,6 +296,33 @@ mod tests {
         fs::write(directory.join("data"), "").unwrap();
         fs::remove_file(directory.join(IDENTITY_FILE)).unwrap();
         assert!(matches!(recognized(), Err(StoreError::Missing { .. })), "one of its files is left");
+    }
+
+    /// Only the number changes, and only when it is another one: an opening of a store of today's
+    /// format writes nothing.
+    #[test]
+    fn a_store_of_an_older_format_gets_todays_number_and_keeps_its_id() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("data"), "").unwrap();
+        let (store, file) = (StoreId::new(7), root.path().join(IDENTITY_FILE));
+        let older = DirectoryLayout { format: 2, ..LAYOUT };
+        older.write_identity(root.path(), store).unwrap();
+        let found = StoreIdentity { store, format: 2 };
+        assert_eq!(LAYOUT.recognize(root.path()).unwrap(), DirectoryState::Store(found));
+        LAYOUT.raise_format(root.path(), found).unwrap();
+        let raised = StoreIdentity { store, format: 3 };
+        assert_eq!(LAYOUT.recognize(root.path()).unwrap(), DirectoryState::Store(raised));
+        let refused = older.recognize(root.path()).unwrap_err();
+        assert!(matches!(refused, StoreError::NewerFormat { found: 3, supported: 2, .. }), "{refused}");
+        fs::remove_file(&file).unwrap();
+        LAYOUT.raise_format(root.path(), raised).unwrap();
+        assert!(!file.exists(), "it was written although it was right");
+    }
+
+    #[test]
+    #[should_panic(expected = "format 4 is newer than 3")]
+    fn a_number_never_goes_back() {
+        let _ = LAYOUT.raise_format(Path::new("data"), StoreIdentity { store: StoreId::new(7), format: 4 });
     }
 
     #[test]

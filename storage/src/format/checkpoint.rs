@@ -3,13 +3,14 @@
 //!
 //! ```text
 //! checkpoint := "RLVC" version:u32 length:u32 crc:u32 content      length and crc are of the content
-//! content    := number:varint rsn:varint state_version:varint flags:u8 actor:text body
+//! content    := number:varint rsn:varint state_version:varint flags:u8 [wake_at:varint] actor:text body
 //! ```
 
 use bytes::Bytes;
 
 use crate::id::actor_id::{ACTOR_ID_BYTES_MAX, ActorId};
 use crate::id::position::{CheckpointNumber, Rsn};
+use crate::id::timestamp::Timestamp;
 use crate::limits::CHECKPOINT_BYTES_MAX;
 use crate::wire::{Malformed, Reader, put_bytes, put_varint};
 
@@ -19,6 +20,7 @@ const MAGIC: u32 = u32::from_le_bytes(*b"RLVC");
 pub const CHECKPOINT_VERSION: u32 = 1;
 
 const FLAG_RESTORE_AT_OPEN: u8 = 1;
+const FLAG_WAKE_AT: u8 = 2;
 
 /// The header of a checkpoint: what the store knows without the body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +36,9 @@ pub struct CheckpointHeader {
     /// Whether it holds messages that their receivers may not have yet, or deliveries in
     /// quarantine. Then an opening must restore the actor even when no message comes for it.
     pub restore_at_open: bool,
+    /// When the earliest durable timer of the actor is due, so that an opening, or a look at the
+    /// list of checkpoints, knows when to wake a passive actor. `None` when it has no timer.
+    pub wake_at: Option<Timestamp>,
 }
 
 /// An actor's state at an rsn, with everything that the actor needs to go on from there.
@@ -132,7 +137,12 @@ impl CheckpointHeader {
         put_varint(out, self.number.get());
         put_varint(out, self.rsn.get());
         put_varint(out, u64::from(self.state_version));
-        out.push(if self.restore_at_open { FLAG_RESTORE_AT_OPEN } else { 0 });
+        let restore_at_open = if self.restore_at_open { FLAG_RESTORE_AT_OPEN } else { 0 };
+        let wake_at = if self.wake_at.is_some() { FLAG_WAKE_AT } else { 0 };
+        out.push(restore_at_open | wake_at);
+        if let Some(due) = self.wake_at {
+            put_varint(out, due.as_micros());
+        }
         put_bytes(out, self.actor.as_str().as_bytes());
     }
 
@@ -142,12 +152,15 @@ impl CheckpointHeader {
         let state_version =
             u32::try_from(reader.varint()?).map_err(|_| Malformed("a state version is out of range"))?;
         let flags = reader.u8()?;
-        if flags & !FLAG_RESTORE_AT_OPEN != 0 {
+        if flags & !(FLAG_RESTORE_AT_OPEN | FLAG_WAKE_AT) != 0 {
             return Err(Malformed("a checkpoint has unknown flags"));
         }
+        let wakes = flags & FLAG_WAKE_AT != 0;
+        let wake_at = if wakes { Some(Timestamp::from_micros(reader.varint()?)) } else { None };
         let actor = reader.text(ACTOR_ID_BYTES_MAX, ActorId::parse)?;
         let actor = actor.map_err(|_| Malformed("a checkpoint has an impossible actor name"))?;
-        Ok(Self { actor, number, rsn, state_version, restore_at_open: flags & FLAG_RESTORE_AT_OPEN != 0 })
+        let restore_at_open = flags & FLAG_RESTORE_AT_OPEN != 0;
+        Ok(Self { actor, number, rsn, state_version, restore_at_open, wake_at })
     }
 }
 
@@ -178,14 +191,43 @@ mod tests {
             rsn: Rsn::new(70_000),
             state_version: 2,
             restore_at_open: true,
+            wake_at: Some(Timestamp::from_micros(1 << 50)),
         };
         Checkpoint { header, body: Bytes::from_static(b"state") }
     }
 
     #[test]
     fn checkpoints_come_back() {
-        let bytes = sample().encode().unwrap();
-        assert_eq!(Checkpoint::decode(bytes).unwrap(), sample());
+        for wake_at in [None, Some(0), Some(1 << 50), Some(u64::MAX)] {
+            for restore_at_open in [false, true] {
+                let mut checkpoint = sample();
+                checkpoint.header.wake_at = wake_at.map(Timestamp::from_micros);
+                checkpoint.header.restore_at_open = restore_at_open;
+                let bytes = checkpoint.encode().unwrap();
+                assert_eq!(Checkpoint::peek(&bytes).unwrap(), (checkpoint.header.clone(), bytes.len()));
+                assert_eq!(Checkpoint::decode(bytes).unwrap(), checkpoint);
+            }
+        }
+    }
+
+    /// A checkpoint of before timers has the same bytes as one of today without a timer.
+    #[test]
+    fn flags_are_refused_or_mean_themselves() {
+        let mut checkpoint = sample();
+        checkpoint.header.wake_at = None;
+        let mut header = Vec::new();
+        checkpoint.header.write(&mut header);
+        let at = header.len() - 1 - checkpoint.header.actor.as_str().len() - 1;
+        assert_eq!(header[at], FLAG_RESTORE_AT_OPEN, "the byte before the name");
+        for flags in 0..=u8::MAX {
+            header[at] = flags;
+            let bytes = Bytes::from(header.clone());
+            let Ok(read) = CheckpointHeader::read(&mut Reader::new(&bytes)) else { continue };
+            let mut again = Vec::new();
+            read.write(&mut again);
+            assert_eq!(again, bytes[..again.len()], "flags {flags:08b}");
+            assert_eq!(flags, u8::from(read.restore_at_open), "the byte that follows begins a name");
+        }
     }
 
     /// Invariant: prefix. Damage is never taken for data.

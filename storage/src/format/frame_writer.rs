@@ -1,16 +1,23 @@
 //! Encodes frames, in the layout that `frame` describes and decodes.
 
-use crate::format::frame::{
-    ASKED, FRAME_VERSION, SAME_MESSAGE, SENDER_ACTOR, SENDER_NEXT, SENDER_OUTSIDE, SENDER_PRODUCER,
-    TAG_ATTEMPT, TAG_CHECKPOINT_MARK, TAG_DELIVERY, TAG_DISCHARGE, TAG_EVENT, TAG_INCARNATION,
-    TAG_QUARANTINE, TAG_RECOVERY_COMPLETE,
+use crate::format::frame::FRAME_VERSION;
+use crate::format::record::{
+    Carried, CheckpointMark, EffectDigest, Event, EventKind, Quarantine, Released, Sender,
 };
-use crate::format::record::{CheckpointMark, EffectDigest, Event, Quarantine, Sender};
+use crate::format::record_reader::{
+    ASKED, ATTEMPT_ASKED, ATTEMPT_CARRIED, ATTEMPT_RELEASED, EVENT_ANSWER, EVENT_ASK_FAILED, EVENT_ELAPSED,
+    EVENT_REPLY, EVENT_SIDE_EFFECT, EXTENDED, EXTENSION_KEYED, EXTENSION_TIMER, SAME_MESSAGE, SENDER_ACTOR,
+    SENDER_NEXT, SENDER_OUTSIDE, SENDER_PRODUCER, TAG_ATTEMPT, TAG_CHECKPOINT_MARK, TAG_DELIVERY,
+    TAG_DISCHARGE, TAG_EVENT, TAG_INCARNATION, TAG_QUARANTINE, TAG_RECOVERY_COMPLETE,
+};
 use crate::format::tell_run::Run;
 use crate::id::actor_id::ActorId;
 use crate::id::name::Name;
 use crate::id::position::{Epoch, Rsn};
-use crate::limits::{FRAME_BYTES_MAX, FRAME_RECORDS_MAX, PAYLOAD_BYTES_MAX, QUARANTINE_REASON_BYTES_MAX};
+use crate::limits::{
+    FRAME_BYTES_MAX, FRAME_RECORDS_MAX, IDEMPOTENCY_KEY_BYTES_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX,
+    QUARANTINE_REASON_BYTES_MAX,
+};
 use crate::wire::{put_bytes, put_varint};
 
 /// Encodes the records of one frame. One writer serves many frames, so that it allocates nothing
@@ -53,8 +60,8 @@ impl FrameWriter {
     /// Adds a delivery. Its clock and seed are those of the block, and are not written here.
     ///
     /// # Panics
-    /// When the rsns of a frame are not gapless, or the payload is over its limit: the caller has
-    /// checked both.
+    /// When the rsns of a frame are not gapless, the payload is over its limit, or a timer's name
+    /// or an idempotency key is empty or over its limit: the caller has checked all of it.
     pub fn put_delivery(&mut self, rsn: Rsn, sender: &Sender, asked: bool, message: &Name, payload: &[u8]) {
         assert!(payload.len() <= PAYLOAD_BYTES_MAX, "a payload of {} bytes came to the log", payload.len());
         self.number(rsn, 1);
@@ -74,6 +81,7 @@ impl FrameWriter {
             _ if follows => SENDER_NEXT,
             Sender::Producer { .. } => SENDER_PRODUCER,
             Sender::Actor { .. } => SENDER_ACTOR,
+            Sender::Timer { .. } | Sender::Keyed { .. } => EXTENDED,
         };
         self.begin();
         self.records.push(tag);
@@ -85,6 +93,25 @@ impl FrameWriter {
             Sender::Actor { id, ssn } if !follows => {
                 put_bytes(&mut self.records, id.as_str().as_bytes());
                 put_varint(&mut self.records, ssn.get());
+            }
+            Sender::Timer { name, due } => {
+                assert!(
+                    (1..=NAME_BYTES_MAX).contains(&name.len()),
+                    "a timer's name of {} bytes came to the log",
+                    name.len()
+                );
+                self.records.push(EXTENSION_TIMER);
+                put_bytes(&mut self.records, name.as_bytes());
+                put_varint(&mut self.records, due.as_micros());
+            }
+            Sender::Keyed { key } => {
+                assert!(
+                    (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len()),
+                    "an idempotency key of {} bytes came to the log",
+                    key.len()
+                );
+                self.records.push(EXTENSION_KEYED);
+                put_bytes(&mut self.records, key.as_bytes());
             }
             _ => {}
         }
@@ -118,7 +145,7 @@ impl FrameWriter {
         self.next_rsn = first.plus(u64::from(count));
     }
 
-    /// Adds an event.
+    /// Adds an event. Its clock is that of the block, and is not written here.
     ///
     /// # Panics
     /// When the outcome is over its limit: the caller has checked it.
@@ -129,7 +156,18 @@ impl FrameWriter {
             event.outcome.len()
         );
         self.begin();
-        self.records.push(TAG_EVENT);
+        let kind = match &event.kind {
+            EventKind::SideEffect => EVENT_SIDE_EFFECT,
+            EventKind::Reply { .. } => EVENT_REPLY,
+            EventKind::AskFailed => EVENT_ASK_FAILED,
+            EventKind::Elapsed => EVENT_ELAPSED,
+            EventKind::Answer => EVENT_ANSWER,
+        };
+        self.records.push(TAG_EVENT | kind);
+        if let EventKind::Reply { from, ssn } = &event.kind {
+            put_bytes(&mut self.records, from.as_str().as_bytes());
+            put_varint(&mut self.records, ssn.get());
+        }
         put_varint(&mut self.records, event.rsn.get());
         put_varint(&mut self.records, u64::from(event.index));
         put_bytes(&mut self.records, event.name.as_bytes());
@@ -180,6 +218,26 @@ impl FrameWriter {
     /// Says that a delivery has left the quarantine.
     pub fn put_discharge(&mut self, rsn: Rsn) {
         self.put_number(TAG_DISCHARGE, rsn.get());
+    }
+
+    /// Says that the frames before were carried. It stands first in its frame, ahead of what was
+    /// released.
+    ///
+    /// # Panics
+    /// When the frame has a record.
+    pub fn put_carried(&mut self, carried: Carried) {
+        assert_eq!(self.count, 0, "what ends carried frames stands first");
+        self.put_number(TAG_ATTEMPT | ATTEMPT_CARRIED, carried.rsn.get());
+        put_varint(&mut self.records, carried.settled.get());
+    }
+
+    /// Says what a delivery has released.
+    pub fn put_released(&mut self, released: &Released) {
+        let asked = if released.asked { ATTEMPT_ASKED } else { 0 };
+        self.put_number(TAG_ATTEMPT | ATTEMPT_RELEASED | asked, released.rsn.get());
+        put_bytes(&mut self.records, released.to.as_str().as_bytes());
+        put_varint(&mut self.records, released.ssn.get());
+        self.records.extend_from_slice(&released.content.to_le_bytes());
     }
 
     fn put_number(&mut self, tag: u8, number: u64) {
@@ -265,6 +323,13 @@ pub struct FrameBytes<'w> {
     body: &'w [u8],
     content: &'w [u8],
     records: u32,
+}
+
+impl<'w> FrameBytes<'w> {
+    /// A frame that was encoded before.
+    pub(crate) fn encoded(bytes: &'w [u8], records: u32) -> Self {
+        Self { head: bytes, body: &[], content: &[], records }
+    }
 }
 
 impl FrameBytes<'_> {

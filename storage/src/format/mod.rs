@@ -5,8 +5,10 @@
 //! kept, nor in which order they get there.
 
 pub mod block;
+pub(crate) mod carried;
 pub mod checkpoint;
 pub mod frame;
 pub(crate) mod frame_writer;
 pub mod record;
+pub(crate) mod record_reader;
 pub(crate) mod tell_run;

@@ -3,7 +3,7 @@
 
 use bytes::{Buf, Bytes};
 
-use crate::format::frame::{SAME_MESSAGE, SENDER_OUTSIDE, TAG_DELIVERY};
+use crate::format::record_reader::{SAME_MESSAGE, SENDER_OUTSIDE, TAG_DELIVERY};
 use crate::id::name::Name;
 use crate::limits::{NAME_BYTES_MAX, PAYLOAD_BYTES_MAX};
 use crate::wire::{Malformed, Reader, put_bytes};

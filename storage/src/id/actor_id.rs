@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::limits::{KEY_BYTES_MAX, NAME_BYTES_MAX};
+use crate::limits::{IDEMPOTENCY_KEY_BYTES_MAX, KEY_BYTES_MAX, NAME_BYTES_MAX};
 
 /// A name or key that breaks a rule. Nothing was written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,12 +39,20 @@ pub enum NameError {
     },
 }
 
-/// Checks the name of a kind, a message type, a side effect or a producer against its limit.
+/// Checks the name of a kind, a message type, an event, a timer or a producer against its limit.
 ///
 /// # Errors
 /// [`NameError`] when it is empty, too long, or a kind with a slash in it.
 pub fn check_name(what: &'static str, name: &str) -> Result<(), NameError> {
     check_length(what, name, NAME_BYTES_MAX)
+}
+
+/// Checks the idempotency key of a request against its limit, [`IDEMPOTENCY_KEY_BYTES_MAX`].
+///
+/// # Errors
+/// [`NameError`] when it is empty or too long.
+pub fn check_idempotency_key(key: &str) -> Result<(), NameError> {
+    check_length("idempotency key", key, IDEMPOTENCY_KEY_BYTES_MAX)
 }
 
 fn check_length(what: &'static str, name: &str, max: usize) -> Result<(), NameError> {
@@ -179,6 +187,9 @@ mod tests {
         assert!(matches!(ActorId::new("a/b", "a"), Err(NameError::Slash { .. })));
         assert!(matches!(ActorId::new("a", &"x".repeat(257)), Err(NameError::TooLong { bytes: 257, .. })));
         assert!(ActorId::new("a", &"x".repeat(256)).is_ok());
+        assert!(check_idempotency_key(&"x".repeat(256)).is_ok());
+        assert!(matches!(check_idempotency_key(&"x".repeat(257)), Err(NameError::TooLong { max: 256, .. })));
+        assert!(matches!(check_idempotency_key(""), Err(NameError::Empty { what: "idempotency key", .. })));
         assert!(matches!(ActorId::parse("account"), Err(NameError::Empty { what: "actor key", .. })));
     }
 }

@@ -1,5 +1,5 @@
-//! A short name in a record: of a message type, a side effect or a producer. A clone copies no text
-//! on the heap.
+//! A short text in a record: the name of a message type, an event, a timer or a producer, or an
+//! idempotency key. A clone copies no text on the heap.
 
 use std::fmt;
 use std::ops::Deref;

@@ -164,7 +164,7 @@ fn a_newer_format_is_refused() {
     bytes[4] = 9;
     fs::write(&file, bytes).unwrap();
     match refused(&path) {
-        StoreError::NewerFormat { found: 9, supported: 3, .. } => {}
+        StoreError::NewerFormat { found: 9, supported: 4, .. } => {}
         other => panic!("{other}"),
     }
 }

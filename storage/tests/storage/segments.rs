@@ -216,10 +216,10 @@ fn a_newer_format_is_told_from_damage() {
         let damaged = root.path().join(format!("damaged {at}"));
         copy(&path, &damaged);
         let mut bytes = whole.clone();
-        bytes[at] ^= 4;
+        bytes[at] ^= 8;
         fs::write(damaged.join("relive.store"), bytes).unwrap();
         match refused(&damaged) {
-            StoreError::NewerFormat { supported: 1, .. } => assert!((4..8).contains(&at), "byte {at}"),
+            StoreError::NewerFormat { supported: 2, .. } => assert!((4..8).contains(&at), "byte {at}"),
             StoreError::CorruptStore { .. } => assert!(!(4..8).contains(&at), "byte {at}"),
             other => panic!("byte {at}: {other}"),
         }

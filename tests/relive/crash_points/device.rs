@@ -41,6 +41,13 @@ impl Device {
         }
     }
 
+    /// Cancels planned losses of power that have not come. A medium keeps its plan.
+    pub(crate) fn plan_nothing(&self) {
+        if let Self::Store(disk) = self {
+            disk.plan_nothing();
+        }
+    }
+
     pub(crate) fn lose_power(&self, unsynced: Unsynced) {
         match self {
             Self::Store(disk) => disk.lose_power(unsynced),

@@ -9,7 +9,7 @@ use super::words::{Op, Who};
 /// What the caller knows of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Told {
-    /// It is there whatever crashes; for a charge, with its reply.
+    /// It is there whatever crashes; for a charge or a race, with its reply.
     Acknowledged(Option<(u64, u64)>),
     /// It may be there.
     Unknown,
@@ -51,7 +51,12 @@ impl Expected {
     /// effect that is not on record, or a delivery that failed at first. Only the last operation
     /// can have been under way.
     pub(crate) fn may_have_more_to_do(&self) -> bool {
-        let more = |op: &Op| matches!(op, Op::Pass(_) | Op::Charge(_) | Op::Stumble(_) | Op::GiveUp(_));
+        let more = |op: &Op| match op {
+            Op::Pass(_) | Op::Charge(_) | Op::Stumble(_) | Op::GiveUp(_) => true,
+            Op::Ask(_) | Op::Race(_) | Op::Outsleep(_) => true,
+            Op::Tell(_) | Op::Set(_) | Op::Cancel(_) | Op::Ring => false,
+            Op::Checkpoint(_) | Op::Cut | Op::Reopen => false,
+        };
         self.issued.last().is_some_and(|(op, ..)| more(op))
     }
 
@@ -84,6 +89,31 @@ impl Expected {
 
     fn tell(&mut self, told: Told) {
         self.issued.last_mut().expect("an operation was issued").2 = told;
+    }
+
+    /// The number of the last operation.
+    pub(crate) fn last(&self) -> Option<u32> {
+        self.issued.last().map(|(_, id, _)| *id)
+    }
+
+    /// Whether a timer was ever set, or may have been.
+    pub(crate) fn has_timers(&self) -> bool {
+        self.issued.iter().any(|(op, ..)| matches!(op, Op::Set(_)))
+    }
+
+    /// The timers that were set before the last operation, by the operations that set them.
+    pub(crate) fn timers(&self) -> BTreeMap<Who, u32> {
+        let mut timers = BTreeMap::new();
+        let before = self.issued.split_last().map(|(_, before)| before).unwrap_or_default();
+        for (op, id, told) in before {
+            match op {
+                Op::Set(who) if matches!(told, Told::Acknowledged(_)) => drop(timers.insert(*who, *id)),
+                Op::Cancel(who) if matches!(told, Told::Acknowledged(_)) => drop(timers.remove(who)),
+                Op::Ring => timers.clear(),
+                _ => {}
+            }
+        }
+        timers
     }
 
     /// Compares the actors with what they must have done, in order and once, with and without the
@@ -164,6 +194,7 @@ impl Expected {
     fn entries(&self, with: bool) -> BTreeMap<Who, Vec<Wanted>> {
         let mut entries: BTreeMap<Who, Vec<Wanted>> =
             Who::BOTH.iter().map(|who| (*who, Vec::new())).collect();
+        let mut timers = BTreeMap::new();
         for (op, id, told) in &self.issued {
             let (there, reply) = match told {
                 Told::Acknowledged(reply) => (true, *reply),
@@ -188,6 +219,8 @@ impl Expected {
                 ),
                 Op::Stumble(who) => did(*who, Wanted::Exactly(Entry::Stumbled(*id))),
                 Op::GiveUp(who) => did(*who, Wanted::Exactly(Entry::HeldOn(*id))),
+                Op::Ask(_) | Op::Race(_) | Op::Outsleep(_) => asks(&mut entries, *op, *id, reply),
+                Op::Set(_) | Op::Cancel(_) | Op::Ring => rings(&mut entries, &mut timers, *op, *id),
                 Op::Checkpoint(_) | Op::Cut | Op::Reopen => {}
             }
         }
@@ -195,8 +228,41 @@ impl Expected {
     }
 }
 
+type Wants = BTreeMap<Who, Vec<Wanted>>;
+
+/// What an ask of the other actor leaves with both.
+fn asks(entries: &mut Wants, op: Op, id: u32, reply: Option<(u64, u64)>) {
+    let Some(who) = op.who() else { return };
+    let other = entries.entry(who.other()).or_default();
+    other.push(Wanted::Exactly(Entry::Gave(id)));
+    let gave = other.len() as u64;
+    let asked = match (op, reply) {
+        (Op::Race(_) | Op::Outsleep(_), None) => Wanted::EitherRace(id, gave),
+        // Either may win, and the one that a caller was told stays.
+        (Op::Race(_) | Op::Outsleep(_), Some((0, _))) => Wanted::Exactly(Entry::Raced(id, 0)),
+        (Op::Race(_) | Op::Outsleep(_), Some(_)) => Wanted::Exactly(Entry::Raced(id, gave)),
+        _ => Wanted::Exactly(Entry::Asked(id, gave)),
+    };
+    entries.entry(who).or_default().push(asked);
+}
+
+/// What timers leave; `timers` are those that are set.
+fn rings(entries: &mut Wants, timers: &mut BTreeMap<Who, u32>, op: Op, id: u32) {
+    let mut did = |who: Who, entry| entries.entry(who).or_default().push(Wanted::Exactly(entry));
+    match op {
+        Op::Set(who) => {
+            timers.insert(who, id);
+            did(who, Entry::Set(id));
+        }
+        Op::Cancel(who) => did(who, Entry::Cancelled(id, timers.remove(&who).is_some())),
+        _ => std::mem::take(timers).into_iter().for_each(|(who, set)| did(who, Entry::Rang(set))),
+    }
+}
+
 #[derive(Debug)]
 enum Wanted {
+    /// A race of which no caller knows the winner: the reply, or the sleep.
+    EitherRace(u32, u64),
     Exactly(Entry),
     /// A charge whose outcome no caller knows.
     AnyCharge(u32),
@@ -207,16 +273,20 @@ fn matches(wanted: &BTreeMap<Who, Vec<Wanted>>, found: &BTreeMap<Who, Vec<Entry>
         let found = found.get(who).map(Vec::as_slice).unwrap_or_default();
         let same = |(wanted, found): (&Wanted, &Entry)| match wanted {
             Wanted::Exactly(entry) => entry == found,
+            Wanted::EitherRace(id, gave) => {
+                *found == Entry::Raced(*id, 0) || *found == Entry::Raced(*id, *gave)
+            }
             Wanted::AnyCharge(id) => matches!(found, Entry::Charged(other, _, _) if other == id),
         };
         wanted.len() == found.len() && wanted.iter().zip(found).all(same)
     })
 }
 
-/// The outcome and the draw of a charge that came back.
+/// The outcome and the draw of a charge that came back, or who has won a race.
 fn reply(found: &BTreeMap<Who, Vec<Entry>>, id: u32) -> Option<(u64, u64)> {
     found.values().flatten().find_map(|entry| match entry {
         Entry::Charged(other, outcome, draw) if *other == id => Some((*outcome, *draw)),
+        Entry::Raced(other, won) if *other == id => Some((*won, 0)),
         _ => None,
     })
 }

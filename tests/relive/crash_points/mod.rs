@@ -6,7 +6,9 @@
 //!
 //! A crash during an earlier operation equals the crash of a shorter run, which is among them: the
 //! calls are a function of the operations, as a test checks. `medium` does the same at the calls of
-//! a medium. The first actor that a run names is `a`: runs that differ only by names are left out.
+//! a medium. The words in which actors ask, race and set timers are a set of their own, of ten
+//! operations (`words::waiting_words`); their time is that of a clock which only the test moves.
+//! The first actor that a run names is `a`: runs that differ only by names are left out.
 //! `words::points` says which ways of losing the power are left out, because the device can't tell
 //! them from others.
 //!
@@ -29,8 +31,8 @@ mod words;
 use std::time::Instant;
 
 use cases::{
-    Counted, all_words, cases_of, cases_of_recoveries, dry_run, one_thread, run_all, run_all_with_relapses,
-    run_case,
+    Counted, all_waiting_words, all_words, cases_of, cases_of_recoveries, dry_run, one_thread, run_all,
+    run_all_before_output, run_all_with_relapses, run_case,
 };
 use words::{Case, words};
 
@@ -45,6 +47,39 @@ fn every_call_of_every_small_run() {
     assert_eq!(counted, Counted { words: 1485, calls: 8669, cases: 28811 });
     run_all(&cases);
     println!("done in {:?}", began.elapsed());
+}
+
+/// Invariants: no-orphan, prefix, exactly-once inside, checkpoint-covers-log. The same runs of up
+/// to two operations with actors that wait for their outputs alone.
+#[test]
+fn every_call_of_every_run_of_two_before_output() {
+    let (cases, counted) = cases_of(&all_words(2));
+    println!("{counted:?}");
+    assert!(counted.cases > 1_000);
+    run_all_before_output(&cases);
+}
+
+/// Invariants: one-step, exactly-once inside, prefix, no-orphan. All words of up to two operations
+/// of asks in both directions, races of an ask against a sleep that either wins, a timer that is
+/// set, replaced, taken away or due, a checkpoint, a cut and a reopening; and all words of three of
+/// a race that the sleep wins, the timer's operations and a reopening.
+#[test]
+fn every_call_of_every_run_that_waits() {
+    let began = Instant::now();
+    let (cases, counted) = cases_of(&all_waiting_words(3));
+    println!("{counted:?}");
+    run_all(&cases);
+    println!("done in {:?}", began.elapsed());
+    assert_eq!(counted, Counted { words: 236, calls: 1423, cases: 4938 });
+}
+
+/// The same for actors that wait for their outputs alone, of up to two operations.
+#[test]
+fn every_call_of_every_run_of_two_that_waits_before_output() {
+    let (cases, counted) = cases_of(&all_waiting_words(2));
+    println!("{counted:?}");
+    assert!(counted.cases > 1_000);
+    run_all_before_output(&cases);
 }
 
 /// Class 27: after each crash of the runs of up to two operations code that can handle nothing

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
+use std::time::Duration;
 
-use relive::{Actor, Builder, Context, Handle, Message, RestartPolicy};
+use relive::{Actor, Builder, Context, Discipline, Either, Handle, Message, RestartPolicy};
 use serde::{Deserialize, Serialize};
 
 use crate::medium;
@@ -22,6 +23,10 @@ pub(crate) struct Outside {
     pub(crate) charges: Vec<(String, u32, u64)>,
     /// How often an operation that fails at first was tried.
     tries: BTreeMap<u32, u32>,
+    /// The operations whose handlers wait outside.
+    waiting: BTreeSet<u32>,
+    /// Those that may go on.
+    let_go: BTreeSet<u32>,
     /// Which actor handled which operation, live or in a replay.
     handled: BTreeSet<(String, u32)>,
 }
@@ -36,6 +41,16 @@ impl RunNumber {
 
     pub(crate) fn with<T>(&self, look: impl FnOnce(&mut Outside) -> T) -> T {
         outside(self.0, look)
+    }
+
+    /// Whether the handler of an operation waits outside.
+    pub(crate) fn is_waiting(&self, id: u32) -> bool {
+        self.with(|outside| outside.waiting.contains(&id))
+    }
+
+    /// Lets the handler of an operation go on, also before it waits.
+    pub(crate) fn let_go(&self, id: u32) {
+        self.with(|outside| outside.let_go.insert(id));
     }
 
     pub(crate) fn was_handled(&self, key: &str, id: u32) -> bool {
@@ -70,6 +85,17 @@ pub(crate) enum Entry {
     Stumbled(u32),
     /// In a try that gave nothing up: a try that gives something up must change nothing.
     HeldOn(u32),
+    /// It was asked by the other one.
+    Gave(u32),
+    /// With the reply of the other one: how much that had done.
+    Asked(u32, u64),
+    /// What the winner has given: the reply of the other one, or 0 for the sleep.
+    Raced(u32, u64),
+    Set(u32),
+    /// Whether a timer was set.
+    Cancelled(u32, bool),
+    /// The timer that this operation had set.
+    Rang(u32),
 }
 
 impl Actor for Node {
@@ -80,25 +106,19 @@ impl Actor for Node {
     }
 }
 
-macro_rules! message {
-    ($name:ident $fields:tt, $text:literal, $reply:ty) => {
-        #[derive(Serialize, Deserialize, Debug, Clone)]
-        pub(crate) struct $name $fields
-
-        impl Message for $name {
-            const NAME: &'static str = $text;
-            type Reply = $reply;
-        }
-    };
-}
-
-message!(Tell { pub(crate) run: u64, pub(crate) id: u32 }, "tell", ());
-message!(Pass { pub(crate) run: u64, pub(crate) id: u32, pub(crate) to: String }, "pass", ());
-message!(Take { pub(crate) run: u64, pub(crate) id: u32 }, "take", ());
-message!(Charge { pub(crate) run: u64, pub(crate) id: u32 }, "charge", (u64, u64));
-message!(Stumble { pub(crate) run: u64, pub(crate) id: u32 }, "stumble", ());
-message!(GiveUp { pub(crate) run: u64, pub(crate) id: u32 }, "give-up", ());
-message!(Look {}, "look", Node);
+message!(pub(crate) Tell { pub(crate) run: u64, pub(crate) id: u32 }, "tell", ());
+message!(pub(crate) Pass { pub(crate) run: u64, pub(crate) id: u32, pub(crate) to: String }, "pass", ());
+message!(pub(crate) Take { pub(crate) run: u64, pub(crate) id: u32 }, "take", ());
+message!(pub(crate) Charge { pub(crate) run: u64, pub(crate) id: u32 }, "charge", (u64, u64));
+message!(pub(crate) Stumble { pub(crate) run: u64, pub(crate) id: u32 }, "stumble", ());
+message!(pub(crate) GiveUp { pub(crate) run: u64, pub(crate) id: u32 }, "give-up", ());
+message!(pub(crate) Ask { pub(crate) run: u64, pub(crate) id: u32, pub(crate) to: String }, "ask", u64);
+message!(pub(crate) Give { pub(crate) run: u64, pub(crate) id: u32, pub(crate) waits: bool }, "give", u64);
+message!(pub(crate) Race { pub(crate) run: u64, pub(crate) id: u32, pub(crate) to: String, pub(crate) waits: bool }, "race", u64);
+message!(pub(crate) Set { pub(crate) run: u64, pub(crate) id: u32 }, "set", ());
+message!(pub(crate) Cancel { pub(crate) run: u64, pub(crate) id: u32 }, "cancel", bool);
+message!(pub(crate) Ring { pub(crate) run: u64, pub(crate) id: u32 }, "ring", ());
+message!(pub(crate) Look {}, "look", Node);
 
 impl Node {
     fn did(&mut self, entry: Entry, run: u64, id: u32, cx: &Context<'_>) {
@@ -169,6 +189,76 @@ impl Handle<GiveUp> for Node {
     }
 }
 
+impl Handle<Give> for Node {
+    async fn handle(&mut self, Give { run, id, waits }: Give, cx: &mut Context<'_>) -> u64 {
+        if waits {
+            cx.side_effect("wait", || until_let_go(run, id)).await;
+        }
+        self.did(Entry::Gave(id), run, id, cx);
+        self.entries.len() as u64
+    }
+}
+
+impl Handle<Ask> for Node {
+    async fn handle(&mut self, Ask { run, id, to }: Ask, cx: &mut Context<'_>) -> u64 {
+        let reply =
+            cx.to::<Self>(&to).ask(Give { run, id, waits: false }).await.expect("the other one gives");
+        self.did(Entry::Asked(id, reply), run, id, cx);
+        reply
+    }
+}
+
+impl Handle<Race> for Node {
+    async fn handle(&mut self, Race { run, id, to, waits }: Race, cx: &mut Context<'_>) -> u64 {
+        let ask = cx.to::<Self>(&to).ask(Give { run, id, waits }).into_future();
+        let won = match cx.race(ask, cx.sleep(NAP)).await {
+            Either::First(reply) => reply.expect("the other one gives"),
+            Either::Second(()) => 0,
+        };
+        self.did(Entry::Raced(id, won), run, id, cx);
+        won
+    }
+}
+
+impl Handle<Set> for Node {
+    async fn handle(&mut self, Set { run, id }: Set, cx: &mut Context<'_>) {
+        cx.timer("t").after(TIMER).to_self::<Self>().send(Ring { run, id }).unwrap();
+        self.did(Entry::Set(id), run, id, cx);
+    }
+}
+
+impl Handle<Cancel> for Node {
+    async fn handle(&mut self, Cancel { run, id }: Cancel, cx: &mut Context<'_>) -> bool {
+        let was_set = cx.cancel_timer("t");
+        self.did(Entry::Cancelled(id, was_set), run, id, cx);
+        was_set
+    }
+}
+
+impl Handle<Ring> for Node {
+    async fn handle(&mut self, Ring { run, id }: Ring, cx: &mut Context<'_>) {
+        assert!(cx.timer_firing().is_some_and(|firing| firing.due <= cx.now()), "it fires early");
+        self.did(Entry::Rang(id), run, id | RANG, cx);
+    }
+}
+
+/// Waits until the run lets the handler of an operation go on.
+async fn until_let_go(run: u64, id: u32) {
+    outside(run, |outside| outside.waiting.insert(id));
+    while !outside(run, |outside| outside.let_go.contains(&id)) {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// How long a sleep takes: much less than a timer.
+pub(crate) const NAP: Duration = Duration::from_millis(1);
+
+/// When a timer fires, after it was set.
+pub(crate) const TIMER: Duration = Duration::from_secs(1);
+
+/// Added to the number of the operation that has set a timer, for that timer's firing.
+pub(crate) const RANG: u32 = 1 << 31;
+
 /// Counts a try.
 fn tried(run: u64, id: u32) -> u32 {
     outside(run, |outside| {
@@ -193,8 +283,8 @@ impl Handle<Look> for Node {
     }
 }
 
-/// A runtime that knows the actor, and in which nothing happens by time.
-pub(crate) fn builder() -> Builder {
+/// A runtime that knows the actor, and in which nothing happens by time, except by that of a clock.
+pub(crate) fn builder(discipline: Discipline) -> Builder {
     let kinds = medium::runtime().actor::<Node>(|node| {
         node.handles::<Tell>()
             .handles::<Pass>()
@@ -203,8 +293,15 @@ pub(crate) fn builder() -> Builder {
             .handles::<Stumble>()
             .handles::<GiveUp>()
             .handles::<Look>()
+            .handles::<Ask>()
+            .handles::<Give>()
+            .handles::<Race>()
+            .handles::<Set>()
+            .handles::<Cancel>()
+            .handles::<Ring>()
+            .discipline(discipline)
     });
-    kinds.restarts(RestartPolicy::default().backoff(std::time::Duration::ZERO))
+    kinds.restarts(RestartPolicy::default().backoff(Duration::ZERO))
 }
 
 /// The actor under code that can handle nothing.
@@ -247,5 +344,5 @@ pub(crate) fn unable_builder() -> Builder {
             .handles::<GiveUp>()
             .handles::<Look>()
     });
-    kinds.restarts(RestartPolicy::default().tries(1).backoff(std::time::Duration::ZERO))
+    kinds.restarts(RestartPolicy::default().tries(1).backoff(Duration::ZERO))
 }

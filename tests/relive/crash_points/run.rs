@@ -6,15 +6,20 @@
 //! has one thread.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
 
-use relive::{ActorId, ActorRef, AskError, Runtime};
+use relive::testing::ManualClock;
+use relive::{ActorId, ActorRef, AskError, Discipline, Runtime, Timestamp};
 use relive_storage::Generation;
 use relive_storage::simulated_medium::SimulatedMedium;
 use relive_storage::simulated_store::{Lie, SimulatedDisk, Unsynced};
 
 use super::device::Device;
 use super::expected::Expected;
-use super::outside::{Charge, GiveUp, Look, Node, Pass, RunNumber, Stumble, Tell, builder, unable_builder};
+use super::outside::{
+    Ask, Cancel, Charge, GiveUp, Look, NAP, Node, Pass, RANG, Race, RunNumber, Set, Stumble, TIMER, Tell,
+    builder, unable_builder,
+};
 use super::words::{Case, Op, Point, Who};
 
 /// Why a run does not go on.
@@ -34,11 +39,16 @@ pub(crate) struct Run {
     pub(crate) lie: Option<Lie>,
     /// After each loss of power, code that can handle nothing opens the store first.
     pub(crate) relapses: bool,
+    /// What the actors wait for. Under `BeforeOutput` commits follow the clock too, so the calls
+    /// are no function of the operations, and a planned call may never come.
+    pub(crate) discipline: Discipline,
     /// Where the power goes after the next time.
     points: VecDeque<Point>,
     expected: Expected,
     runtime: Option<Runtime>,
     number: RunNumber,
+    /// The time of timers and sleeps.
+    clock: ManualClock,
 }
 
 impl Run {
@@ -57,10 +67,12 @@ impl Run {
             back: 0,
             lie: None,
             relapses: false,
+            discipline: Discipline::BeforeHandling,
             points: case.points.iter().copied().collect(),
             expected: Expected::default(),
             runtime: None,
             number: RunNumber::new(),
+            clock: ManualClock::new(Timestamp::from_micros(1_000_000)),
         };
         run.plan_the_next();
         run
@@ -85,7 +97,7 @@ impl Run {
     /// Opens the runtime on the device.
     async fn open(&mut self) -> Result<(), End> {
         let store = self.disk.open().map_err(|error| self.ended(&error))?;
-        let opened = builder().open_on(store).await;
+        let opened = builder(self.discipline).clock(self.clock.clone()).open_on(store).await;
         let runtime = opened.map_err(|error| self.ended(&error))?;
         let (epoch, failed) = (runtime.recovery().epoch.get(), runtime.recovery().failed.clone());
         self.runtime = Some(runtime);
@@ -153,6 +165,8 @@ impl Run {
                 }
                 Err(error) => Err(self.ended(&error)),
             },
+            Op::Ask(_) | Op::Race(_) | Op::Outsleep(_) => self.ask_op(op, id).await,
+            Op::Set(_) | Op::Cancel(_) | Op::Ring => self.timer_op(op, id).await,
             Op::Checkpoint(who) => {
                 let commits = self.runtime().stats().commits;
                 let rsn = self.node(who).checkpoint().await.map_err(|error| self.ended(&error))?;
@@ -173,6 +187,60 @@ impl Run {
                 self.open().await
             }
         }
+    }
+
+    /// An operation in which an actor asks the other one.
+    async fn ask_op(&mut self, op: Op, id: u32) -> Result<(), End> {
+        let run = self.number.0;
+        match op {
+            Op::Ask(who) => {
+                let to = who.other().key().to_owned();
+                self.node(who).ask(Ask { run, id, to }).await.map_err(|error| self.ended(&error))?;
+                self.expected.acknowledged(None);
+            }
+            Op::Race(who) | Op::Outsleep(who) => {
+                let (to, waits) = (who.other().key().to_owned(), matches!(op, Op::Outsleep(_)));
+                let race = self.node(who);
+                let race = tokio::spawn(async move { race.ask(Race { run, id, to, waits }).await });
+                if waits {
+                    self.until(|run| run.number.is_waiting(id)).await?;
+                    self.clock.advance(NAP);
+                }
+                let won = race.await.expect("it does not panic");
+                let won = won.map_err(|error| self.ended(&error))?;
+                self.expected.acknowledged(Some((won, 0)));
+                // The other node handles the request, also when the sleep has won.
+                self.number.let_go(id);
+                self.until(|run| run.number.was_handled(who.other().key(), id)).await?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// An operation on timers.
+    async fn timer_op(&mut self, op: Op, id: u32) -> Result<(), End> {
+        let run = self.number.0;
+        match op {
+            Op::Set(who) => {
+                self.node(who).ask(Set { run, id }).await.map_err(|error| self.ended(&error))?;
+                self.expected.acknowledged(None);
+            }
+            Op::Cancel(who) => {
+                self.node(who).ask(Cancel { run, id }).await.map_err(|error| self.ended(&error))?;
+                self.expected.acknowledged(None);
+            }
+            _ => {
+                let timers = self.expected.timers();
+                // The time comes whatever crashes.
+                self.expected.acknowledged(None);
+                self.clock.advance(TIMER);
+                for (who, set) in timers {
+                    self.until(|run| run.number.was_handled(who.key(), set | RANG)).await?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Waits, without any simulated time passing, until something that runs by itself has ended.
@@ -206,7 +274,11 @@ impl Run {
             self.disk.lose_power(unsynced);
         }
         self.disk.set_lie(None);
+        if self.discipline == Discipline::BeforeOutput {
+            self.disk.plan_nothing();
+        }
         self.expected.crashes += 1;
+        self.expected.last().into_iter().for_each(|id| self.number.let_go(id));
         if let Some(runtime) = self.runtime.take() {
             runtime.crash().await;
         }
@@ -256,7 +328,12 @@ impl Run {
         }
         self.crash(Unsynced::Dropped).await;
         self.open().await?;
-        self.compare().await
+        self.compare().await?;
+        if self.expected.has_timers() {
+            self.op(Op::Ring).await?;
+            self.compare().await?;
+        }
+        Ok(())
     }
 
     /// Checks what the runtime reported as durable beside the log.
@@ -284,15 +361,30 @@ impl Run {
     }
 
     async fn compare(&mut self) -> Result<(), End> {
+        let mut compared = self.compare_states().await;
+        // A timer whose time came while the power was off fires now, and nobody waits for it.
+        let since = Instant::now();
+        while matches!(compared, Err(End::Broken(_)))
+            && self.expected.has_timers()
+            && since.elapsed() < FIRES_WITHIN
+        {
+            tokio::task::yield_now().await;
+            compared = self.compare_states().await;
+        }
+        compared?;
+        self.compare_quarantine()?;
+        self.number.with(|outside| self.expected.compare_outside(outside)).map_err(End::Broken)
+    }
+
+    async fn compare_states(&mut self) -> Result<(), End> {
         let mut found = BTreeMap::new();
         for who in self.expected.passive_first() {
             let state = self.node(who).ask(Look {}).await.map_err(|error| self.ended(&error))?;
             found.insert(who, state.entries);
         }
-        self.expected.compare(&found).map_err(End::Broken)?;
-        self.compare_quarantine()?;
-        self.number.with(|outside| self.expected.compare_outside(outside)).map_err(End::Broken)
+        self.expected.compare(&found).map_err(End::Broken)
     }
+
     /// Checks that the actors left out the given-up deliveries, and nothing else.
     fn compare_quarantine(&self) -> Result<(), End> {
         let quarantined = self.runtime().quarantined();
@@ -303,6 +395,9 @@ impl Run {
         Err(End::Broken(format!("{quarantined:?} are left out, expected {:?}", self.expected.left_out())))
     }
 }
+
+/// After this real time a timer that has not fired is lost.
+const FIRES_WITHIN: Duration = Duration::from_secs(5);
 
 /// The reason for leaving out a delivery that gave up what it had begun.
 const GAVE_UP: &str = "gave it up before it was done";

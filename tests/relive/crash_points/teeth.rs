@@ -51,7 +51,7 @@ fn after(text: &str, lie: Option<Lie>, then: impl FnOnce(&Run)) -> Result<relive
         run.all(&case.word).await.unwrap();
         run.crash(Unsynced::Dropped).await;
         then(&run);
-        super::outside::builder().open_on(run.disk.open().unwrap()).await
+        super::outside::builder(relive::Discipline::BeforeHandling).open_on(run.disk.open().unwrap()).await
     })
 }
 

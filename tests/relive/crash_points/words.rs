@@ -44,6 +44,18 @@ pub(crate) enum Op {
     /// A message that begins a side effect and gives it up on its first try: the actor leaves it
     /// out.
     GiveUp(Who),
+    /// A message that makes the actor ask the other one, and keep the reply.
+    Ask(Who),
+    /// The same in a race that the ask wins, unless there is a crash: the clock stands still.
+    Race(Who),
+    /// The same in a race that a sleep wins: the other one goes on when that is decided.
+    Outsleep(Who),
+    /// A message that sets the actor's timer, in place of one that is set.
+    Set(Who),
+    /// A message that takes the timer away.
+    Cancel(Who),
+    /// The time of all timers comes.
+    Ring,
     Checkpoint(Who),
     Cut,
     /// Shuts the runtime down, and opens it.
@@ -54,21 +66,51 @@ impl Op {
     const OF_ONE: [fn(Who) -> Self; 6] =
         [Self::Tell, Self::Pass, Self::Charge, Self::Stumble, Self::GiveUp, Self::Checkpoint];
 
-    /// All there are.
-    fn all() -> Vec<Self> {
+    const OF_ONE_WAITING: [fn(Who) -> Self; 5] =
+        [Self::Ask, Self::Race, Self::Outsleep, Self::Set, Self::Cancel];
+
+    /// Those in which no handler waits for anything but a side effect.
+    fn plain() -> Vec<Self> {
         let of_one = Self::OF_ONE.iter().flat_map(|op| Who::BOTH.map(op));
         of_one.chain([Self::Cut, Self::Reopen]).collect()
     }
 
-    fn who(self) -> Option<Who> {
+    /// Asks in both directions, races, timers, and what may come between them. Only `a` has a timer
+    /// and races, so no word differs from another by names alone.
+    fn waiting() -> Vec<Self> {
+        use Who::{A, B};
+        let asks = [Self::Ask(A), Self::Ask(B), Self::Race(A), Self::Outsleep(A)];
+        let timers = [Self::Set(A), Self::Cancel(A), Self::Ring];
+        [&asks[..], &timers, &[Self::Checkpoint(A), Self::Cut, Self::Reopen]].concat()
+    }
+
+    /// Those of which the words of three operations are made: a timer needs as many, and a wait
+    /// that the sleep wins leaves the most behind.
+    fn waiting_longest() -> Vec<Self> {
+        use Who::A;
+        vec![Self::Outsleep(A), Self::Set(A), Self::Cancel(A), Self::Ring, Self::Reopen]
+    }
+
+    /// All there are.
+    fn all() -> Vec<Self> {
+        let of_one = Self::OF_ONE_WAITING.iter().flat_map(|op| Who::BOTH.map(op));
+        of_one.chain([Self::Ring]).chain(Self::plain()).collect()
+    }
+
+    pub(crate) fn who(self) -> Option<Who> {
         match self {
             Self::Tell(who)
             | Self::Pass(who)
             | Self::Charge(who)
             | Self::Stumble(who)
             | Self::GiveUp(who)
+            | Self::Ask(who)
+            | Self::Race(who)
+            | Self::Outsleep(who)
+            | Self::Set(who)
+            | Self::Cancel(who)
             | Self::Checkpoint(who) => Some(who),
-            Self::Cut | Self::Reopen => None,
+            Self::Ring | Self::Cut | Self::Reopen => None,
         }
     }
 
@@ -79,6 +121,12 @@ impl Op {
             Self::Charge(_) => "charge",
             Self::Stumble(_) => "stumble",
             Self::GiveUp(_) => "give-up",
+            Self::Ask(_) => "ask",
+            Self::Race(_) => "race",
+            Self::Outsleep(_) => "outsleep",
+            Self::Set(_) => "set",
+            Self::Cancel(_) => "cancel",
+            Self::Ring => "ring",
             Self::Checkpoint(_) => "checkpoint",
             Self::Cut => "cut",
             Self::Reopen => "reopen",
@@ -92,15 +140,27 @@ pub(crate) type Word = Vec<Op>;
 /// All words of exactly `length` operations, except those that differ from another only by the
 /// names of the two actors: the first actor that a word names is `a`.
 pub(crate) fn words(length: usize) -> Vec<Word> {
+    let mut words = words_of(&Op::plain(), length);
+    words.retain(|word| word.iter().find_map(|op| op.who()) != Some(Who::B));
+    words
+}
+
+/// The words of exactly `length` operations in which actors ask, race and set timers: all of up to
+/// two, and those of more that are made of [`Op::waiting_longest`].
+pub(crate) fn waiting_words(length: usize) -> Vec<Word> {
+    let ops = if length <= 2 { Op::waiting() } else { Op::waiting_longest() };
+    words_of(&ops, length)
+}
+
+fn words_of(ops: &[Op], length: usize) -> Vec<Word> {
     let mut words = vec![Word::new()];
     for _ in 0..length {
         let longer = words.iter().flat_map(|word| {
-            let next = Op::all().into_iter().map(|op| [&word[..], &[op]].concat());
+            let next = ops.iter().map(|op| [&word[..], &[*op]].concat());
             next.collect::<Vec<_>>()
         });
         words = longer.collect();
     }
-    words.retain(|word| word.iter().find_map(|op| op.who()) != Some(Who::B));
     words
 }
 

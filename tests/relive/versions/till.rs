@@ -54,25 +54,13 @@ impl<const V: u8> Till<V> {
     }
 }
 
-macro_rules! message {
-    ($type:ident $fields:tt, $name:literal, $reply:ty) => {
-        #[derive(Serialize, Deserialize, Clone, Debug)]
-        pub(crate) struct $type $fields
-
-        impl Message for $type {
-            const NAME: &'static str = $name;
-            type Reply = $reply;
-        }
-    };
-}
-
-message!(Add { pub(crate) cents: u64 }, "add", u64);
-message!(Pass { pub(crate) cents: u64 }, "pass", ());
-message!(Charge { pub(crate) test: String, pub(crate) fails: u64 }, "charge", u64);
-message!(NeedsSetting { pub(crate) test: String }, "needs-setting", u64);
-message!(Hold { pub(crate) test: String }, "hold", ());
-message!(Sum {}, "sum", u64);
-message!(Keys {}, "keys", Vec<String>);
+message!(pub(crate) Add { pub(crate) cents: u64 }, "add", u64);
+message!(pub(crate) Pass { pub(crate) cents: u64 }, "pass", ());
+message!(pub(crate) Charge { pub(crate) test: String, pub(crate) fails: u64 }, "charge", u64);
+message!(pub(crate) NeedsSetting { pub(crate) test: String }, "needs-setting", u64);
+message!(pub(crate) Hold { pub(crate) test: String }, "hold", ());
+message!(pub(crate) Sum {}, "sum", u64);
+message!(pub(crate) Keys {}, "keys", Vec<String>);
 
 impl<const V: u8> Handle<Add> for Till<V> {
     async fn handle(&mut self, message: Add, _cx: &mut Context<'_>) -> u64 {

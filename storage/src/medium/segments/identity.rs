@@ -11,8 +11,10 @@ use crate::directory::{
     DirectoryLayout, IDENTITY_FILE_NEW, SUPERBLOCK_FILE, file_names, io_error, sync_directory,
 };
 
-/// The format of the directory and of all of its files.
-pub(super) const FORMAT: u32 = 1;
+/// The format of the directory: its files, and everything that stands in their values.
+pub(super) const FORMAT: u32 = 2;
+/// The version of the heads of the files and of the manifest, which both formats share.
+pub(super) const FILE_VERSION: u32 = 1;
 
 pub(super) const LAYOUT: DirectoryLayout = DirectoryLayout {
     medium: MediumKind::SegmentFiles,

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 
-use super::identity::FORMAT;
+use super::identity::FILE_VERSION;
 use super::names::{MANIFEST, MANIFEST_NEW};
 use super::value::NO_POSITION;
 use crate::boundary;
@@ -98,7 +98,7 @@ impl Manifest {
     fn bytes(&self, store: StoreId) -> Vec<u8> {
         let mut bytes = Vec::new();
         bytes.extend_from_slice(&MAGIC.to_le_bytes());
-        bytes.extend_from_slice(&FORMAT.to_le_bytes());
+        bytes.extend_from_slice(&FILE_VERSION.to_le_bytes());
         bytes.extend_from_slice(&store.get().to_le_bytes());
         for number in [self.first.unwrap_or(NO_POSITION), self.generation, self.segments.len() as u64] {
             bytes.extend_from_slice(&number.to_le_bytes());
@@ -133,7 +133,7 @@ fn decode(bytes: &Bytes) -> Result<(StoreId, Manifest), Malformed> {
         segments.push(Listed { number, generation, bytes });
     }
     let whole = bytes.get(..reader.position()).unwrap_or_default();
-    if reader.u32()? != crc32fast::hash(whole) || !reader.is_empty() || version != FORMAT {
+    if reader.u32()? != crc32fast::hash(whole) || !reader.is_empty() || version != FILE_VERSION {
         return Err(Malformed("its checksum does not match"));
     }
     let manifest = Manifest { first, generation, segments };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::chain::{Chain, LOG};
 use super::file::Source;
-use super::identity::{self, LAYOUT};
+use super::identity::{self, FORMAT, LAYOUT};
 use super::manifest::Manifest;
 use super::names::{MANIFEST, STREAM, number};
 use super::part::Parts;
@@ -16,7 +16,7 @@ use super::value::VALUES_AT;
 use crate::boundary;
 use crate::contract::error::StoreError;
 use crate::directory::{
-    DirectoryState, Lock, SuperblockFile, file_names, io_error, make_directory, sync_directory,
+    DirectoryState, Lock, StoreIdentity, SuperblockFile, file_names, io_error, make_directory, sync_directory,
 };
 use crate::id::position::StoreId;
 use crate::medium::StreamId;
@@ -45,8 +45,8 @@ pub(super) fn open(
 ) -> Result<Opened, StoreError> {
     let (lock, found) = LAYOUT.claim(directory)?;
     boundary!("medium.open.locked");
-    let store = match found {
-        DirectoryState::Store(identity) => identity.store,
+    let identity = match found {
+        DirectoryState::Store(identity) => identity,
         DirectoryState::Unfinished => {
             tracing::warn!(path = %directory.display(), "removing an unfinished creation, and creating anew");
             identity::clear(directory)?;
@@ -54,6 +54,7 @@ pub(super) fn open(
         }
         DirectoryState::Empty | DirectoryState::Nothing => create(directory, &lock, made)?,
     };
+    let store = identity.store;
     let superblock = SuperblockFile::open(directory, store, durable)?;
     let (chain, segments) = Chain::open(directory, store, durable, segment_bytes)?;
     let mut files = segments.clone();
@@ -76,6 +77,7 @@ pub(super) fn open(
     }
     boundary!("medium.open.read");
     // Everything is read and judged: from here on the opening may change files.
+    LAYOUT.raise_format(directory, identity)?;
     // A creation may have ended after the identity file, and before these.
     LAYOUT.finish_creation(directory)?;
     if lock.store()? != Some(store) {
@@ -94,7 +96,7 @@ pub(super) fn open(
     Ok(Opened { lock, store, superblock, chain, ready, streams })
 }
 
-fn create(directory: &Path, lock: &Lock, made: Option<StoreId>) -> Result<StoreId, StoreError> {
+fn create(directory: &Path, lock: &Lock, made: Option<StoreId>) -> Result<StoreIdentity, StoreError> {
     make_directory(directory)?;
     LAYOUT.begin_creation(directory)?;
     boundary!("medium.create.begun");
@@ -109,7 +111,7 @@ fn create(directory: &Path, lock: &Lock, made: Option<StoreId>) -> Result<StoreI
     boundary!("medium.create.named");
     lock.remember(store)?;
     LAYOUT.finish_creation(directory)?;
-    Ok(store)
+    Ok(StoreIdentity { store, format: FORMAT })
 }
 
 /// Reads the file of a stream other than the log. No parts for one whose head was never written.

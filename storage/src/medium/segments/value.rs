@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use super::identity::FORMAT;
+use super::identity::FILE_VERSION;
 use crate::id::position::StoreId;
 use crate::limits::POSITION_MAX;
 use crate::medium::{StreamId, VALUE_BYTES_MAX};
@@ -133,7 +133,7 @@ impl FileHead {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         bytes.extend_from_slice(&HEAD_MAGIC.to_le_bytes());
-        bytes.extend_from_slice(&FORMAT.to_le_bytes());
+        bytes.extend_from_slice(&FILE_VERSION.to_le_bytes());
         bytes.extend_from_slice(&self.store.get().to_le_bytes());
         for number in [self.stream.0, self.number, self.generation, self.first] {
             bytes.extend_from_slice(&number.to_le_bytes());
@@ -144,7 +144,7 @@ impl FileHead {
         bytes
     }
 
-    /// Decodes untrusted bytes. The identity file says which version they have.
+    /// Decodes untrusted bytes.
     pub(super) fn decode(bytes: &Bytes) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes);
         if reader.u32()? != HEAD_MAGIC {
@@ -159,7 +159,7 @@ impl FileHead {
             first: reader.u64()?,
         };
         let whole = bytes.get(..reader.position()).unwrap_or_default();
-        if reader.u32()? != crc32fast::hash(whole) || version != FORMAT {
+        if reader.u32()? != crc32fast::hash(whole) || version != FILE_VERSION {
             return Err(Malformed("its checksum does not match"));
         }
         Ok(head)

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::format::block::{Block, BlockHeader};
 use crate::format::checkpoint::{Checkpoint, CheckpointHeader};
 use crate::format::frame_writer::FrameWriter;
-use crate::format::record::Event;
+use crate::format::record::{Event, EventKind};
 use crate::id::actor_id::ActorId;
 use crate::id::position::{CheckpointNumber, Epoch, Lsn, Rsn};
 use crate::id::timestamp::Timestamp;
@@ -53,8 +53,10 @@ pub fn block_of(first: u64, durable: u64, bytes: usize) -> Block {
             writer.put_event(&Event {
                 rsn: Rsn::new(1),
                 index: records,
+                kind: EventKind::SideEffect,
                 name: "filler".into(),
                 outcome: pattern.collect(),
+                clock: None,
             });
             writer.finish(Some(&actor), Rsn::NONE, Rsn::NONE, &[]).append_to(&mut frame);
             length = match frame.len().checked_sub(left) {
@@ -83,6 +85,7 @@ pub fn checkpoint(actor: &ActorId, number: u64, bytes: usize) -> Checkpoint {
             rsn: Rsn::new(number.saturating_mul(10).min(POSITION_MAX)),
             state_version: 3,
             restore_at_open: number % 2 == 1,
+            wake_at: (number % 3 == 1).then(|| Timestamp::from_micros(number << 40)),
         },
         body: Bytes::from(body),
     }

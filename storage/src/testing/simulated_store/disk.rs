@@ -50,7 +50,8 @@ impl SimulatedDisk {
     }
 
     /// Lets a fault happen at the `nth` call of a method, counted from 1 since the device was made
-    /// and over all its openings. With [`Call::Any`] all methods are counted together.
+    /// and over all its openings. With [`Call::Any`] all methods are counted together, with
+    /// [`Call::AnyWrite`] all that change the device.
     pub fn plan(&self, fault: Fault, call: Call, nth: u64) {
         self.0.lock().plan.add(fault, call, nth);
     }

@@ -9,6 +9,8 @@ use std::fmt;
 pub enum Call {
     /// Every method.
     Any,
+    /// Every method that changes the device, and only these.
+    AnyWrite,
     /// `Log::extent`.
     Extent,
     /// `Log::append`.
@@ -31,7 +33,7 @@ impl Call {
     /// Whether it changes the device.
     #[must_use]
     pub fn writes(self) -> bool {
-        matches!(self, Self::Append | Self::Sync | Self::Cut | Self::Put)
+        matches!(self, Self::AnyWrite | Self::Append | Self::Sync | Self::Cut | Self::Put)
     }
 }
 
@@ -131,7 +133,8 @@ impl Plan {
     /// Counts a call; returns the fault planned for it.
     pub(super) fn enter(&mut self, call: Call) -> Option<Fault> {
         let mut due = None;
-        for counted in [Call::Any, call] {
+        let write = call.writes().then_some(Call::AnyWrite);
+        for counted in [Call::Any].into_iter().chain(write).chain([call]) {
             let count = self.counts.entry(counted).or_default();
             *count += 1;
             let now = *count;
