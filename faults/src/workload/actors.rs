@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use relive::{Actor, Builder, Context, Handle, KindBuilder, Message, Runtime};
+use relive::{Actor, Builder, Context, Discipline, Handle, KindBuilder, Message, Runtime};
 use serde::{Deserialize, Serialize};
 
+use super::clerk::with_clerks;
 use super::journal::{Entry, Journal, What};
 use super::outside::perform;
 use super::plan::{AUDITS, Steps, audit_of, content, fold};
@@ -254,7 +255,7 @@ answers! { Account, ShowAccount; Audit, ShowAudit; Summary, ShowSummary; }
 
 /// Registers the actors of the workload.
 pub fn builder() -> Builder {
-    let builder = Runtime::builder().actor::<Account>(register_account);
+    let builder = with_clerks(Runtime::builder()).actor::<Account>(register_account);
     builder.actor::<Audit>(register_audit).actor::<Summary>(register_summary).actor::<Trial>(register_trial)
 }
 
@@ -264,10 +265,12 @@ pub fn register_account(kind: KindBuilder<Account>) -> KindBuilder<Account> {
     kind.handles::<Post>().handles::<Confirm>().handles::<Peek>().handles::<ShowAccount>()
 }
 
-/// Registers what an audit handles.
+/// Registers what an audit handles. It waits for its outputs alone, between actors that wait for
+/// each delivery.
 #[must_use]
 pub fn register_audit(kind: KindBuilder<Audit>) -> KindBuilder<Audit> {
-    kind.handles::<Noted>().handles::<Peek>().handles::<ShowAudit>()
+    let kind = kind.handles::<Noted>().handles::<Peek>().handles::<ShowAudit>();
+    kind.discipline(Discipline::BeforeOutput)
 }
 
 /// Registers what the summary handles.

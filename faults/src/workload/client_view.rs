@@ -3,10 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use super::clerk::ClerkState;
 use super::journal::Journal;
 use super::plan::{ACCOUNTS, account_of, share};
 use super::protocol::Line;
 use super::readback::Readback;
+use super::request_view::RequestView;
 
 /// The idempotency key of an effect in parts: store, actor, position of the delivery, index within
 /// it.
@@ -76,6 +78,8 @@ pub struct ClientView {
     pub seen: BTreeMap<(String, u64), u64>,
     /// What the ledger of effects holds; `None` when the workload ran without one.
     pub effects: Option<Effects>,
+    /// The requests to clerks.
+    pub requests: RequestView,
 }
 
 impl ClientView {
@@ -84,8 +88,9 @@ impl ClientView {
     ///
     /// # Errors
     /// The process acknowledged a message before an earlier one to the same account. Then the
-    /// numbers have lost their meaning.
+    /// numbers have lost their meaning. Or a line contradicts an earlier one.
     pub fn hear(&mut self, line: &Line) -> Result<(), String> {
+        self.requests.hear(line)?;
         match line {
             Line::Send(number) => self.issued = self.issued.max(*number),
             Line::Ack { number, .. } => self.acknowledge(*number)?,
@@ -129,6 +134,13 @@ impl ClientView {
     pub fn remember(&mut self, readback: &Readback) {
         self.epoch = self.epoch.max(readback.epoch);
         readback.journals().for_each(|(actor, journal)| self.remember_life(&actor, journal));
+        self.remember_deeds(&readback.clerks);
+    }
+
+    /// Remembers what clerks have done.
+    pub fn remember_deeds(&mut self, clerks: &BTreeMap<String, ClerkState>) {
+        let deeds = clerks.values().flat_map(|clerk| clerk.deeds.clone());
+        self.requests.deeds.extend(deeds);
     }
 
     /// Remembers the life of one actor.

@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use relive::{ActorId, Durability};
+use relive::{Actor, ActorId, Durability};
 use relive_replay::{Instance, Kind, KindBuilder, Tape, restore};
 use relive_storage::{Log, Lsn, Store, StoreOptions};
 use relive_storage_sled::open_store;
 
 use super::actors::{Account, Audit, Summary, register_account, register_audit, register_summary};
+use super::clerk::{Clerk, Vault, register_clerk, register_vault};
 use super::readback::Readback;
 use super::trial::{Trial, register_trial};
 
@@ -69,6 +70,10 @@ fn kind_of(actor: &ActorId) -> Result<Arc<dyn Kind>, String> {
         "audit" => register_audit(KindBuilder::new()).build(),
         "summary" => register_summary(KindBuilder::new()).build(),
         "trial" => register_trial(KindBuilder::new()).build(),
+        "clerk" => register_clerk::<false>(KindBuilder::new()).build(),
+        "eager-clerk" => register_clerk::<true>(KindBuilder::new()).build(),
+        "vault" => register_vault::<false>(KindBuilder::new()).build(),
+        "eager-vault" => register_vault::<true>(KindBuilder::new()).build(),
         other => return Err(format!("{other} is no kind of the workload")),
     };
     kind.map_err(|error| error.to_string())
@@ -76,12 +81,21 @@ fn kind_of(actor: &ActorId) -> Result<Arc<dyn Kind>, String> {
 
 fn is_as_found(actor: &ActorId, instance: &Instance, found: &Readback) -> bool {
     let key = actor.key().parse::<usize>().unwrap_or(usize::MAX);
+    let clerk = found.clerks.get(&actor.to_string());
     match actor.kind() {
         "account" => same(instance.state::<Account>(), found.accounts.get(key)),
         "audit" => same(instance.state::<Audit>(), found.audits.get(key)),
         "trial" => same(instance.state::<Trial>(), found.trials.get(actor.key())),
+        "clerk" => same(of(instance, |clerk: &Clerk<false>| &clerk.state), clerk),
+        "eager-clerk" => same(of(instance, |clerk: &Clerk<true>| &clerk.state), clerk),
+        "vault" => same(of(instance, |vault: &Vault<false>| &vault.state), found.vaults.get(&false)),
+        "eager-vault" => same(of(instance, |vault: &Vault<true>| &vault.state), found.vaults.get(&true)),
         _ => same(instance.state::<Summary>(), Some(&found.summary)),
     }
+}
+
+fn of<A: Actor, S>(instance: &Instance, state: impl Fn(&A) -> &S) -> Option<&S> {
+    instance.state::<A>().map(state)
 }
 
 fn same<T: PartialEq>(computed: Option<&T>, found: Option<&T>) -> bool {

@@ -11,157 +11,16 @@
 
 use std::collections::BTreeMap;
 
+use super::clerk::is_clerk;
 use super::client_view::{ClientView, EffectKey, Effects};
+use super::effect_oracle::effect;
 use super::journal::{Journal, KEPT, What};
 use super::model::Model;
-use super::outside::answer_without_ledger;
 use super::plan::{ACCOUNTS, Plan, share};
 use super::readback::Readback;
+use super::request_oracle::{Offices, judge_requests};
 use super::trial::is_trial;
-
-/// Counts of what came back, when the readback breaks no promise.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
-    /// Messages that came back.
-    pub recovered: u64,
-    /// The unacknowledged messages among them.
-    pub unknown_came_back: u64,
-    /// Messages that were sent, not acknowledged, and did not come back.
-    pub unknown_did_not: u64,
-    /// Facts that answers had shown, and that are unchanged.
-    pub seen_again: u64,
-    /// Facts that answers had shown, and that are older than what the actors keep.
-    pub seen_too_old: u64,
-    /// Effects that happened, and agree with the life that asked for them.
-    pub effects: u64,
-}
-
-/// A broken promise.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Violation {
-    /// Something acknowledged did not come back.
-    #[error("prefix: {acknowledged} messages of account/{account} were acknowledged, {recovered} came back")]
-    Lost {
-        /// The account.
-        account: u64,
-        /// How many of its messages were acknowledged.
-        acknowledged: u64,
-        /// How many came back.
-        recovered: u64,
-    },
-    /// Something came back that was never sent.
-    #[error("prefix: {issued} messages were sent to account/{account}, {recovered} came back")]
-    Invented {
-        /// The account.
-        account: u64,
-        /// How many were sent to it.
-        issued: u64,
-        /// How many came back.
-        recovered: u64,
-    },
-    /// An actor is not what its messages make of it.
-    #[error("state: {actor} should have {expected}, it has {found}")]
-    State {
-        /// The actor.
-        actor: String,
-        /// What the model says.
-        expected: String,
-        /// What came back.
-        found: String,
-    },
-    /// The life of an actor does not compute.
-    #[error("state: the life of {actor} does not compute at {rsn}: {what}")]
-    Life {
-        /// The actor.
-        actor: String,
-        /// The delivery.
-        rsn: u64,
-        /// What is wrong with it.
-        what: String,
-    },
-    /// A delivery that the outside has seen did not come back.
-    #[error("no-orphan: {what} has shown {actor} at {rsn}, it came back at {recovered}")]
-    Orphan {
-        /// The actor.
-        actor: String,
-        /// What was seen.
-        rsn: u64,
-        /// How far it came back.
-        recovered: u64,
-        /// What had shown it.
-        what: &'static str,
-    },
-    /// A life that the outside has seen has changed.
-    #[error("state: an answer has shown {actor} at {rsn} as {seen:016x}, now it was {found:016x}")]
-    Changed {
-        /// The actor.
-        actor: String,
-        /// The delivery.
-        rsn: u64,
-        /// What was shown.
-        seen: u64,
-        /// What came back.
-        found: u64,
-    },
-    /// An effect came with two payloads.
-    #[error("effects once: {key} came with the payload {first:016x} and with {second:016x}")]
-    EffectTwice {
-        /// The effect.
-        key: EffectKey,
-        /// What came first.
-        first: u64,
-        /// What came later.
-        second: u64,
-    },
-    /// A recovered delivery asked for an effect that the outside never saw.
-    #[error("effects once: {key} was asked for and never done")]
-    EffectMissing {
-        /// The effect.
-        key: EffectKey,
-    },
-    /// One effect of one message came under two keys.
-    #[error("effects once: {what} came under {first} and under {second}")]
-    EffectUnderTwoKeys {
-        /// The effect and its message.
-        what: String,
-        /// What it came under first.
-        first: Box<EffectKey>,
-        /// What else it came under.
-        second: Box<EffectKey>,
-    },
-    /// An effect is not what the life of its actor says.
-    #[error("effects once: {key} has {what} {found:016x}, by the life of its actor it is {expected:016x}")]
-    EffectDiffers {
-        /// The effect.
-        key: EffectKey,
-        /// Payload or answer.
-        what: &'static str,
-        /// By the actor.
-        expected: u64,
-        /// By the ledger.
-        found: u64,
-    },
-    /// An opening has an epoch that is not above that of the ones before.
-    #[error("single writer: the epoch {found} follows {before}")]
-    Epoch {
-        /// The highest before.
-        before: u64,
-        /// This one.
-        found: u64,
-    },
-    /// An actor left out a delivery on which no handler ever failed.
-    #[error("a harmless delivery is in quarantine: {what}")]
-    Quarantined {
-        /// Which, and why.
-        what: String,
-    },
-    /// An actor has failed.
-    #[error("an actor has failed: {what}")]
-    Failed {
-        /// What it says.
-        what: String,
-    },
-}
+pub use super::violation::{Outcome, Violation};
 
 /// Compares what came back with what was acknowledged and seen.
 ///
@@ -185,6 +44,8 @@ pub fn judge(plan: &Plan, view: &ClientView, readback: &Readback) -> Result<Outc
         seen(&actor, journal, view, &mut outcome)?;
     }
     effects(plan, view, readback, &mut outcome)?;
+    let (store, clerks, vaults) = (&readback.store, &readback.clerks, &readback.vaults);
+    judge_requests(plan, view, Offices { store, clerks, vaults, whole: true }, &mut outcome)?;
     Ok(outcome)
 }
 
@@ -323,7 +184,8 @@ fn effects(
             }
         }
     }
-    let of_the_workload = |key: &EffectKey| key.store == readback.store && !is_trial(&key.actor);
+    let of_the_workload =
+        |key: &EffectKey| key.store == readback.store && !is_trial(&key.actor) && !is_clerk(&key.actor);
     for (key, effect) in view.effects.iter().flatten().filter(|(key, _)| of_the_workload(key)) {
         let life = readback.journals().find(|(actor, _)| *actor == key.actor).map(|(_, journal)| journal);
         let recovered = life.map_or(0, |journal| journal.rsn);
@@ -342,27 +204,4 @@ fn effects(
         }
     }
     Ok(())
-}
-
-/// Compares one effect of a life with the ledger.
-fn effect(view: &ClientView, key: EffectKey, payload: u64, answer: u64) -> Result<(), Violation> {
-    let Some(effects) = &view.effects else {
-        let expected = answer_without_ledger(&key.to_string(), payload);
-        return if answer == expected {
-            Ok(())
-        } else {
-            Err(Violation::EffectDiffers { key, what: "the answer", expected: answer, found: expected })
-        };
-    };
-    match effects.get(&key) {
-        None => Err(Violation::EffectMissing { key }),
-        Some(effect) if effect.payload != payload => {
-            let found = effect.payload;
-            Err(Violation::EffectDiffers { key, what: "the payload", expected: payload, found })
-        }
-        Some(effect) if effect.answer != answer => {
-            Err(Violation::EffectDiffers { key, what: "the answer", expected: answer, found: effect.answer })
-        }
-        Some(_) => Ok(()),
-    }
 }

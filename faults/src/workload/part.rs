@@ -3,11 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use relive::{Actor, ActorFailure, AskError, FailureCause, Handle, Message, Runtime, Unavailable};
+use relive::{Actor, AskError, Handle, Message, Runtime, Unavailable};
 use serde::{Deserialize, Serialize};
 
 use super::actors::{Account, Audit, Peek, ShowAccount, ShowAudit, ShowSummary, Summary};
+use super::clerk::{ClerkState, VaultState};
+pub use super::failure::{LEFT_ALONE, REPLAY, UNDECIDED, reason};
 use super::journal::Journal;
+use super::offices::offices;
 use super::plan::{ACCOUNTS, AUDITS};
 use super::trial::{ECHO, LeftOut, ShowTrial, TRIERS, Trial};
 
@@ -28,6 +31,10 @@ pub struct Part {
     pub summary: Option<Summary>,
     /// The actors that take trials, by key; empty if the readback did not ask them.
     pub trials: BTreeMap<String, Trial>,
+    /// Clerks, by actor.
+    pub clerks: BTreeMap<String, ClerkState>,
+    /// Vaults, by whether they wait for their outputs alone.
+    pub vaults: BTreeMap<bool, VaultState>,
 }
 
 impl Part {
@@ -38,28 +45,6 @@ impl Part {
         let summary = self.summary.iter().map(|summary| ("summary/all".to_owned(), &summary.journal));
         accounts.chain(audits).chain(summary)
     }
-}
-
-/// The replay of what an actor had handled has failed.
-pub const REPLAY: &str = "replay";
-/// An actor has failed on a delivery that an opening found, and that it may have handled before.
-pub const UNDECIDED: &str = "undecided";
-
-/// An opening leaves an actor alone, since a process has ended during its replay. A kill looks like
-/// that.
-pub const LEFT_ALONE: &str = "replay/ReplayEnded";
-
-/// Why an actor has stopped: a word for the tables, and the error's own words.
-#[must_use]
-pub fn reason(failure: &ActorFailure) -> String {
-    let cause = match failure.cause {
-        FailureCause::Replay => REPLAY,
-        FailureCause::Undecided => UNDECIDED,
-        _ => "other",
-    };
-    let halt = format!("{:?}", failure.halt.reason);
-    let halt = halt.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
-    format!("{cause}/{halt} {failure}")
 }
 
 /// Deliveries in quarantine.
@@ -101,6 +86,8 @@ pub async fn part(runtime: &Runtime, trials: bool) -> Result<Part, String> {
             found.trials.extend(trial.map(|trial| (key, trial)));
         }
     }
+    let offices = offices(runtime, stopped).await?;
+    (found.clerks, found.vaults) = (offices.clerks, offices.vaults);
     for failure in runtime.failed_actors() {
         found.stopped.insert(failure.actor.to_string(), reason(&failure));
     }

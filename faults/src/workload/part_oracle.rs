@@ -6,6 +6,7 @@ use super::client_view::ClientView;
 use super::oracle::{Outcome, Violation, ledger, life, seen};
 use super::part::Part;
 use super::plan::{Plan, Steps, numbers, share};
+use super::request_oracle::{Offices, judge_requests};
 
 /// Compares what came back of the actors that go on with what was acknowledged and seen.
 ///
@@ -45,6 +46,9 @@ pub fn judge_part(plan: &Plan, view: &ClientView, part: &Part) -> Result<Outcome
         life("summary/all", &summary.journal).map_err(broken)?;
         seen("summary/all", &summary.journal, view, &mut outcome).map_err(broken)?;
     }
+    let whole = !part.stopped.keys().any(|actor| actor.contains("clerk/") || actor.contains("vault/"));
+    let found = Offices { store: &part.store, clerks: &part.clerks, vaults: &part.vaults, whole };
+    judge_requests(plan, view, found, &mut outcome).map_err(broken)?;
     view.effects.iter().try_for_each(|effects| ledger(effects, &part.store)).map_err(broken)?;
     Ok(outcome)
 }

@@ -52,7 +52,7 @@ pub struct Steps {
 /// The messages of one seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
-    seed: u64,
+    pub(super) seed: u64,
 }
 
 impl Plan {

@@ -8,6 +8,10 @@
 //! | `send N` | message N is about to be sent |
 //! | `ack N fresh`, `ack N duplicate` | its receipt is durable |
 //! | `answer ACTOR RSN DIGEST` | an actor's answer, the digest in hexadecimal digits |
+//! | `request N` | request N to a clerk is about to be sent |
+//! | `answered N REPLY` | its reply, in hexadecimal digits |
+//! | `refused N` | request N was refused, as it must be |
+//! | `shown ACTOR COUNT` | a query has shown how many deliveries an actor has handled |
 //! | `part JSON` | what came back of the actors that go on |
 //! | `left-out JSON` | what is in quarantine right after the opening |
 //! | `stopped ACTOR WHY` | an actor says that it has stopped |
@@ -59,6 +63,24 @@ pub enum Line {
         rsn: u64,
         /// The digest of its life.
         chain: u64,
+    },
+    /// A request to a clerk is about to be sent.
+    Request(u64),
+    /// The reply to a request.
+    Answered {
+        /// Which.
+        number: u64,
+        /// The reply.
+        reply: u64,
+    },
+    /// A request was refused, as it must be.
+    Refused(u64),
+    /// A query has shown an actor.
+    Shown {
+        /// The actor.
+        actor: String,
+        /// How many deliveries it has handled.
+        count: u64,
     },
     /// What came back of the actors that go on.
     Part(Box<Part>),
@@ -116,6 +138,10 @@ impl fmt::Display for Line {
             Self::Ack { number, duplicate: false } => write!(f, "ack {number} fresh"),
             Self::Ack { number, duplicate: true } => write!(f, "ack {number} duplicate"),
             Self::Answer { actor, rsn, chain } => write!(f, "answer {actor} {rsn} {chain:016x}"),
+            Self::Request(number) => write!(f, "request {number}"),
+            Self::Answered { number, reply } => write!(f, "answered {number} {reply:016x}"),
+            Self::Refused(number) => write!(f, "refused {number}"),
+            Self::Shown { actor, count } => write!(f, "shown {actor} {count}"),
             Self::Part(part) => write!(f, "part {}", json(&**part)?),
             Self::LeftOut(entries) => write!(f, "left-out {}", json(entries)?),
             Self::Stopped { actor, why } => write!(f, "stopped {actor} {}", why.replace('\n', " ")),
@@ -171,6 +197,13 @@ fn parse(word: &str, rest: &str) -> Option<Line> {
             let (actor, rsn) = (words.next()?.to_owned(), words.next()?.parse().ok()?);
             Line::Answer { actor, rsn, chain: u64::from_str_radix(words.next()?, 16).ok()? }
         }
+        "request" => Line::Request(rest.parse().ok()?),
+        "answered" => {
+            let number = words.next()?.parse().ok()?;
+            Line::Answered { number, reply: u64::from_str_radix(words.next()?, 16).ok()? }
+        }
+        "refused" => Line::Refused(rest.parse().ok()?),
+        "shown" => Line::Shown { actor: words.next()?.to_owned(), count: words.next()?.parse().ok()? },
         "part" => Line::Part(serde_json::from_str(rest).ok()?),
         "left-out" => Line::LeftOut(serde_json::from_str(rest).ok()?),
         "stopped" => {
@@ -215,6 +248,10 @@ mod tests {
             Line::Ack { number: 7, duplicate: false },
             Line::Ack { number: 8, duplicate: true },
             Line::Answer { actor: "account/3".to_owned(), rsn: 12, chain: u64::MAX },
+            Line::Request(4),
+            Line::Answered { number: 4, reply: u64::MAX },
+            Line::Refused(4),
+            Line::Shown { actor: "eager-clerk/1".to_owned(), count: 9 },
             Line::Part(Box::default()),
             Line::LeftOut(vec![LeftOut::default()]),
             Line::Stopped { actor: "account/3".to_owned(), why: "diverged at 3".to_owned() },

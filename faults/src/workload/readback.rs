@@ -7,6 +7,7 @@ use relive::Runtime;
 use serde::{Deserialize, Serialize};
 
 use super::actors::{Account, Audit, Summary};
+use super::clerk::{ClerkState, VaultState};
 use super::journal::Journal;
 use super::part::{Part, part};
 use super::trial::{LeftOut, Trial, is_trial};
@@ -39,6 +40,10 @@ pub struct Readback {
     pub summary: Summary,
     /// The actors that take trials, by key; empty if the readback did not ask them.
     pub trials: BTreeMap<String, Trial>,
+    /// Clerks, by actor.
+    pub clerks: BTreeMap<String, ClerkState>,
+    /// Vaults, by whether they wait for their outputs alone.
+    pub vaults: BTreeMap<bool, VaultState>,
     /// Trials in quarantine.
     pub trial_left_out: Vec<LeftOut>,
 }
@@ -60,7 +65,8 @@ impl Readback {
 /// # Errors
 /// The refusal of an actor: it has failed, or the runtime has.
 pub async fn read_back(runtime: &Runtime, trials: bool) -> Result<Readback, String> {
-    let Part { store, stopped, left_out, accounts, audits, summary, trials } = part(runtime, trials).await?;
+    let Part { store, stopped, left_out, accounts, audits, summary, trials, clerks, vaults } =
+        part(runtime, trials).await?;
     let report = runtime.recovery();
     let (trial_left_out, left_out) = left_out.into_iter().partition(|entry| is_trial(&entry.actor));
     let left_out: Vec<LeftOut> = left_out;
@@ -77,6 +83,8 @@ pub async fn read_back(runtime: &Runtime, trials: bool) -> Result<Readback, Stri
         audits: audits.into_values().collect(),
         summary: summary.unwrap_or_default(),
         trials,
+        clerks,
+        vaults,
         trial_left_out,
     })
 }

@@ -7,6 +7,7 @@ mod corruption;
 mod kill;
 mod openers;
 mod power_loss;
+mod requests;
 mod resources;
 mod syscall_faults;
 mod versions;

@@ -27,13 +27,16 @@ fn run(store: &Path, arguments: &[&str]) -> Vec<Line> {
 }
 
 /// A store after some openings and messages, as its client knows it and as it came back.
-fn whole() -> (ClientView, Readback) {
+pub(crate) fn whole() -> (ClientView, Readback) {
     let directory = tempfile::tempdir().unwrap();
     let store = directory.path().join("store");
     let mut view = ClientView::default();
     for from in [1, MESSAGES / 2 - 20] {
+        // The second worker repeats some answered requests.
+        let requests = view.requests.next().saturating_sub(10).max(1).to_string();
         let (from, seed, limit) = (from.to_string(), SEED.to_string(), (MESSAGES / 2).to_string());
-        for line in run(&store, &["worker", "--seed", &seed, "--from", &from, "--limit", &limit]) {
+        let arguments = ["--seed", &seed, "--from", &from, "--limit", &limit, "--requests-from", &requests];
+        for line in run(&store, &[&["worker"], &arguments[..]].concat()) {
             view.hear(&line).unwrap();
             if let Line::Readback(readback) = line {
                 view.remember(&readback);
@@ -48,7 +51,7 @@ fn whole() -> (ClientView, Readback) {
     (view, readback.unwrap())
 }
 
-fn judged(view: &ClientView, readback: &Readback) -> Result<Outcome, Violation> {
+pub(crate) fn judged(view: &ClientView, readback: &Readback) -> Result<Outcome, Violation> {
     judge(&Plan::new(SEED), view, readback)
 }
 

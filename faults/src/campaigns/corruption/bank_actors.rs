@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use relive::{Actor, ActorRef, Builder, Context, Handle, Message, Runtime};
 use serde::{Deserialize, Serialize};
@@ -40,7 +41,8 @@ impl Handle<Deposit> for Account {
     }
 }
 
-/// Books an amount off, and sends it to another account, with a fee that a side effect gives.
+/// Books an amount off, and sends it to another account or asks that to take it, with a fee that a
+/// side effect gives. Sets a timer.
 #[derive(Serialize, Deserialize)]
 struct Transfer {
     to: String,
@@ -56,7 +58,16 @@ impl Handle<Transfer> for Account {
     async fn handle(&mut self, message: Transfer, cx: &mut Context<'_>) {
         let fee = cx.side_effect("fee", || async { FEE }).await;
         self.booked.push(-message.cents - fee);
-        cx.to::<Self>(&message.to).send(Deposit(message.cents)).expect("the account has a valid key");
+        let receiver = cx.to::<Self>(&message.to);
+        if message.cents % 2 == 0 {
+            receiver.send(Deposit(message.cents)).expect("the account has a valid key");
+        } else {
+            // A receiver that damage has stopped is judged by itself.
+            drop(receiver.ask(Deposit(message.cents)).await);
+        }
+        // It is never due here, and stands in the log and in checkpoints.
+        let timer = cx.timer("interest").after(YEAR).to_self::<Self>();
+        timer.send(Deposit(1)).expect("one small timer");
     }
 }
 
@@ -135,7 +146,8 @@ pub(super) fn build(
             let payer = account(&runtime, &payer);
             producer.resume(&payer, relive::Ssn::new(number / 3));
             producer.tell(&payer, Deposit(cents * 3)).await?.durable().await?;
-            payer.tell(Transfer { to, cents }).await?.durable().await?;
+            let key = format!("transfer {number}");
+            payer.ask(Transfer { to, cents }).idempotency_key(&key).await?;
             if number % 10 == 9 {
                 for key in booked(number).into_keys() {
                     account(&runtime, &key).checkpoint().await?;
@@ -167,6 +179,7 @@ async fn settle(runtime: &Runtime, steps: u64) -> Result<(), Box<dyn std::error:
 }
 
 const FEE: i64 = 2;
+const YEAR: Duration = Duration::from_secs(365 * 86_400);
 const STEPS: u64 = 64;
 const REOPENED_AT: u64 = 25;
 const OLDER_AT: u64 = 44;

@@ -36,6 +36,12 @@ pub struct Table {
     pub replayed: u64,
     /// Facts that answers had shown and that came back the same.
     pub seen_again: u64,
+    /// Requests answered.
+    pub answered: u64,
+    /// Requests answered again, with the same reply.
+    pub answered_again: u64,
+    /// Requests that clerks had done, over all judged openings.
+    pub deeds: u64,
     /// Effects done.
     pub effects: u64,
     /// Effects that came again, with the same payload.
@@ -53,6 +59,7 @@ impl Table {
     pub fn judged(&mut self, outcome: &Outcome) {
         self.judged += 1;
         self.seen_again += outcome.seen_again;
+        self.deeds += outcome.deeds;
     }
 
     /// All kills.
@@ -86,6 +93,9 @@ impl Table {
             row("actors left alone for one opening", self.left_alone),
             row("deliveries replayed", self.replayed),
             row("answers held against what came back", self.seen_again),
+            row("requests answered", self.answered),
+            row("requests answered again, with the same reply", self.answered_again),
+            row("requests held against what came back", self.deeds),
             row("effects", self.effects),
             row("effects repeated, with the same payload", self.effects_repeated),
             row("half-written snapshots put there", self.leftovers),

@@ -6,7 +6,7 @@
 //! | module | what it knows |
 //! | --- | --- |
 //! | `mutant` | what a mutant is: which text of a file, what stands in its place, which test catches it |
-//! | `storage_mutants`, `media_mutants`, `segment_mutants`, `replay_mutants`, `runtime_mutants`, `surroundings_mutants`, `schedule_mutants` | the mutants |
+//! | the files `*_mutants` | the mutants |
 //! | `source_copy` | a copy of the sources, in which the campaign makes mutants and runs tests |
 //! | `run` | makes all mutants, and the table |
 //!
@@ -14,9 +14,17 @@
 //! Mutation testing: DeMillo, Lipton and Sayward, *Hints on Test Data Selection: Help for the
 //! Practicing Programmer*, IEEE Computer 11(4), 1978.
 
+mod carrying_mutants;
+mod example_mutants;
+mod format_mutants;
+mod host_mutants;
+mod kit_mutants;
 mod media_mutants;
 mod mutant;
+mod output_mutants;
+mod query_mutants;
 mod replay_mutants;
+mod request_mutants;
 mod run;
 mod runtime_mutants;
 mod schedule_mutants;
@@ -24,5 +32,28 @@ mod segment_mutants;
 mod source_copy;
 mod storage_mutants;
 mod surroundings_mutants;
+mod timer_mutants;
 
 pub use run::{MutantRun, run};
+
+use mutant::Mutant;
+
+/// The mutants of stores and media.
+const STORE_MUTANTS: &[&[Mutant]] =
+    &[storage_mutants::MUTANTS, media_mutants::MUTANTS, segment_mutants::MUTANTS, format_mutants::MUTANTS];
+
+/// The mutants of everything above.
+const UPPER_MUTANTS: &[&[Mutant]] = &[
+    replay_mutants::MUTANTS,
+    runtime_mutants::MUTANTS,
+    surroundings_mutants::MUTANTS,
+    host_mutants::MUTANTS,
+    kit_mutants::MUTANTS,
+    output_mutants::MUTANTS,
+    query_mutants::MUTANTS,
+    request_mutants::MUTANTS,
+    schedule_mutants::MUTANTS,
+    timer_mutants::MUTANTS,
+    example_mutants::MUTANTS,
+    carrying_mutants::MUTANTS,
+];

@@ -49,6 +49,10 @@ pub(super) const RUNTIME: Test = Test { package: "relive", ..STORAGE };
 pub(super) const SCHEDULES: Test = Test { binary: &["--lib", "--features", "__schedules"], ..RUNTIME };
 /// The integration tests of that crate.
 pub(super) const PROMISES: Test = Test { package: "relive", binary: &["--test", "relive"], ..STORAGE };
+/// The unit tests of the example `demo/orders/`.
+pub(super) const ORDERS: Test = Test { package: "relive-orders", binary: &["--bin", "orders"], ..STORAGE };
+/// The test that kills that example.
+pub(super) const ORDERS_KILLED: Test = Test { binary: &["--test", "kills"], ..ORDERS };
 
 impl Test {
     pub(super) const fn filter(self, filter: &'static str) -> Self {

@@ -1,16 +1,14 @@
 //! Makes all mutants, one after the other, and a table of the tests that caught them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt::Write;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::mutant::{Mutant, Test};
 use super::source_copy::{Outcome, SourceCopy};
-use super::{
-    media_mutants, replay_mutants, runtime_mutants, schedule_mutants, segment_mutants, storage_mutants,
-    surroundings_mutants,
-};
+use super::{STORE_MUTANTS, UPPER_MUTANTS};
 use crate::harness::campaign::run_jobs;
 
 /// The mutants to make, and where.
@@ -22,6 +20,10 @@ pub struct MutantRun {
     pub copies: PathBuf,
     /// Only mutants with this in their name.
     pub only: String,
+    /// How long mutants are made. The rest is counted, and is no failure.
+    pub limit: Option<Duration>,
+    /// With a limit: what says where in the list to begin, so that all have their turn.
+    pub seed: u64,
 }
 
 /// Makes the mutants. Returns the table, and whether its test caught each mutant. Calls `told` for
@@ -30,14 +32,24 @@ pub struct MutantRun {
 /// # Errors
 /// The campaign can't copy the sources.
 pub fn run(options: &MutantRun, told: &(dyn Fn(&str) + Sync)) -> std::io::Result<(String, bool)> {
-    let upper =
-        replay_mutants::MUTANTS.iter().chain(runtime_mutants::MUTANTS).chain(surroundings_mutants::MUTANTS);
-    let upper: Vec<_> = upper.chain(schedule_mutants::MUTANTS).collect();
-    let stores =
-        storage_mutants::MUTANTS.iter().chain(media_mutants::MUTANTS).chain(segment_mutants::MUTANTS);
-    let lanes: [Vec<&Mutant>; 2] = [stores.collect(), upper];
+    let mut all: Vec<&Mutant> =
+        [STORE_MUTANTS, UPPER_MUTANTS].into_iter().flatten().copied().flatten().collect();
+    all.retain(|mutant| mutant.name.contains(&options.only));
+    // Those of one test binary stand together, so that few are built in both copies.
+    all.sort_by_key(|mutant| binary_of(&mutant.test));
+    if options.limit.is_some() && !all.is_empty() {
+        let first = usize::try_from(options.seed % all.len() as u64).unwrap_or_default();
+        all.rotate_left(first);
+    }
+    let (ahead, judged) = (Mutex::new(all.iter().copied().collect()), Mutex::default());
     let began = Instant::now();
-    let results = run_jobs(lanes.len(), |number| lane(options, number, &lanes[number], told))?;
+    let until = options.limit.map(|limit| began + limit);
+    let results = run_jobs(LANES, |number| {
+        let copy = SourceCopy::new(&options.tree, options.copies.join(number.to_string()))?;
+        let lane =
+            Lane { from_the_end: number > 0, until, copy, all: &all, ahead: &ahead, judged: &judged, told };
+        Ok(lane.run())
+    })?;
     let (mut table, mut missed) = (String::new(), Vec::new());
     for (line, caught) in &results {
         let _ = writeln!(table, "{line}");
@@ -52,6 +64,10 @@ pub fn run(options: &MutantRun, told: &(dyn Fn(&str) + Sync)) -> std::io::Result
         missed.len(),
         began.elapsed().as_secs_f64()
     );
+    let left = ahead.lock().unwrap_or_else(PoisonError::into_inner).len();
+    if left > 0 {
+        let _ = writeln!(table, "{left} more were not made in the time given");
+    }
     // Once more at the end: many logs keep only the end of a long table.
     for line in &missed {
         let _ = writeln!(table, "{line}");
@@ -59,23 +75,55 @@ pub fn run(options: &MutantRun, told: &(dyn Fn(&str) + Sync)) -> std::io::Result
     Ok((table, missed.is_empty()))
 }
 
-/// Returns a line for each mutant, and whether a test caught it.
-fn lane(
-    options: &MutantRun,
-    number: usize,
-    mutants: &[&Mutant],
-    told: &(dyn Fn(&str) + Sync),
-) -> std::io::Result<Vec<(String, bool)>> {
-    let copy = SourceCopy::new(&options.tree, options.copies.join(number.to_string()))?;
-    let mutants: Vec<_> =
-        mutants.iter().copied().filter(|mutant| mutant.name.contains(&options.only)).collect();
-    let mut results = whole(&copy, &mutants);
-    for (line, _) in &results {
-        told(line);
+/// How many copies of the sources there are.
+const LANES: usize = 2;
+
+/// A test binary: its package, and how cargo is told of it.
+type Binary = (&'static str, &'static [&'static str]);
+
+fn binary_of(test: &Test) -> Binary {
+    (test.package, test.binary)
+}
+
+/// One copy of the sources, and the mutants that are made in it: one lane takes them from the
+/// beginning of the list, the other one from its end.
+struct Lane<'a> {
+    from_the_end: bool,
+    until: Option<Instant>,
+    copy: SourceCopy,
+    all: &'a [&'a Mutant],
+    ahead: &'a Mutex<VecDeque<&'a Mutant>>,
+    /// The binaries whose tests have passed on the unchanged sources, or have not.
+    judged: &'a Mutex<BTreeSet<Binary>>,
+    told: &'a (dyn Fn(&str) + Sync),
+}
+
+impl<'a> Lane<'a> {
+    /// Returns a line for each mutant, and whether a test caught it.
+    fn run(&self) -> Vec<(String, bool)> {
+        let mut results = Vec::new();
+        while let Some(mutant) = self.next() {
+            let binary = binary_of(&mutant.test);
+            let is_first = self.judged.lock().unwrap_or_else(PoisonError::into_inner).insert(binary);
+            if is_first {
+                results.push(self.whole(&mutant.test));
+            }
+            results.push(self.without(mutant));
+        }
+        results
     }
-    for mutant in mutants {
+
+    fn next(&self) -> Option<&'a Mutant> {
+        if self.until.is_some_and(|until| Instant::now() >= until) {
+            return None;
+        }
+        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.from_the_end { ahead.pop_back() } else { ahead.pop_front() }
+    }
+
+    fn without(&self, mutant: &Mutant) -> (String, bool) {
         let began = Instant::now();
-        let (caught, what) = match copy.without(mutant.edits, &mutant.test) {
+        let (caught, what) = match self.copy.without(mutant.edits, &mutant.test) {
             Ok(Outcome::Failed(tests)) => (true, tests),
             Ok(Outcome::Hung) if mutant.test.hangs => {
                 (true, format!("{} comes to no end", mutant.test.filter))
@@ -84,33 +132,28 @@ fn lane(
             Ok(Outcome::Passed) => (false, format!("!! {} passes without it", mutant.test.filter)),
             Err(unfit) => (false, format!("!! {unfit}")),
         };
-        let line = format!("{:5.1} s  {:74} {what}", began.elapsed().as_secs_f64(), mutant.name);
-        told(&line);
-        results.push((line, caught));
+        self.tell(began, mutant.name, &what, caught)
     }
-    Ok(results)
-}
 
-/// The tests must pass on the unchanged sources, or a failure would prove nothing.
-fn whole(copy: &SourceCopy, mutants: &[&Mutant]) -> Vec<(String, bool)> {
-    let mut binaries = BTreeMap::<_, (&Test, Vec<&'static str>)>::new();
-    for Mutant { test, .. } in mutants {
-        let (_, filters) = binaries.entry((test.package, test.binary)).or_insert((test, Vec::new()));
-        filters.push(test.filter);
-    }
-    let mut results = Vec::new();
-    for ((package, binary), (test, filters)) in binaries {
+    /// The tests must pass on the unchanged sources, or a failure would prove nothing.
+    fn whole(&self, test: &Test) -> (String, bool) {
+        let of_binary = self.all.iter().filter(|mutant| binary_of(&mutant.test) == binary_of(test));
+        let filters: Vec<_> = of_binary.map(|mutant| mutant.test.filter).collect();
         let began = Instant::now();
-        let (passed, what) = match copy.run_all(test, &filters) {
+        let (passed, what) = match self.copy.run_all(test, &filters) {
             Ok(Outcome::Passed) => (true, "all pass".to_owned()),
             Ok(Outcome::Failed(tests)) => (false, format!("!! fail as it is: {tests}")),
             Ok(Outcome::Hung) => (false, "!! come to no end as it is".to_owned()),
             Err(unfit) => (false, format!("!! {unfit}")),
         };
-        let whole = format!("{WHOLE}: {package} {}", binary.join(" "));
-        results.push((format!("{:5.1} s  {whole:74} {what}", began.elapsed().as_secs_f64()), passed));
+        self.tell(began, &format!("{WHOLE}: {} {}", test.package, test.binary.join(" ")), &what, passed)
     }
-    results
+
+    fn tell(&self, began: Instant, name: &str, what: &str, holds: bool) -> (String, bool) {
+        let line = format!("{:5.1} s  {name:74} {what}", began.elapsed().as_secs_f64());
+        (self.told)(&line);
+        (line, holds)
+    }
 }
 
 /// The table's name for a run on the unchanged sources.
@@ -126,16 +169,7 @@ mod tests {
     #[test]
     fn each_mutant_stands_where_the_list_says() {
         let tree = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let lists = [
-            storage_mutants::MUTANTS,
-            media_mutants::MUTANTS,
-            segment_mutants::MUTANTS,
-            replay_mutants::MUTANTS,
-            runtime_mutants::MUTANTS,
-            schedule_mutants::MUTANTS,
-            surroundings_mutants::MUTANTS,
-        ];
-        for mutant in lists.into_iter().flatten() {
+        for mutant in [STORE_MUTANTS, UPPER_MUTANTS].into_iter().flatten().copied().flatten() {
             for edit in mutant.edits {
                 let content = std::fs::read_to_string(tree.join(edit.file)).unwrap_or_default();
                 let found = content.matches(edit.find).count();

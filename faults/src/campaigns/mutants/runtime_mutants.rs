@@ -1,6 +1,6 @@
 //! Mutants of the runtime.
 
-use super::mutant::{Edit, Mutant, PROMISES, RUNTIME};
+use super::mutant::{Edit, Mutant, PROMISES, REPLAY, RUNTIME};
 
 pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
@@ -34,19 +34,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "accepted messages count against the budget of the log",
         edits: &[Edit {
             file: "src/actor/cell.rs",
-            find: "        if !inner.uncounted {\n",
-            replace: "        if false {\n",
-        }],
-        test: RUNTIME.filter("actor::cell::tests::a_message_counts"),
-    },
-    Mutant {
-        name: "messages for a handler that waits hold nobody back",
-        edits: &[Edit {
-            file: "src/actor/cell.rs",
-            find: "            inner.uncounted = true;\n",
+            find: "        inner.mail.count(&self.backpressure);\n",
             replace: "",
         }],
-        test: RUNTIME.filter("actor::cell::tests::messages_that_wait"),
+        test: RUNTIME.filter("actor::cell::tests::a_message_counts"),
     },
     Mutant {
         name: "frames count until the log has them",
@@ -79,8 +70,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "log before handle",
         edits: &[Edit {
             file: "src/turn/intake.rs",
-            find: "            self.core.services.committer.until_durable(end).await.map_err(|_| TurnError::Over)?;\n        }\n        self.core.services.counters",
-            replace: "            let _ = end;\n        }\n        self.core.services.counters",
+            find: "        answering(shown, until_durable(self.core, end)).await?;\n",
+            replace: "        let _ = (shown, until_durable(self.core, end));\n",
         }],
         test: PROMISES.filter("stability::a_delivery"),
     },
@@ -88,8 +79,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "a side effect's outcome is durable before the handler goes on",
         edits: &[Edit {
             file: "src/turn/live.rs",
-            find: "            self.committer.until_durable(appended.end).await.map_err(|_| NoOutcome)\n",
-            replace: "            drop(appended);\n            Ok(())\n",
+            find: "            if self.discipline == Discipline::BeforeHandling {\n                committer",
+            replace: "            if false {\n                committer",
         }],
         test: PROMISES.filter("stability::a_handler"),
     },
@@ -133,7 +124,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "debts in checkpoints",
         edits: &[Edit {
             file: "replay/src/checkpoint_body.rs",
-            find: "        outbox: outbox.iter().map(owed).collect(),\n",
+            find: "        outbox: owed_by_it.messages.iter().map(owed).collect(),\n",
             replace: "        outbox: { let _ = owed; Vec::new() },\n",
         }],
         test: PROMISES.filter("promises::"),
@@ -142,7 +133,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "debts are restored",
         edits: &[Edit {
             file: "src/recovery/replay.rs",
-            find: "                cell.keep_until_acknowledged(&activated.outbox);\n",
+            find: "                    cell.keep_until_acknowledged(&owed.messages);\n",
             replace: "",
         }],
         test: PROMISES.filter("golden::class_24").hangs(),
@@ -155,5 +146,77 @@ pub(super) const MUTANTS: &[Mutant] = &[
             replace: "            if false && received > sent {",
         }],
         test: PROMISES.filter("refusals::a_receiver_that_knows_more"),
+    },
+    Mutant {
+        name: "replies in checkpoints",
+        edits: &[Edit {
+            file: "replay/src/checkpoint_body.rs",
+            find: "        replies: owed_by_it.replies.iter().map(OwedReply::of).collect(),\n",
+            replace: "        replies: { let _ = OwedReply::of; Vec::new() },\n",
+        }],
+        test: REPLAY.filter("checkpoint_body::"),
+    },
+    Mutant {
+        name: "a reply is kept until its asker has it",
+        edits: &[Edit {
+            file: "src/turn/dispatch.rs",
+            find: "    from.keep_reply(reply.clone());\n",
+            replace: "",
+        }],
+        test: RUNTIME.filter("turn::delivery::tests::a_reply_is_kept"),
+    },
+    Mutant {
+        name: "a reply that comes again is acknowledged before its asker rests",
+        edits: &[Edit {
+            file: "src/turn/mod.rs",
+            find: "                turn.settle_replies(VecDeque::new());\n",
+            replace: "",
+        }],
+        test: PROMISES.filter("asks::a_reply_that_comes_again"),
+    },
+    Mutant {
+        name: "a delivery that has asked is not left out",
+        edits: &[Edit {
+            file: "src/supervision/restart.rs",
+            find: "    let has_released = halted.released == Some(rsn);\n",
+            replace: "    let has_released = false;\n",
+        }],
+        test: PROMISES.filter("asks::an_ask_of_an_actor_that_stops").hangs(),
+    },
+    Mutant {
+        name: "a cycle of asks is found",
+        edits: &[Edit {
+            file: "src/actor/wait_graph.rs",
+            find: "        let cycle = if stuck.contains(actor) {",
+            replace: "        let cycle = if false && stuck.contains(actor) {",
+        }],
+        test: RUNTIME.filter("actor::wait_graph::"),
+    },
+    Mutant {
+        name: "who has a reply is in no deadlock",
+        edits: &[Edit {
+            file: "src/actor/wait_graph.rs",
+            find: "        if has_news() {\n",
+            replace: "        if false && has_news() {\n",
+        }],
+        test: RUNTIME.filter("actor::wait_graph::"),
+    },
+    Mutant {
+        name: "messages are taken in while a handler waits",
+        edits: &[Edit {
+            file: "src/turn/waiting.rs",
+            find: "        intake.cell.new_mail().await;\n",
+            replace: "        intake.cell.new_mail().await;\n        std::future::pending::<()>().await;\n",
+        }],
+        test: PROMISES.filter("asks::receipts_do_not_wait").hangs(),
+    },
+    Mutant {
+        name: "what was acknowledged is not kept again",
+        edits: &[Edit {
+            file: "src/actor/outbox.rs",
+            find: "        if channel.front().is_some_and(|first| outgoing.ssn < first.ssn) {",
+            replace: "        if false && channel.front().is_some_and(|first| outgoing.ssn < first.ssn) {",
+        }],
+        test: RUNTIME.filter("actor::outbox::tests::what_was_acknowledged"),
     },
 ];

@@ -8,8 +8,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "a turn does not rest while there is mail",
         edits: &[Edit {
             file: "src/actor/cell.rs",
-            find: "        if inner.has_work() {\n            return Some(active);\n        }\n",
-            replace: "        if inner.has_work() {\n            let _ = inner.mail.take_all();\n        }\n",
+            find: "        if inner.is_needed() {\n            return Some(active);\n        }\n",
+            replace: "        if inner.is_needed() {\n            let _ = inner.mail.take_all();\n        }\n",
         }],
         test: SCHEDULES.filter("schedules::no_message_is_lost"),
     },
@@ -34,7 +34,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "what is logged before the failure counts",
         edits: &[Edit {
-            file: "src/actor/cell.rs",
+            file: "src/actor/logged.rs",
             find: "                if self.logged.load(Ordering::Acquire) >= number {\n                    return Ok(());\n                }\n                return Err",
             replace: "                return Err",
         }],

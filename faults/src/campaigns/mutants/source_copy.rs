@@ -139,6 +139,8 @@ impl SourceCopy {
             .current_dir(self.root.join("tree"))
             .env("CARGO_TARGET_DIR", self.root.join("target"))
             .env("CARGO_TERM_COLOR", "never")
+            // Each mutant changes a line or two.
+            .env("CARGO_INCREMENTAL", "1")
             .env("CARGO_PROFILE_DEV_DEBUG", "0")
             .env("CARGO_NET_OFFLINE", "true")
             .env("RUST_BACKTRACE", "0")

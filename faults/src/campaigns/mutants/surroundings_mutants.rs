@@ -24,11 +24,18 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "what a receiver has was handled",
-        edits: &[Edit {
-            file: "replay/src/engine.rs",
-            find: "        if receptions.is_behind(&instance) {",
-            replace: "        if false && receptions.is_behind(&instance) {",
-        }],
+        edits: &[
+            Edit {
+                file: "replay/src/engine.rs",
+                find: "        if receptions.is_behind(&instance) {",
+                replace: "        if false && receptions.is_behind(&instance) {",
+            },
+            Edit {
+                file: "replay/src/engine.rs",
+                find: "before <= rsn && !receptions.is_behind(instance)",
+                replace: "before <= rsn && !(false && receptions.is_behind(instance))",
+            },
+        ],
         test: PROMISES.filter("versions::received::class_27_nothing_leaves"),
     },
     Mutant {
@@ -62,8 +69,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "a shutdown leaves nothing to replay",
         edits: &[Edit {
             file: "src/runtime/shutdown.rs",
-            find: "    let left = checkpoint_all(core, limit).await;\n",
-            replace: "    let left = if limit.is_zero() { checkpoint_all(core, limit).await } else { Vec::new() };\n",
+            find: "    let left = checkpoint_all(core, &time.begin(Part::Checkpoints)).await;\n",
+            replace: "    let left = if core.lifecycle.keeps_sends() { checkpoint_all(core, &time.begin(Part::Checkpoints)).await } else { Vec::new() };\n",
         }],
         test: PROMISES.filter("versions::class_27_after_a_shutdown"),
     },
@@ -88,9 +95,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a side effect that is given up stops the handler",
         edits: &[Edit {
-            file: "replay/src/context.rs",
-            find: "        if self.signal.get() == Signal::WAITING {\n            self.signal.halt(",
-            replace: "        if false {\n            self.signal.halt(",
+            file: "replay/src/side_effect.rs",
+            find: "            self.waits.dropped(index);\n",
+            replace: "            let _ = index;\n",
         }],
         test: PROMISES.filter("giving_up::").hangs(),
     },
@@ -98,8 +105,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "a side effect that was leaked stops the handler",
         edits: &[Edit {
             file: "replay/src/step.rs",
-            find: "        Ok(Poll::Ready(_)) if signal.get() == Signal::WAITING => Poll::Ready(End::Leaked),\n",
-            replace: "        Ok(Poll::Ready(_)) if false => Poll::Ready(End::Leaked),\n",
+            find: "(Ok(Poll::Ready(encoded)), Look::Free) => encoded",
+            replace: "(Ok(Poll::Ready(encoded)), Look::Free | Look::Waits) => encoded",
         }],
         test: PROMISES.filter("giving_up::").hangs(),
     },
@@ -123,18 +130,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a tokio that is gone is told",
-        edits: &[
-            Edit {
-                file: "src/runtime/maintenance.rs",
-                find: "            self.0.lifecycle.stop(RuntimeFailure::HostGone.into());\n",
-                replace: "",
-            },
-            Edit {
-                file: "src/turn/mod.rs",
-                find: "            self.turn.within().lifecycle.stop(RuntimeFailure::HostGone.into());\n",
-                replace: "            let _ = (RuntimeFailure::HostGone, self.turn.within());\n",
-            },
-        ],
+        edits: &[Edit {
+            file: "src/lifecycle.rs",
+            find: "        self.stop(RuntimeFailure::HostGone.into());\n",
+            replace: "        let _: Ended = RuntimeFailure::HostGone.into();\n",
+        }],
         test: PROMISES.filter("surroundings::class_32_a_tokio_that_is_gone").hangs(),
     },
     Mutant {

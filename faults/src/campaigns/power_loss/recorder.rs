@@ -73,6 +73,7 @@ impl Recorder {
                 ("--seed", plan_seed),
                 ("--from", view.acknowledged + 1),
                 ("--limit", limit),
+                ("--requests-from", view.requests.next()),
                 ("--window", 1 + random.below(32)),
                 ("--log-bytes", log_bytes),
                 ("--checkpoint-records", 8 + random.below(30)),

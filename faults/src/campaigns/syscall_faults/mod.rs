@@ -148,6 +148,7 @@ impl Bench {
         command.arg("worker").arg("--store").arg(&store).args(["--tier", &Tier::PowerLoss.to_string()]);
         command.args(["--medium", &self.medium.to_string()]);
         command.args(["--seed", &SEED.to_string(), "--from", &(view.acknowledged + 1).to_string()]);
+        command.args(["--requests-from", &view.requests.next().to_string()]);
         command.args(["--limit", "60", "--window", "8", "--checkpoint-records", "10"]);
         command.args(["--log-bytes", &LOG_BYTES.to_string(), "--store-timeout", "10000"]);
         if record.is_some() {

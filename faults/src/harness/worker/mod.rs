@@ -3,6 +3,7 @@
 //! write, before anything that follows from the line. [`crate::workload::protocol`] defines the
 //! lines. It knows no campaign, and not why it dies.
 
+mod requests;
 mod till;
 mod trials;
 
@@ -15,6 +16,7 @@ use relive_storage::boundary::OnBoundary;
 
 use crate::harness::failpoint::Boundaries;
 use crate::harness::medium::StoreMedium;
+use crate::harness::worker::requests::Requests;
 use crate::harness::worker::till::{Till, say};
 use crate::harness::worker::trials::Tries;
 use crate::workload::actors::builder;
@@ -118,6 +120,12 @@ pub struct WorkerArguments {
     /// Ask an account after each so many messages; 0 for never.
     #[arg(long, default_value_t = 16)]
     ask_every: u64,
+    /// Send a request to a clerk after each so many messages; 0 for never.
+    #[arg(long, default_value_t = 2)]
+    requests_every: u64,
+    /// The number of the first request to send.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) requests_from: u64,
     /// Leave out the readback after the opening.
     #[arg(long)]
     no_readback: bool,
@@ -261,11 +269,15 @@ async fn work(arguments: &WorkerArguments) -> Result<(), String> {
     let mut tries = Tries::new(arguments.trials_from, may_stop);
     tries.discharge(&runtime).await?;
     let mut till = Till::new(arguments, &runtime, may_stop)?;
+    let mut requests = Requests::new(arguments, may_stop);
     let end = if arguments.limit == 0 { u64::MAX } else { arguments.from + arguments.limit };
     for number in arguments.from..end {
         till.send(number).await?;
         if arguments.ask_every > 0 && number % arguments.ask_every == 0 {
             till.ask(number / arguments.ask_every % ACCOUNTS).await?;
+        }
+        if arguments.requests_every > 0 && number % arguments.requests_every == 0 {
+            requests.next(&runtime).await?;
         }
         if number % TRY_EVERY == 0 {
             tries.next(&runtime).await?;
@@ -275,6 +287,7 @@ async fn work(arguments: &WorkerArguments) -> Result<(), String> {
         }
     }
     till.finish().await?;
+    requests.finish().await?;
     if may_stop {
         look(arguments, &runtime, may_stop).await?;
     }

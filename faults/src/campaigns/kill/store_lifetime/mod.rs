@@ -154,9 +154,12 @@ impl<'c> Life<'c> {
         let mut command = self.worker(&fault);
         command.args(told);
         let acknowledged = self.view.acknowledged_in_all();
+        let (answered, repeated) = (self.view.requests.answered.len() as u64, self.view.requests.repeated);
         let mut process = Process::start(&mut command)?;
         let ended = self.listen(&mut process, &fault, table);
         table.acknowledged += self.view.acknowledged_in_all() - acknowledged;
+        table.answered += self.view.requests.answered.len() as u64 - answered;
+        table.answered_again += self.view.requests.repeated - repeated;
         if ended.is_err() {
             process.kill();
         }
@@ -216,6 +219,7 @@ impl<'c> Life<'c> {
                     let outcome = judge_part(&self.plan, &self.view, &part).map_err(broken)?;
                     self.course.part_came_back(&part, &outcome).map_err(broken)?;
                     part.journals().for_each(|(actor, life)| self.view.remember_life(&actor, life));
+                    self.view.remember_deeds(&part.clerks);
                     doing = "working, or ending";
                 }
                 Line::Stopped { actor, why } => {
@@ -307,8 +311,15 @@ impl<'c> Life<'c> {
         let back = if self.random.one_in(3) { self.random.below(40) } else { 0 };
         let from = (self.view.acknowledged + 1).saturating_sub(back).max(1);
         let window = 1 + self.random.below(64);
-        let numbers =
-            [("--seed", self.setup.seed), ("--from", from), ("--limit", fault.limit), ("--window", window)];
+        // Repeats answered requests: each has the same reply again.
+        let requests = self.view.requests.next().saturating_sub(back).max(1);
+        let numbers = [
+            ("--seed", self.setup.seed),
+            ("--from", from),
+            ("--limit", fault.limit),
+            ("--window", window),
+            ("--requests-from", requests),
+        ];
         for (name, number) in numbers {
             command.args([name, &number.to_string()]);
         }
