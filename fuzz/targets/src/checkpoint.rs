@@ -53,7 +53,31 @@ pub(crate) fn body() -> Value {
     ])
 }
 
-/// That body with some entries replaced.
+/// That body with a delivery in quarantine from each sender that has no number.
+pub(crate) fn body_with_quarantine() -> Value {
+    let timer = Value::map([("name", Value::text("remind")), ("due", Value::Number(1 << 50))]);
+    let keyed = Value::map([("key", Value::text("order 17"))]);
+    let senders = [Value::text("Outside"), Value::map([("Timer", timer)]), Value::map([("Keyed", keyed)])];
+    let left_out = (1..).zip(senders).map(|(rsn, sender)| {
+        Value::map([
+            ("rsn", Value::Number(rsn)),
+            ("sender", sender),
+            ("message", Value::text("add")),
+            ("payload", Value::Binary(encode(&model::Add { cents: 1 }).expect("it encodes"))),
+            ("tries", Value::Number(3)),
+            ("reason", Value::text("it panicked")),
+        ])
+    });
+    let (mut body, left_out) = (body(), Value::List(left_out.collect()));
+    if let Value::Map(entries) = &mut body {
+        entries.insert("quarantine".to_owned(), left_out);
+        // All that is in it could have been written, so that a reader comes to the quarantine.
+        entries.insert("from_actors".to_owned(), Value::map([("book/bob", Value::Number(2))]));
+    }
+    body
+}
+
+/// That body without a quarantine, and with some entries replaced.
 pub(crate) fn strange_body(input: &mut Unstructured<'_>) -> arbitrary::Result<Value> {
     let fresh = body();
     let mut body = fresh.clone();
@@ -98,12 +122,15 @@ fn decode(bytes: &Bytes) {
     let store = StoreId::new(1);
     let Ok((instance, outbox)) = revive(&model::kind(), &checkpoint, store) else { return };
     assert_eq!((instance.id(), instance.handled()), (&checkpoint.header.actor, checkpoint.header.rsn));
-    for outgoing in &outbox {
+    for outgoing in &outbox.messages {
         assert!(
             (1..=NAME_BYTES_MAX).contains(&outgoing.message.len()),
             "a message type without a valid name"
         );
         assert!(outgoing.payload.len() <= PAYLOAD_BYTES_MAX && outgoing.ssn > Ssn::NONE);
+    }
+    for reply in &outbox.replies {
+        assert!(reply.outcome.len() <= PAYLOAD_BYTES_MAX && reply.ssn > Ssn::NONE);
     }
     // The names may be in another order, and fields unknown; what is captured of it must be stable.
     let (captured, expected) =

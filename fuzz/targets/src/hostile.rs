@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use relive_replay::{Tape, restore};
+use relive_replay::{Reel, Tape, restore};
 use relive_storage::frame::FrameContext;
 use relive_storage::record::Record;
 use relive_storage::{ActorId, Block, Frame, Rsn, StoreId};
@@ -19,7 +19,9 @@ pub(crate) fn read(block: &Block) -> Vec<Frame> {
         let Ok(frame) = frame else { break };
         let context = FrameContext { first: next, clock: header.clock, seed: header.seed };
         reencode::check(&frame, block.bytes().len(), context);
-        assert!(frame.records.iter().zip(next.get()..).all(|(record, lsn)| record.lsn.get() == lsn));
+        let first = frame.carried.map_or(next, |origin| origin.first);
+        assert!(first <= next && frame.carried.is_none_or(|_| first < next));
+        assert!(frame.records.iter().zip(first.get()..).all(|(record, lsn)| record.lsn.get() == lsn));
         match next.checked_plus(frame.records.len() as u64) {
             Some(after) => next = after,
             None => panic!("{} records were let in at {next}", frame.records.len()),
@@ -45,8 +47,9 @@ pub(crate) fn replay(frames: &[Frame]) {
             _ => None,
         });
         let after = Rsn::new(first.min().map_or(0, |rsn| rsn - 1));
-        let mut tape = Tape::after(after);
-        if frames.iter().try_for_each(|frame| tape.push((*frame).clone())).is_err() {
+        let (mut tape, mut reel) = (Tape::after(after), Reel::with_evidence());
+        frames.iter().for_each(|frame| reel.push(&mut tape, (*frame).clone()));
+        if reel.end().is_err() {
             continue;
         }
         let checkpoint = model::checkpoint(actor, after);

@@ -12,7 +12,7 @@ use std::{fs, thread};
 
 use arbitrary::Unstructured;
 use relive_storage::conformance::{block, checkpoint, id};
-use relive_storage::record::Event;
+use relive_storage::record::{Event, EventKind};
 use relive_storage::{
     ActorId, Block, BlockHeader, CheckpointHeader, CheckpointStore, Durability, Epoch, Frame, FrameWriter,
     Generation, LayeredStore, Log, Lsn, MemoryStore, Name, Rsn, Scanned, Store, StoreError, StoreOptions,
@@ -257,7 +257,14 @@ fn large_block(header: BlockHeader, b: u8) -> Block {
     for index in 0..header.records {
         let outcome = vec![b ^ header.first.get().to_le_bytes()[0]; usize::from(b) * OUTCOME_BYTES_STEP];
         let name = Name::from_static("filler");
-        writer.put_event(&Event { rsn: Rsn::new(1), index, name, outcome: outcome.into() });
+        writer.put_event(&Event {
+            rsn: Rsn::new(1),
+            index,
+            kind: EventKind::SideEffect,
+            name,
+            outcome: outcome.into(),
+            clock: None,
+        });
     }
     writer.finish(Some(&actor(b)), Rsn::NONE, Rsn::NONE, &[]).append_to(&mut buffer);
     Block::seal(header, buffer)

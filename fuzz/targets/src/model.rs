@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use relive_replay::payload::encode;
-use relive_replay::{Actor, Context, Handle, Instance, Kind, KindBuilder, Message, checkpoint_body};
-use relive_storage::{ActorId, Checkpoint, CheckpointNumber, Rsn, StoreId};
+use relive_replay::{
+    Actor, Answer, Context, Handle, Instance, Kind, KindBuilder, Message, Query, checkpoint_body,
+};
+use relive_storage::{ActorId, Checkpoint, CheckpointNumber, Name, Rsn, StoreId};
 use serde::{Deserialize, Serialize};
 
 /// The name of the kind.
@@ -55,6 +57,30 @@ message!(Note { pub(crate) entry: Entry }, "note", ());
 message!(Forward { pub(crate) to: String, pub(crate) cents: i64 }, "forward", bool);
 message!(Charge { pub(crate) what: String }, "charge", u64);
 message!(Show {}, "show", Shown);
+message!(Inquire { pub(crate) of: String }, "inquire", bool);
+
+/// What a book has.
+#[derive(Serialize, Deserialize, Debug)]
+pub(crate) struct Total {}
+
+impl Query for Total {
+    const NAME: &'static str = "total";
+    type Answer = i64;
+}
+
+impl Answer<Total> for Book {
+    fn answer(&self, _query: Total) -> i64 {
+        self.cents
+    }
+}
+
+impl Handle<Inquire> for Book {
+    async fn handle(&mut self, message: Inquire, cx: &mut Context<'_>) -> bool {
+        let total = cx.to::<Book>(&message.of).query(Total {}).await;
+        self.lines.insert(format!("{total:?}"), 1);
+        total.is_ok()
+    }
+}
 
 /// The state as text.
 pub(crate) type Shown = String;
@@ -98,7 +124,8 @@ impl Handle<Charge> for Book {
 
 /// Registers what the kind handles.
 pub(crate) fn register(kind: KindBuilder<Book>) -> KindBuilder<Book> {
-    kind.handles::<Add>().handles::<Note>().handles::<Forward>().handles::<Charge>().handles::<Show>()
+    let kind = kind.handles::<Add>().handles::<Note>().handles::<Forward>().handles::<Charge>();
+    kind.handles::<Show>().handles::<Inquire>().answers::<Total>()
 }
 
 /// The kind, registered.
@@ -111,14 +138,19 @@ pub(crate) fn kind() -> Arc<dyn Kind> {
 /// The checkpoint of an actor that has handled `rsn` deliveries which did nothing.
 pub(crate) fn checkpoint(actor: &ActorId, rsn: Rsn) -> Checkpoint {
     let fresh = Instance::create(kind(), actor.clone(), StoreId::new(1));
-    let captured = checkpoint_body::capture(&fresh, &[], CheckpointNumber::new(1), &|| ());
+    let captured = checkpoint_body::capture(&fresh, &Default::default(), CheckpointNumber::new(1), &|| ());
     let (mut checkpoint, _) = captured.expect("a fresh state encodes");
     checkpoint.header.rsn = rsn;
     checkpoint
 }
 
+/// The name of the query that the kind answers.
+pub(crate) fn total() -> Name {
+    Name::from_static(Total::NAME)
+}
+
 /// The messages that the kind takes, each with an encoded sample; and one that it does not take.
-pub(crate) fn messages() -> [(&'static str, Vec<u8>); 5] {
+pub(crate) fn messages() -> [(&'static str, Vec<u8>); 6] {
     let entry = Entry::Noted {
         text: "rent".to_owned(),
         of: Some(Box::new(Entry::Pair(
@@ -131,9 +163,17 @@ pub(crate) fn messages() -> [(&'static str, Vec<u8>); 5] {
         encode(&Note { entry }),
         encode(&Forward { to: "bob".to_owned(), cents: 70_000 }),
         encode(&Charge { what: "card".to_owned() }),
+        encode(&Inquire { of: "bob".to_owned() }),
         encode("nothing"),
     ];
     let encoded = encoded.map(|bytes| bytes.expect("the samples encode"));
-    let [add, note, forward, charge, other] = encoded;
-    [("add", add), ("note", note), ("forward", forward), ("charge", charge), ("unknown", other)]
+    let [add, note, forward, charge, inquire, other] = encoded;
+    [
+        ("add", add),
+        ("note", note),
+        ("forward", forward),
+        ("charge", charge),
+        ("inquire", inquire),
+        ("unknown", other),
+    ]
 }

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use relive_storage::frame::FrameContext;
 use relive_storage::limits::POSITION_MAX;
 use relive_storage::record::{
-    CheckpointMark, Delivery, EffectDigest, Event, Positioned, Quarantine, Record, Sender,
+    CheckpointMark, Delivery, EffectDigest, Event, EventKind, Positioned, Quarantine, Record, Released,
+    Sender,
 };
 use relive_storage::{
     ActorId, Block, BlockHeader, CheckpointNumber, Epoch, Frame, Lsn, Name, Rsn, Ssn, Timestamp,
@@ -83,6 +84,7 @@ impl Plan {
             since: Rsn::NONE,
             digests: Vec::new(),
             digests_with_replies: false,
+            carried: None,
             records: Vec::new(),
         };
         let key = match owner % 4 {
@@ -139,6 +141,11 @@ impl State {
     }
 }
 
+/// An actor that has no records of its own.
+fn dora() -> ActorId {
+    ActorId::new(model::KIND, "dora").expect("the key is valid")
+}
+
 /// How far an actor has come.
 #[derive(Default)]
 struct Life {
@@ -163,15 +170,36 @@ impl Life {
                     1 => ("charge", bytes(input)?),
                     _ => ("other", bytes(input)?),
                 };
+                let kind = match (choice >> 3) % 8 {
+                    1 => EventKind::Reply { from: dora(), ssn: Ssn::new(position(input)?.max(1)) },
+                    2 => EventKind::AskFailed,
+                    3 => EventKind::Elapsed,
+                    4 => EventKind::Answer,
+                    _ => EventKind::SideEffect,
+                };
                 let index = self.events;
                 self.events += 1;
-                Ok(Record::Event(Event { rsn: self.last, index, name: Name::from_static(name), outcome }))
+                Ok(Record::Event(Event {
+                    rsn: self.last,
+                    index,
+                    kind,
+                    name: Name::from_static(name),
+                    outcome,
+                    clock: Some(context.clock),
+                }))
             }
             2 => {
                 // About the last delivery, or another one.
                 let rsn = Rsn::new(self.last.get().max(1).wrapping_sub(u64::from(choice >> 7)).max(1));
                 Ok(match (choice >> 3) % 4 {
-                    0 | 1 => Record::Attempt(rsn),
+                    0 => Record::Attempt(rsn),
+                    1 => Record::Released(Released {
+                        rsn,
+                        to: dora(),
+                        ssn: Ssn::new(position(input)?.max(1)),
+                        asked: choice & 0x40 != 0,
+                        content: input.arbitrary()?,
+                    }),
                     2 => Record::Discharge(rsn),
                     _ => Record::Quarantine(Quarantine {
                         rsn,
@@ -195,15 +223,21 @@ impl Life {
         let (name, sample) = &messages[usize::from(message) % messages.len()];
         let payload = if message & 0x80 == 0 { Bytes::from(sample.clone()) } else { bytes(input)? };
         let sender = match sender % 4 {
-            0 => Sender::Outside,
+            0 => match sender >> 5 {
+                6 => {
+                    let due = Timestamp::from_micros(input.arbitrary()?);
+                    Sender::Timer { name: Name::from_static("remind"), due }
+                }
+                7 => Sender::Keyed { key: Name::from("k".repeat(usize::from(sender >> 2 & 7) * 36 + 1)) },
+                _ => Sender::Outside,
+            },
             1 | 2 => {
                 self.from_producer += u64::from(sender >> 6) + 1;
                 Sender::Producer { name: Name::from_static("till"), ssn: Ssn::new(self.from_producer) }
             }
             _ => {
                 self.from_actor += 1;
-                let id = ActorId::new(model::KIND, "dora").expect("the key is valid");
-                Sender::Actor { id, ssn: Ssn::new(self.from_actor) }
+                Sender::Actor { id: dora(), ssn: Ssn::new(self.from_actor) }
             }
         };
         self.last = self.last.next();

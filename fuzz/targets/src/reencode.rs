@@ -2,10 +2,11 @@
 
 use relive_storage::frame::FrameContext;
 use relive_storage::limits::{
-    FRAME_RECORDS_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX, QUARANTINE_REASON_BYTES_MAX,
+    FRAME_RECORDS_MAX, IDEMPOTENCY_KEY_BYTES_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX,
+    QUARANTINE_REASON_BYTES_MAX,
 };
 use relive_storage::record::{Record, Sender};
-use relive_storage::{Frame, FrameWriter, Rsn, Ssn};
+use relive_storage::{CarriedFrame, Frame, FrameWriter, Rsn, Ssn};
 
 /// Checks a frame that was decoded from `length` bytes.
 ///
@@ -18,7 +19,12 @@ pub(crate) fn check(frame: &Frame, length: usize, context: FrameContext) {
     let whole = bytes.len();
     let (again, used) =
         Frame::decode(&bytes.into(), context).expect("what was decoded can be written and read");
-    let frame = Frame { digests_with_replies: false, ..frame.clone() };
+    let mut frame = Frame { digests_with_replies: false, ..frame.clone() };
+    for positioned in &mut frame.records {
+        if let Record::Event(event) = &mut positioned.record {
+            event.clock = Some(frame.carried.unwrap_or(context).clock);
+        }
+    }
     assert_eq!((again, used), (frame, whole), "a frame changed when it was written again");
 }
 
@@ -35,12 +41,18 @@ pub(crate) fn encode(frame: &Frame) -> Vec<u8> {
             Record::Attempt(rsn) => writer.put_attempt(*rsn),
             Record::Quarantine(decision) => writer.put_quarantine(decision),
             Record::Discharge(rsn) => writer.put_discharge(*rsn),
+            Record::Carried(carried) => writer.put_carried(*carried),
+            Record::Released(released) => writer.put_released(released),
             other => panic!("a kind of record that no target knows: {other:?}"),
         }
     }
     let mut bytes = Vec::new();
     writer.finish(frame.actor.as_ref(), frame.since, frame.handled, &frame.digests).append_to(&mut bytes);
-    bytes
+    let Some(origin) = frame.carried else { return bytes };
+    let copy = CarriedFrame::of(&bytes.into(), origin).expect("what was written can be read");
+    let mut carried = Vec::new();
+    copy.frame().append_to(&mut carried);
+    carried
 }
 
 fn check_limits(frame: &Frame) {
@@ -56,6 +68,14 @@ fn check_limits(frame: &Frame) {
                         assert!(*ssn > Ssn::NONE);
                     }
                     Sender::Actor { ssn, .. } => assert!(*ssn > Ssn::NONE),
+                    Sender::Timer { name, .. } => check_name(name),
+                    Sender::Keyed { key } => {
+                        assert!(
+                            (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len()),
+                            "a key of {} bytes",
+                            key.len()
+                        );
+                    }
                     Sender::Outside => {}
                 }
             }

@@ -11,11 +11,16 @@ use std::time::Duration;
 use arbitrary::{Result, Unstructured};
 use bytes::Bytes;
 use relive::{AskError, ErrorKind, OpenError, Runtime, Unavailable};
+use relive_replay::inquiry::Answered;
 use relive_replay::payload::encode;
-use relive_storage::record::{CheckpointMark, EffectDigest, Event, Quarantine, Sender};
+use relive_replay::query::AnswerError;
+use relive_storage::frame::FrameContext;
+use relive_storage::record::{
+    Carried, CheckpointMark, EffectDigest, Event, EventKind, Quarantine, Released, Sender,
+};
 use relive_storage::{
-    ActorId, Block, BlockHeader, Checkpoint, CheckpointNumber, CheckpointStore, Epoch, FrameWriter, Log, Lsn,
-    MemoryStore, Name, Rsn, Ssn, Timestamp,
+    ActorId, Block, BlockHeader, CarriedFrame, Checkpoint, CheckpointNumber, CheckpointStore, Epoch,
+    FrameWriter, Log, Lsn, MemoryStore, Name, Rsn, Ssn, Timestamp,
 };
 
 use crate::{checkpoint, model};
@@ -111,7 +116,7 @@ fn write(input: &mut Unstructured<'_>, store: &MemoryStore) -> Result<()> {
         Block::reserve_header(&mut buffer);
         let mut records = 0;
         for _ in 0..=input.arbitrary::<u8>()? % FRAMES_MAX {
-            records += frame(input, &mut writer, &mut lives, &mut buffer)?;
+            records += frame(input, &mut writer, &mut lives, &mut buffer, next.plus(u64::from(records)))?;
         }
         let clock = Timestamp::from_micros(u64::from(input.arbitrary::<u16>()?));
         let seed = u64::from(input.arbitrary::<u8>()?);
@@ -119,6 +124,10 @@ fn write(input: &mut Unstructured<'_>, store: &MemoryStore) -> Result<()> {
         store.append(&Block::seal(header, buffer)).expect("positions are right");
         store.sync().expect("memory takes what it has admitted");
         next = header.next();
+        for told in &mut lives {
+            let placed = told.new_frames.drain(..);
+            told.frames.extend(placed.map(|(bytes, first)| (bytes, FrameContext { first, clock, seed })));
+        }
     }
     let mut number = 0;
     for round in 0..2 {
@@ -159,6 +168,10 @@ struct Told {
     events: u32,
     from_producer: u64,
     from: [u64; KEYS.len()],
+    /// The frames in the blocks that are written.
+    frames: Vec<(Bytes, FrameContext)>,
+    /// The frames in the block that is being written, and where they stand.
+    new_frames: Vec<(Bytes, Lsn)>,
 }
 
 impl Told {
@@ -180,8 +193,12 @@ fn frame(
     writer: &mut FrameWriter,
     lives: &mut [Told; KEYS.len()],
     buffer: &mut Vec<u8>,
+    first: Lsn,
 ) -> Result<u32> {
     let [owner, shape] = input.arbitrary::<[u8; 2]>()?;
+    if owner >= CARRIES {
+        return carry(input, writer, lives, buffer, shape);
+    }
     if owner % 8 == 0 {
         let epoch = Epoch::new(u64::from(shape % 4));
         if shape & 0x80 == 0 {
@@ -208,8 +225,48 @@ fn frame(
     for _ in 0..count {
         record(input, writer, told)?;
     }
+    let from = buffer.len();
     writer.finish(Some(&id(KEYS[which])), Rsn::new(since), Rsn::new(handled), &digests).append_to(buffer);
+    told.new_frames.push((Bytes::copy_from_slice(&buffer[from..]), first));
     Ok(u32::from(count))
+}
+
+/// Appends frames of an actor once more, mostly all of them and with their end; gives the number of
+/// their records.
+fn carry(
+    input: &mut Unstructured<'_>,
+    writer: &mut FrameWriter,
+    lives: &mut [Told; KEYS.len()],
+    buffer: &mut Vec<u8>,
+    shape: u8,
+) -> Result<u32> {
+    let which = usize::from(shape) % KEYS.len();
+    let told = &lives[which];
+    let [left_out, end] = input.arbitrary::<[u8; 2]>()?;
+    // Mostly none, from the beginning or from the end.
+    let (before, behind) = (usize::from(left_out & 0xf) / 12, usize::from(left_out >> 4) / 12);
+    let frames = told.frames.get(before..told.frames.len().saturating_sub(behind)).unwrap_or_default();
+    let mut records = 0;
+    for (bytes, context) in frames {
+        let carried = CarriedFrame::of(bytes, *context).expect("what was written can be read");
+        carried.frame().append_to(buffer);
+        records += carried.frame().records();
+    }
+    if end & 0x80 != 0 && records > 0 {
+        // A crash has come before the end.
+        return Ok(records);
+    }
+    let rsn = Rsn::new(told.near(end).max(1));
+    writer.put_carried(Carried { rsn, settled: Rsn::new(told.near(end >> 3)) });
+    records += 1;
+    for number in 0..u64::from(shape >> 6) {
+        let (to, ssn, asked) = (id(KEYS[1]), Ssn::new(number + 1), end & 0x40 != 0);
+        writer.put_released(&Released { rsn, to, ssn, asked, content: input.arbitrary()? });
+        records += 1;
+    }
+    let handled = Rsn::new(told.covered);
+    writer.finish(Some(&id(KEYS[which])), handled, handled, &[]).append_to(buffer);
+    Ok(records)
 }
 
 fn record(input: &mut Unstructured<'_>, writer: &mut FrameWriter, told: &mut Told) -> Result<()> {
@@ -224,7 +281,18 @@ fn record(input: &mut Unstructured<'_>, writer: &mut FrameWriter, told: &mut Tol
             let name = Name::from_static(if choice & 0x20 == 0 { "charge" } else { "other" });
             let outcome =
                 if choice & 0x80 == 0 { Bytes::from_static(&[4]) } else { Bytes::from_static(b"\xc1") };
-            writer.put_event(&Event { rsn, index, name, outcome });
+            let kind = match kind >> 4 {
+                1 => EventKind::Reply { from: id(KEYS[1]), ssn: Ssn::new(u64::from(choice).max(1)) },
+                2 => EventKind::AskFailed,
+                3 => EventKind::Elapsed,
+                4 => EventKind::Answer,
+                _ => EventKind::SideEffect,
+            };
+            let (name, outcome) = match kind {
+                EventKind::Answer if choice & 0x20 == 0 => (model::total(), answered(choice)),
+                _ => (name, outcome),
+            };
+            writer.put_event(&Event { rsn, index, kind, name, outcome, clock: None });
         }
         12 => writer
             .put_checkpoint_mark(CheckpointMark { number: CheckpointNumber::new(1), rsn: Rsn::new(near) }),
@@ -236,6 +304,17 @@ fn record(input: &mut Unstructured<'_>, writer: &mut FrameWriter, told: &mut Tol
         _ => writer.put_discharge(rsn),
     }
     Ok(())
+}
+
+/// What came of a query: an answer, none, an answer of another type, or no outcome at all.
+fn answered(choice: u8) -> Bytes {
+    let (by, answer) = (id(KEYS[1]), |bytes: Vec<u8>| Ok(bytes.into()));
+    match choice % 4 {
+        0 => Answered::by(&by, answer(encode(&5_i64).expect("a number encodes"))),
+        1 => Answered::by(&by, Err(AnswerError::Unanswered)),
+        2 => Answered::by(&by, answer(encode("five").expect("a text encodes"))),
+        _ => Bytes::from_static(b"\xc1"),
+    }
 }
 
 fn delivery(
@@ -261,7 +340,11 @@ fn delivery(
         Ssn::new(*last)
     };
     let sender = match from % 4 {
-        0 => Sender::Outside,
+        0 => match from >> 4 {
+            14 => Sender::Timer { name: Name::from_static("remind"), due: Timestamp::from_micros(told.last) },
+            15 => Sender::Keyed { key: Name::from_static("order 17") },
+            _ => Sender::Outside,
+        },
         1 => Sender::Producer { name: Name::from_static("till"), ssn: step(&mut told.from_producer) },
         which => {
             let which = usize::from(which + (from >> 2) % 2) % KEYS.len();
@@ -282,6 +365,8 @@ fn id(key: &str) -> ActorId {
 /// The receiver of what the model forwards is among them.
 const KEYS: [&str; 3] = ["alice", "bob", "carol"];
 const BLOCKS_MAX: u8 = 6;
+/// From this on a frame's first byte says that frames are carried.
+const CARRIES: u8 = 0xf8;
 const FRAMES_MAX: u8 = 3;
 const RECORDS_MAX: u8 = 5;
 /// Far above what an answer takes.

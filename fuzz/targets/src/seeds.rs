@@ -5,8 +5,8 @@
 use bytes::Bytes;
 use relive_replay::payload::encode;
 use relive_storage::conformance::{self, block, block_of, id};
-use relive_storage::record::{CheckpointMark, EffectDigest, Event, Sender};
-use relive_storage::{ActorId, CheckpointNumber, FrameWriter, Name, Rsn, Ssn};
+use relive_storage::record::{CheckpointMark, EffectDigest, Event, EventKind, Sender};
+use relive_storage::{ActorId, CheckpointNumber, FrameWriter, Name, Rsn, Ssn, Timestamp};
 
 use crate::model::{self, Entry};
 use crate::payload::{Chain, Nested, Order};
@@ -21,12 +21,27 @@ pub fn of(target: &str) -> Vec<(String, Vec<u8>)> {
         "checkpoint" => checkpoints(),
         "payload" => payloads(),
         "record" => noise(1, 24, 256),
-        "replay" => noise(3, 24, 256),
+        "replay" => [noise(3, 24, 256), carried()].concat(),
         "log_operations" => operations(),
         _ => Vec::new(),
     };
     let numbered = samples.into_iter().enumerate();
     numbered.map(|(number, sample)| (format!("seed_{number:02}"), sample)).collect()
+}
+
+/// Logs of an actor whose frames are carried while a handler waits: once, twice, without their end,
+/// and without the frames.
+fn carried() -> Vec<Vec<u8>> {
+    // A frame of two deliveries, the second of which begins a side effect; then clock and seed.
+    let begun = [0, 1, 1, 0, 0, 0, 0, 0, 0, 3, 0, 1, 0, 7];
+    let carries = |left_out, end| [0, 0xff, 0, left_out, end, 2, 0, 8];
+    let (whole, without_end, without_frames) = (carries(0, 0x3f), carries(0, 0xbf), carries(0xd0, 0x3f));
+    vec![
+        [&[1][..], &begun, &whole].concat(),
+        [&[2][..], &begun, &whole, &whole].concat(),
+        [&[2][..], &begun, &without_end, &whole].concat(),
+        [&[1][..], &begun, &without_frames].concat(),
+    ]
 }
 
 fn frames() -> Vec<Vec<u8>> {
@@ -52,7 +67,14 @@ fn frames() -> Vec<Vec<u8>> {
                 writer.put_checkpoint_mark(mark);
                 let outcome = Bytes::from_static(b"\x04");
                 let name = Name::from_static("charge");
-                writer.put_event(&Event { rsn: Rsn::new(10), index: 0, name, outcome });
+                writer.put_event(&Event {
+                    rsn: Rsn::new(10),
+                    index: 0,
+                    kind: EventKind::SideEffect,
+                    name,
+                    outcome,
+                    clock: None,
+                });
             }
             let digests: Vec<_> =
                 (0..digests).map(|n| EffectDigest { rsn: Rsn::new(6 + 2 * n), digest: n << 60 }).collect();
@@ -61,6 +83,7 @@ fn frames() -> Vec<Vec<u8>> {
             samples.push(frame);
         }
     }
+    samples.push(with_all_kinds(&actor, &mut writer));
     for epoch in [1, 300] {
         samples.push(block(0, 1, 0, epoch).bytes()[repair::BLOCK_HEADER_BYTES..].to_vec());
     }
@@ -68,6 +91,31 @@ fn frames() -> Vec<Vec<u8>> {
     samples.extend(bodies);
     samples.push(Vec::new());
     samples
+}
+
+/// A frame with each kind of event, and with the senders that have no number.
+fn with_all_kinds(actor: &ActorId, writer: &mut FrameWriter) -> Vec<u8> {
+    let due = Timestamp::from_micros(1_700_000_000_000_000);
+    let timer = Sender::Timer { name: Name::from_static("remind"), due };
+    let keyed = Sender::Keyed { key: Name::from_static("order 17") };
+    let [(message, payload), ..] = &model::messages();
+    for (rsn, sender) in (10..).map(Rsn::new).zip([&timer, &keyed, &Sender::Outside]) {
+        writer.put_delivery(rsn, sender, *sender == keyed, &Name::from_static(message), payload);
+    }
+    let kinds = [
+        EventKind::SideEffect,
+        EventKind::Reply { from: actor.clone(), ssn: Ssn::new(300) },
+        EventKind::AskFailed,
+        EventKind::Elapsed,
+        EventKind::Answer,
+    ];
+    for (index, kind) in (0..).zip(kinds) {
+        let (name, outcome) = (Name::from_static("charge"), Bytes::from_static(b"\x04"));
+        writer.put_event(&Event { rsn: Rsn::new(10), index, kind, name, outcome, clock: None });
+    }
+    let mut frame = Vec::new();
+    writer.finish(Some(actor), Rsn::new(9), Rsn::new(9), &[]).append_to(&mut frame);
+    frame
 }
 
 fn blocks() -> Vec<Vec<u8>> {
@@ -80,7 +128,7 @@ fn blocks() -> Vec<Vec<u8>> {
     let header: [u8; repair::BLOCK_HEADER_BYTES] =
         *samples[0].first_chunk().expect("a block is longer than its header");
     let frames = frames();
-    for some in frames.chunks(3).take(5) {
+    for some in frames.chunks(3).take(6) {
         samples.push(repair::block(&header, &some.concat()));
     }
     let mut torn = samples[1].clone();
@@ -98,6 +146,9 @@ fn checkpoints() -> Vec<Vec<u8>> {
     let mut full = model::checkpoint(&actor, Rsn::new(7));
     full.header.restore_at_open = true;
     full.body = encode(&checkpoint::body()).expect("it encodes").into();
+    samples.push(full.encode().expect("it is small").to_vec());
+    full.header.wake_at = Some(Timestamp::from_micros(1 << 50));
+    full.body = encode(&checkpoint::body_with_quarantine()).expect("it encodes").into();
     samples.push(full.encode().expect("it is small").to_vec());
     samples.push(conformance::checkpoint(&id("bob"), 9, 100).encode().expect("it is small").to_vec());
     let contents: Vec<_> = samples.iter().map(|whole| whole[16..].to_vec()).collect();
