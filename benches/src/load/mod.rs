@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 pub(crate) use self::kameo::Kameo;
 pub(crate) use self::message::{MESSAGE_BYTES, Numbers};
-pub(crate) use self::relive::{Counter, Relive, Tier};
+pub(crate) use self::relive::{Counter, Queried, Relive, Tier, fired, set_timers};
 
 /// Some actors that count what they receive, in some runtime.
 pub(crate) trait Peer: Send + Sync + 'static {

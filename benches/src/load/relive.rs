@@ -2,11 +2,17 @@
 
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context as _, Result, anyhow};
 use clap::ValueEnum;
-use relive::{Actor, ActorRef, AskError, Builder, Context, Durability, Handle, Medium, Message, Runtime};
+use relive::{
+    Actor, ActorRef, Answer, AskError, Builder, Context, Durability, Handle, Medium, Message, Query, Runtime,
+    Timestamp,
+};
 use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
 
 use super::{Numbers, Peer};
 
@@ -88,6 +94,64 @@ impl Handle<Question> for Counter {
     }
 }
 
+/// Sets a timer.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Alarm {
+    pub(crate) due: Timestamp,
+}
+
+impl Message for Alarm {
+    const NAME: &'static str = "alarm";
+    type Reply = ();
+}
+
+impl Handle<Alarm> for Counter {
+    async fn handle(&mut self, Alarm { due }: Alarm, cx: &mut Context<'_>) {
+        let set = cx.timer("alarm").at(due).to_self::<Self>().send(Fired);
+        set.expect("one small timer");
+    }
+}
+
+/// What the timer sends.
+#[derive(Serialize, Deserialize)]
+struct Fired;
+
+impl Message for Fired {
+    const NAME: &'static str = "fired";
+    type Reply = ();
+}
+
+impl Handle<Fired> for Counter {
+    async fn handle(&mut self, _: Fired, _cx: &mut Context<'_>) {
+        self.sum += 1;
+        FIRED.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// How many timers have fired in this process.
+static FIRED: AtomicUsize = AtomicUsize::new(0);
+
+/// How many timers have fired in this process.
+pub(crate) fn fired() -> usize {
+    FIRED.load(Ordering::Relaxed)
+}
+
+/// The same bytes, for an answer that changes nothing.
+#[derive(Serialize, Deserialize)]
+struct Look(Numbers);
+
+impl Query for Look {
+    const NAME: &'static str = "look";
+    type Answer = u64;
+}
+
+impl Answer<Look> for Counter {
+    fn answer(&self, query: Look) -> u64 {
+        // Reads both, as a handler changes both.
+        self.messages + self.sum.wrapping_mul(u64::from(query.0.0[0])) % 2
+    }
+}
+
 /// Counters of a runtime.
 pub(crate) struct Relive {
     actors: Vec<ActorRef<Counter>>,
@@ -96,7 +160,21 @@ pub(crate) struct Relive {
 impl Relive {
     /// What all measurements open with; each may set more.
     pub(crate) fn builder(tier: Tier) -> Builder {
-        let counter = |kind: relive::KindBuilder<Counter>| kind.handles::<Numbers>().handles::<Question>();
+        Self::registering(tier, |kind| kind)
+    }
+
+    /// The same, of counters that answer queries too.
+    pub(crate) fn answering(tier: Tier) -> Builder {
+        Self::registering(tier, relive::KindBuilder::answers::<Look>)
+    }
+
+    fn registering(
+        tier: Tier,
+        more: impl FnOnce(relive::KindBuilder<Counter>) -> relive::KindBuilder<Counter>,
+    ) -> Builder {
+        let counter = |kind: relive::KindBuilder<Counter>| {
+            more(kind.handles::<Numbers>().handles::<Question>().handles::<Alarm>().handles::<Fired>())
+        };
         Runtime::builder().actor(counter).durability(tier.into()).medium(tier.medium())
     }
 
@@ -138,6 +216,36 @@ impl Peer for Relive {
 
     async fn ask(&self, actor: usize, message: Numbers) -> Result<u64> {
         self.actors[actor].ask(Question(message)).await.map_err(|error| unanswered(&error))
+    }
+}
+
+/// Sets a timer of each actor, all at the same time.
+pub(crate) async fn set_timers(peer: &Relive, due: impl Fn(usize) -> Timestamp) -> Result<()> {
+    let mut asks = JoinSet::new();
+    for number in 0..peer.actors() {
+        let (actor, due) = (peer.actor(number).clone(), due(number));
+        asks.spawn(async move { actor.ask(Alarm { due }).await.map_err(|error| unanswered(&error)) });
+    }
+    while let Some(ended) = asks.join_next().await {
+        ended.context("an ask ended early")??;
+    }
+    Ok(())
+}
+
+/// Counters whose asks are queries.
+pub(crate) struct Queried(pub(crate) Arc<Relive>);
+
+impl Peer for Queried {
+    fn actors(&self) -> usize {
+        self.0.actors()
+    }
+
+    async fn tell(&self, actor: usize, message: Numbers) -> Result<()> {
+        self.0.tell(actor, message).await
+    }
+
+    async fn ask(&self, actor: usize, message: Numbers) -> Result<u64> {
+        Ok(self.0.actors[actor].query(Look(message)).await?)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::row::{Line, Row, of};
 use crate::unit::Unit;
 
 pub(super) fn rows() -> Vec<Row> {
-    vec![replay(), relay(), memory(), passive()]
+    vec![replay(), relay(), memory(), passive(), passive_timers()]
 }
 
 fn replay() -> Row {
@@ -59,11 +59,15 @@ fn memory() -> Row {
     }
 }
 
+/// A measurement of passive actors. To make their store takes minutes.
+fn of_passive(name: &str, arguments: &str) -> Measure {
+    Measure::new(name, arguments).once(Duration::from_secs(3600))
+}
+
 fn passive() -> Row {
     Row {
         name: "passive",
-        // To make the store takes minutes.
-        measures: vec![Measure::new("passive", "passive").once(Duration::from_secs(3600))],
+        measures: vec![of_passive("passive", "passive")],
         lines: vec![
             Line::figure(
                 "open with 1,000,000 passive actors",
@@ -77,6 +81,25 @@ fn passive() -> Row {
                 of("passive", "open_peak_bytes"),
             )
             .at_most(200e6),
+        ],
+    }
+}
+
+/// The same actors, each with a timer, beside actors without.
+fn passive_timers() -> Row {
+    let line = |what: &str, unit: Unit, figure: &'static str| {
+        let what = format!("{what} with a timer each, to without");
+        Line::ratio(what, unit, of("passive with timers", figure), of("passive", figure))
+    };
+    Row {
+        name: "passive_timers",
+        measures: vec![
+            of_passive("passive", "passive"),
+            of_passive("passive with timers", "passive --timers"),
+        ],
+        lines: vec![
+            line("open with 1,000,000 passive actors", Unit::Seconds, "serving_seconds"),
+            line("memory with 1,000,000 passive actors", Unit::Bytes, "open_peak_bytes"),
         ],
     }
 }

@@ -2,6 +2,7 @@
 //! Knows neither rounds nor what is compared with what.
 
 mod asks;
+mod chain;
 mod checkpoint;
 mod churn;
 mod crowd;
@@ -10,12 +11,14 @@ mod idle;
 mod naive;
 mod passive;
 mod plain;
+mod queries;
 mod relay;
 mod reopening;
 mod replay;
 mod soak;
 mod store;
 mod tells;
+mod timers;
 
 pub(crate) use self::soak::SoakLoad;
 
@@ -31,6 +34,7 @@ use crate::figures::Figures;
 pub(crate) enum Scenario {
     Tells(tells::Tells),
     Asks(asks::Asks),
+    Queries(queries::Queries),
     Plain(plain::Plain),
     Store(store::StoreAlone),
     Naive(naive::Naive),
@@ -42,7 +46,11 @@ pub(crate) enum Scenario {
     Idle(idle::Idle),
     Passive(passive::Passive),
     Soak(soak::Soak),
+    Timers(timers::Timers),
     Checkpoint(checkpoint::CheckpointBeside),
+    Chain(chain::Chain),
+    #[command(name = "inner_ask")]
+    InnerAsk(chain::InnerAsk),
 }
 
 impl Scenario {
@@ -51,6 +59,7 @@ impl Scenario {
         match self {
             Self::Tells(tells) => tells.run(data),
             Self::Asks(asks) => asks.run(data),
+            Self::Queries(queries) => queries.run(data),
             Self::Plain(plain) => plain.run(data),
             Self::Store(store) => store.run(data),
             Self::Naive(naive) => naive.run(data),
@@ -62,7 +71,10 @@ impl Scenario {
             Self::Idle(idle) => idle.run(data),
             Self::Passive(passive) => passive.run(data),
             Self::Soak(soak) => soak.run(data),
+            Self::Timers(timers) => timers.run(data),
             Self::Checkpoint(checkpoint) => checkpoint.run(data),
+            Self::Chain(chain) => chain.run(data),
+            Self::InnerAsk(inner_ask) => inner_ask.run(data),
         }
     }
 }

@@ -12,7 +12,7 @@ use super::{Data, on_tokio};
 use crate::child::Child;
 use crate::disk::allocated_bytes;
 use crate::figures::Figures;
-use crate::load::{Numbers, Peer, Relive, Tier, ask_all};
+use crate::load::{Numbers, Peer, Relive, Tier, ask_all, set_timers};
 use crate::memory::{peak_bytes, resident_bytes};
 
 /// Makes a store of many passive actors, and opens it.
@@ -35,6 +35,9 @@ pub(crate) struct Passive {
     /// of it is left. Under a large one each actor needs log for its older checkpoint.
     #[arg(long, default_value_t = 16 << 20)]
     log_bytes: u64,
+    /// Each actor has a timer, which is due after the measurement.
+    #[arg(long)]
+    timers: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -63,7 +66,7 @@ impl Passive {
     }
 
     fn child(&self, step: &str, store: &Path) -> Result<Figures> {
-        let arguments = [
+        let mut arguments = vec![
             "passive".to_owned(),
             format!("--step={step}"),
             format!("--store={}", store.display()),
@@ -72,6 +75,9 @@ impl Passive {
             format!("--at-once={}", self.at_once),
             format!("--log-bytes={}", self.log_bytes),
         ];
+        if self.timers {
+            arguments.push("--timers".to_owned());
+        }
         Child::start(&arguments, None)?.figures(STEP_LIMIT)
     }
 
@@ -85,6 +91,14 @@ impl Passive {
             let end = (begin + self.at_once).min(self.actors);
             let actors = Arc::new(Relive::range(&runtime, begin..end)?);
             ask_all(&actors).await?;
+            if self.timers {
+                set_timers(&actors, |number| {
+                    // A day later, and in no order.
+                    let after = 86_400_000_000 + (begin + number) as u64 * 7_919 % 1_000_000_007;
+                    runtime.now().plus(Duration::from_micros(after))
+                })
+                .await?;
+            }
             let mut checkpoints = JoinSet::new();
             for number in 0..actors.actors() {
                 let actor = actors.actor(number).clone();
