@@ -90,6 +90,13 @@ impl Reel {
         }
     }
 
+    /// The last delivery that was carried. The tape may end later: it begins after the checkpoint,
+    /// which may be newer.
+    #[must_use]
+    pub fn carried_to(&self) -> Option<Rsn> {
+        self.stood.last().map(|(_, rsn)| *rsn)
+    }
+
     /// The last delivery that was carried and first stood before a position.
     #[must_use]
     pub fn last_before(&self, position: Lsn) -> Option<Rsn> {

@@ -215,7 +215,7 @@ impl FoundActor {
         let (covers, tape) = ((head.since, head.handled), &mut self.tape);
         if self.reel.add(tape, head.carried, covers, digests, records) {
             // What was carried stands behind the opening that had found it.
-            self.logged = self.logged.max(tape.last());
+            self.logged = self.logged.max(self.reel.carried_to().unwrap_or_default());
             if let Some(before) = self.reel.last_before(opened) {
                 self.before = self.before.max(before);
             }

@@ -182,6 +182,34 @@ fn a_delivery_that_is_missing_is_damage() {
     }
 }
 
+/// Invariant: prefix. A checkpoint that is newer than carried frames says nothing of how far these
+/// reach: what the actor received between the two follows on them.
+#[test]
+fn deliveries_follow_on_what_was_carried() {
+    let without_gap = |received: &[u64]| {
+        let (mut log, whole) = (TestLog::default(), &mut TestLog::default());
+        let alice = id("alice");
+        let first = log.deposit(&alice, 1);
+        // Counts as news, also when the checkpoint has its delivery.
+        log.discharge(&alice, 1, 1);
+        log.carry(&alice, first, 2);
+        for rsn in received {
+            log.deposit(&alice, *rsn);
+        }
+        for rsn in 1..=4 {
+            whole.deposit(&alice, rsn);
+        }
+        log.store.put(&[whole.checkpoint_of(&alice, 4, 1)]).unwrap();
+        analyzed_with(&log, &kinds()).map(|found| found.actors[&alice].logged)
+    };
+    let whole = without_gap(&[2, 3, 4]).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(whole, Rsn::new(4));
+    for received in [&[3, 4][..], &[2, 4], &[2, 3]] {
+        let refused = without_gap(received).err().expect("deliveries are missing");
+        assert!(matches!(refused, OpenError::Store(_) | OpenError::Records(_)), "{refused}");
+    }
+}
+
 /// The opening is in probation when the last one found something and did not come to its end.
 #[test]
 fn an_opening_is_settled_when_it_found_nothing_or_says_so() {

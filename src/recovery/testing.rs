@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use relive_replay::checkpoint_body::capture;
 use relive_replay::payload::encode;
 use relive_replay::{Actor, Context, Handle, Kind, KindBuilder, Message, restore};
-use relive_storage::record::Sender;
+use relive_storage::record::{Carried, Sender};
 use relive_storage::{
-    ActorId, Block, BlockHeader, Checkpoint, CheckpointNumber, CheckpointStore, Epoch, FrameWriter, Log, Lsn,
-    MemoryStore, Rsn, Ssn, Timestamp,
+    ActorId, Block, BlockHeader, CarriedFrame, Checkpoint, CheckpointNumber, CheckpointStore, Epoch,
+    FrameWriter, Log, Lsn, MemoryStore, Rsn, Ssn, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -239,6 +239,33 @@ impl TestLog {
     /// A note of a try that begins with a delivery, in a block of its own.
     pub(crate) fn attempt(&mut self, actor: &ActorId, rsn: u64, handled: u64) -> Lsn {
         self.frame(actor, handled, |frame| frame.put_attempt(Rsn::new(rsn)));
+        self.commit()
+    }
+
+    /// Carries an actor's frames from a block on, in a block of their own. Its handler waits in the
+    /// delivery at `rsn`.
+    pub(crate) fn carry(&mut self, actor: &ActorId, from: Lsn, rsn: u64) -> Lsn {
+        let mut at = from;
+        while at < self.next {
+            let block = self.store.read(at).unwrap().unwrap().block.unwrap();
+            for head in block.heads() {
+                let head = head.unwrap();
+                if head.actor(block.bytes()) == Some(actor.as_str()) {
+                    let carried = CarriedFrame::new(&head, block.bytes());
+                    self.records += carried.frame().records();
+                    carried.frame().append_to(&mut self.frames);
+                }
+            }
+            at = block.header().next();
+        }
+        let rsn = Rsn::new(rsn);
+        self.frame(actor, rsn.prev().get(), |frame| frame.put_carried(Carried { rsn, settled: Rsn::NONE }));
+        self.commit()
+    }
+
+    /// A delivery leaves the quarantine, in a block of its own.
+    pub(crate) fn discharge(&mut self, actor: &ActorId, rsn: u64, handled: u64) -> Lsn {
+        self.frame(actor, handled, |frame| frame.put_discharge(Rsn::new(rsn)));
         self.commit()
     }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use relive::{Actor, ActorId, Durability};
-use relive_replay::{Instance, Kind, KindBuilder, Tape, restore};
+use relive_replay::{Instance, Kind, KindBuilder, Reel, Tape, restore};
 use relive_storage::{Log, Lsn, Store, StoreOptions};
 use relive_storage_sled::open_store;
 
@@ -49,19 +49,23 @@ pub fn replay(store: &Path, found: &Readback) -> Result<u64, String> {
 
 /// The records of each actor.
 fn tapes(store: &dyn Store) -> Result<BTreeMap<ActorId, Tape>, String> {
-    let mut tapes: BTreeMap<ActorId, Tape> = BTreeMap::new();
+    let mut read: BTreeMap<ActorId, (Tape, Reel)> = BTreeMap::new();
     let mut at = Lsn::FIRST;
     while let Some(stored) = store.read(at).map_err(|error| error.to_string())? {
         let block = stored.block.map_err(|what| format!("the block at {}: {what}", stored.first))?;
         for frame in block.frames() {
             let frame = frame.map_err(|malformed| format!("the block at {}: {malformed}", stored.first))?;
             let Some(actor) = frame.actor.clone() else { continue };
-            let tape = tapes.entry(actor.clone()).or_default();
-            tape.push(frame).map_err(|corrupt| corrupt.of(&actor).to_string())?;
+            let (tape, reel) = read.entry(actor).or_default();
+            reel.push(tape, frame);
         }
         at = block.header().next();
     }
-    Ok(tapes)
+    let whole = read.into_iter().map(|(actor, (tape, reel))| match reel.end() {
+        Ok(()) => Ok((actor, tape)),
+        Err(corrupt) => Err(corrupt.of(&actor).to_string()),
+    });
+    whole.collect()
 }
 
 fn kind_of(actor: &ActorId) -> Result<Arc<dyn Kind>, String> {

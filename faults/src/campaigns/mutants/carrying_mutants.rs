@@ -40,6 +40,15 @@ pub(super) const MUTANTS: &[Mutant] = &[
         test: PROMISES.filter("carrying::what_a_waiting_handler_has_sent"),
     },
     Mutant {
+        name: "deliveries follow on what was carried, not on a checkpoint",
+        edits: &[Edit {
+            file: "src/recovery/analysis.rs",
+            find: "self.reel.carried_to().unwrap_or_default()",
+            replace: "tape.last()",
+        }],
+        test: RUNTIME.filter("recovery::analysis::tests::deliveries_follow_on_what_was_carried"),
+    },
+    Mutant {
         name: "pins move when what was carried is on stable storage",
         edits: &[Edit {
             file: "src/runtime/carrying.rs",
