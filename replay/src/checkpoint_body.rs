@@ -41,7 +41,7 @@ pub fn capture(
     assert!(process.origins.is_empty(), "a checkpoint of {id} has no place for retries ahead");
     let last_left_out = process.quarantine.last_key_value().map_or(Rsn::NONE, |(rsn, _)| *rsn);
     assert!(last_left_out <= handled, "{id} left {last_left_out} out before its turn");
-    let unsent = misplaced(&owed_by_it.messages, &process.outbound.0);
+    let unsent = misplaced(&owed_by_it.messages, process.outbound.numbers());
     assert!(unsent.is_none(), "{id} owes what it did not send last: {unsent:?}");
     let unasked = unasked(&owed_by_it.replies, &inbound.from_actors);
     assert!(unasked.is_none(), "{id} owes a reply to what it did not receive: {unasked:?}");
@@ -56,7 +56,7 @@ pub fn capture(
             .map(|(name, ssn)| (name.to_string(), ssn.get()))
             .collect(),
         from_actors: numbers(&inbound.from_actors),
-        to_actors: numbers(&process.outbound.0),
+        to_actors: numbers(process.outbound.numbers()),
         outbox: owed_by_it.messages.iter().map(owed).collect(),
         quarantine: instance.quarantined().map(LeftOut::of).collect(),
         replies: owed_by_it.replies.iter().map(OwedReply::of).collect(),
@@ -85,10 +85,10 @@ pub fn revive(
 ) -> Result<(Instance, Owed), CodecError> {
     let body: Body = decode(&checkpoint.body)?;
     // Everything is checked as if somebody had made it up: a checksum shows accidents only.
-    let outbound = Outbound(positions(&body.to_actors)?);
+    let outbound = Outbound::from(positions(&body.to_actors)?);
     let messages = body.outbox.into_iter().map(OwedMessage::outgoing).collect::<Result<Vec<_>, _>>()?;
     // An outbox counts on with the actor's next message, so it must end where the channel does.
-    if let Some(Outgoing { to, ssn, .. }) = misplaced(&messages, &outbound.0) {
+    if let Some(Outgoing { to, ssn, .. }) = misplaced(&messages, outbound.numbers()) {
         return Err(CodecError(format!(
             "the message {ssn} that is owed to {to} is out of its channel's order"
         )));

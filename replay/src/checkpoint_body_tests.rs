@@ -67,9 +67,8 @@ fn instance() -> Instance {
     for (name, timer) in timers_set() {
         instance.process.timers.change(name, Some(timer));
     }
-    for (to, ssn) in [("bob", 3), ("carol", 1)] {
-        instance.process.outbound.0.insert(id(to), Ssn::new(ssn));
-    }
+    let numbers = [("bob", 3), ("carol", 1)].map(|(to, ssn)| (id(to), Ssn::new(ssn)));
+    instance.process.outbound = Outbound::from(BTreeMap::from(numbers));
     instance
 }
 
@@ -123,7 +122,7 @@ fn an_actor_comes_back_as_it_was() {
     let (after, before) = (after.process, before.process);
     assert!(after.outbound == before.outbound && after.quarantine == before.quarantine);
     assert_eq!((after.timers, header.wake_at), (before.timers, Some(Timestamp::from_micros(70))));
-    assert_eq!(sent(&checkpoint).unwrap(), before.outbound.0);
+    assert_eq!(sent(&checkpoint).unwrap(), *before.outbound.numbers());
 }
 
 /// As [`instance`], with two more requests under keys, which were handled.

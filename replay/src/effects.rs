@@ -63,7 +63,7 @@ impl Owed {
 }
 
 /// The effects that one delivery asked for, in order.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Effects {
     /// Messages to other actors.
     pub sends: Vec<Outgoing>,
@@ -71,15 +71,20 @@ pub struct Effects {
     pub reply: Option<Bytes>,
     /// The reply to another actor's request.
     pub answer: Option<OutgoingReply>,
+    digest: Option<u64>,
+}
+
+/// The effects that a handler has asked for so far.
+#[derive(Default)]
+pub(crate) struct EffectsBuilder {
+    pub(crate) sends: Vec<Outgoing>,
     hasher: Option<XxHash64>,
 }
 
-impl std::fmt::Debug for Effects {
+impl std::fmt::Debug for EffectsBuilder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Effects")
+        f.debug_struct("EffectsBuilder")
             .field("sends", &self.sends)
-            .field("reply", &self.reply)
-            .field("answer", &self.answer)
             .field("digest", &self.digest())
             .finish()
     }
@@ -113,27 +118,46 @@ impl Effects {
     /// XXH64 with seed 0: Collet, *xxHash fast digest algorithm*, specification, 2014 and later.
     #[must_use]
     pub fn digest(&self) -> Option<u64> {
+        self.digest
+    }
+
+    /// The messages after the last request.
+    pub(crate) fn last_sends(&self) -> &[Outgoing] {
+        at_last_request(&self.sends).1
+    }
+}
+
+/// The messages up to the last request, and those after it.
+fn at_last_request(sends: &[Outgoing]) -> (&[Outgoing], &[Outgoing]) {
+    sends.split_at(sends.iter().rposition(|outgoing| outgoing.asked).map_or(0, |at| at + 1))
+}
+
+impl EffectsBuilder {
+    /// The handler is done: its effects, still without what it replies. Nothing is left here.
+    pub(crate) fn take(&mut self) -> Effects {
+        let digest = self.digest();
+        self.hasher = None;
+        Effects { sends: std::mem::take(&mut self.sends), digest, ..Effects::default() }
+    }
+
+    fn digest(&self) -> Option<u64> {
         self.hasher.as_ref().map(Hasher::finish)
     }
 
     /// The messages up to the last request. They leave the actor while the handler waits.
     pub(crate) fn released(&self) -> &[Outgoing] {
-        self.sends.split_at(self.ends_with_requests()).0
+        at_last_request(&self.sends).0
     }
 
     /// The messages after the last request. They leave the actor when the handler is done.
     pub(crate) fn last_sends(&self) -> &[Outgoing] {
-        self.sends.split_at(self.ends_with_requests()).1
+        at_last_request(&self.sends).1
     }
 
     /// Gives the messages after the last request up. The digest keeps them: the handler has asked
     /// for them.
     pub(crate) fn take_back_last_sends(&mut self) {
-        self.sends.truncate(self.ends_with_requests());
-    }
-
-    fn ends_with_requests(&self) -> usize {
-        self.sends.iter().rposition(|outgoing| outgoing.asked).map_or(0, |at| at + 1)
+        self.sends.truncate(self.released().len());
     }
 
     pub(crate) fn draw(&mut self, draw: Draw, index: u32) {
@@ -240,10 +264,10 @@ mod tests {
     /// Invariant: divergence-stops. The digest is stored, so its value must not change.
     #[test]
     fn the_digest_is_stable_and_depends_on_everything() {
-        let digest = |fill: &dyn Fn(&mut Effects)| {
-            let mut effects = Effects::default();
+        let digest = |fill: &dyn Fn(&mut EffectsBuilder)| {
+            let mut effects = EffectsBuilder::default();
             fill(&mut effects);
-            effects.digest()
+            effects.take().digest()
         };
         assert_eq!(digest(&|_| {}), None);
         let send = digest(&|e| e.send(outgoing("credit", b"5")));
@@ -275,10 +299,10 @@ mod tests {
     /// Invariant: divergence-stops. The digest of a timer is stored too, and holds all of it.
     #[test]
     fn the_digest_of_a_timer_depends_on_all_of_it() {
-        let digest = |fill: &dyn Fn(&mut Effects)| {
-            let mut effects = Effects::default();
+        let digest = |fill: &dyn Fn(&mut EffectsBuilder)| {
+            let mut effects = EffectsBuilder::default();
             fill(&mut effects);
-            effects.digest().unwrap()
+            effects.take().digest().unwrap()
         };
         let set = |name: &str, change: fn(&mut Timer)| {
             let (due, payload) = (Timestamp::from_micros(70), Bytes::from_static(b"5"));

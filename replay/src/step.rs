@@ -15,6 +15,7 @@ use relive_storage::record::{Delivery, Event, EventKind, Sender};
 use crate::ask::Answered;
 use crate::context::Checks;
 use crate::determinants::{Happened, NoOutcome};
+use crate::effects::EffectsBuilder;
 use crate::guard::{GuardedFuture, guarded};
 use crate::halt::does_not_survive;
 use crate::instance::Process;
@@ -112,12 +113,12 @@ pub async fn step(
 /// The message of a timer goes to the actor for which it was set. No handler runs.
 fn pass_on(process: &mut Process, fired: Fired) -> Effects {
     let Fired { name, timer: Timer { to, message, payload, .. }, left, .. } = fired;
-    let mut effects = Effects::default();
+    let mut effects = EffectsBuilder::default();
     let to = to.expect("only the message of a timer for another actor is passed on");
     let ssn = process.outbound.next_ssn(&to);
     effects.send(Outgoing { to, ssn, message, payload, asked: false });
     process.timers.change(name, left);
-    effects
+    effects.take()
 }
 
 /// Ends a delivery: its effects are complete.
@@ -219,7 +220,8 @@ impl Handler<'_> {
             let event = match determinants.recorded(rsn, &open)? {
                 Recorded::Event(event) => event,
                 Recorded::End => return Err(Stop::NoOutcome),
-                Recorded::Nothing => self.happen(determinants, &open).await?,
+                // The rare path is boxed, so that turns stay small.
+                Recorded::Nothing => Box::pin(self.happen(determinants, &open)).await?,
             };
             self.waits.learn(event)?;
         }

@@ -75,9 +75,16 @@ impl Timer {
 }
 
 /// The timers of an actor, by name.
+///
+/// Each delivery takes them to its handler and back, and most actors have none. So it is one
+/// pointer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Timers {
-    set: BTreeMap<Name, Timer>,
+pub(crate) struct Timers(Option<Box<TimersSet>>);
+
+/// Timers of which there is one at least.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct TimersSet {
+    by_name: BTreeMap<Name, Timer>,
     /// What their messages have together.
     bytes: usize,
     /// When the first one is due: a turn asks for it more often than it changes.
@@ -86,26 +93,38 @@ pub(crate) struct Timers {
 
 impl Timers {
     pub(crate) fn new(set: BTreeMap<Name, Timer>) -> Self {
+        if set.is_empty() {
+            return Self::default();
+        }
         let bytes = set.values().map(|timer| timer.payload.len()).sum();
         let next = set.values().map(|timer| timer.due).min();
-        Self { set, bytes, next }
+        Self(Some(Box::new(TimersSet { by_name: set, bytes, next })))
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&Name, &Timer)> {
-        self.set.iter()
+        self.0.iter().flat_map(|set| &set.by_name)
+    }
+
+    fn get(&self, name: &Name) -> Option<&Timer> {
+        self.0.as_ref()?.by_name.get(name)
+    }
+
+    /// How many there are, and what their messages have together.
+    fn size(&self) -> (usize, usize) {
+        self.0.as_ref().map_or((0, 0), |set| (set.by_name.len(), set.bytes))
     }
 
     /// When the first one is due.
     pub(crate) fn next(&self) -> Option<Timestamp> {
-        self.next
+        self.0.as_ref()?.next
     }
 
     /// The firings of those that are due at `now`, in order of due time.
     pub(crate) fn due(&self, now: Timestamp) -> Vec<DueTimer> {
-        if self.next.is_none_or(|next| next > now) {
+        if self.next().is_none_or(|next| next > now) {
             return Vec::new();
         }
-        let due = self.set.iter().filter(|(_, timer)| timer.due <= now);
+        let due = self.iter().filter(|(_, timer)| timer.due <= now);
         let mut due: Vec<_> = due
             .map(|(name, timer)| {
                 let (message, payload) = timer.recorded();
@@ -121,7 +140,7 @@ impl Timers {
     /// when that is still as it was when the firing was logged.
     pub(crate) fn find(&self, delivery: &Delivery) -> Found {
         let Sender::Timer { name, due } = &delivery.sender else { return Found::NoFiring };
-        let timer = self.set.get(name).filter(|timer| {
+        let timer = self.get(name).filter(|timer| {
             let (message, payload) = timer.recorded();
             timer.due == *due && message == delivery.message && payload == delivery.payload
         });
@@ -136,15 +155,17 @@ impl Timers {
     }
 
     fn change_all(&mut self, changes: impl IntoIterator<Item = (Name, Option<Timer>)>) {
+        let mut set = self.0.take().unwrap_or_default();
         for (name, timer) in changes {
-            self.bytes += timer.as_ref().map_or(0, |timer| timer.payload.len());
+            set.bytes += timer.as_ref().map_or(0, |timer| timer.payload.len());
             let before = match timer {
-                Some(timer) => self.set.insert(name, timer),
-                None => self.set.remove(&name),
+                Some(timer) => set.by_name.insert(name, timer),
+                None => set.by_name.remove(&name),
             };
-            self.bytes -= before.map_or(0, |timer| timer.payload.len());
+            set.bytes -= before.map_or(0, |timer| timer.payload.len());
         }
-        self.next = self.set.values().map(|timer| timer.due).min();
+        set.next = set.by_name.values().map(|timer| timer.due).min();
+        self.0 = Some(set).filter(|set| !set.by_name.is_empty());
     }
 }
 
@@ -186,7 +207,14 @@ pub(crate) struct Fired {
 #[derive(Debug)]
 pub(crate) struct TimerChanges {
     before: Timers,
-    changes: BTreeMap<Name, Option<Timer>>,
+    /// `None` until there is one. Most deliveries change none.
+    changes: Option<Box<Changes>>,
+}
+
+/// The changes of one delivery.
+#[derive(Debug, Default)]
+struct Changes {
+    by_name: BTreeMap<Name, Option<Timer>>,
     count: usize,
     bytes: usize,
     /// What the firing that is handled has done to its own timer. It stays, whatever the handler
@@ -205,19 +233,25 @@ pub(crate) enum Full {
 
 impl TimerChanges {
     pub(crate) fn new(before: Timers) -> Self {
-        let (count, bytes) = (before.set.len(), before.bytes);
-        Self { before, changes: BTreeMap::new(), count, bytes, fired: None }
+        Self { before, changes: None }
     }
 
     fn get(&self, name: &Name) -> Option<&Timer> {
-        self.changes.get(name).map_or_else(|| self.before.set.get(name), Option::as_ref)
+        let change = self.changes.as_ref().and_then(|changes| changes.by_name.get(name));
+        change.map_or_else(|| self.before.get(name), Option::as_ref)
+    }
+
+    /// How many there are now, and what their messages have together.
+    fn size(&self) -> (usize, usize) {
+        self.changes.as_ref().map_or_else(|| self.before.size(), |changes| (changes.count, changes.bytes))
     }
 
     /// Sets a timer, in place of the one with this name.
     pub(crate) fn set(&mut self, name: Name, timer: Timer) -> Result<(), Full> {
         let before = self.get(&name).map(|timer| timer.payload.len());
-        let count = self.count + usize::from(before.is_none());
-        let bytes = self.bytes - before.unwrap_or_default() + timer.payload.len();
+        let (count, bytes) = self.size();
+        let count = count + usize::from(before.is_none());
+        let bytes = bytes - before.unwrap_or_default() + timer.payload.len();
         if count > TIMERS_PER_ACTOR_MAX {
             return Err(Full::Number);
         }
@@ -225,7 +259,7 @@ impl TimerChanges {
             return Err(Full::Bytes);
         }
         self.put(name, Some(timer));
-        assert_eq!((self.count, self.bytes), (count, bytes), "each timer counts once");
+        assert_eq!(self.size(), (count, bytes), "each timer counts once");
         Ok(())
     }
 
@@ -240,40 +274,42 @@ impl TimerChanges {
 
     /// The firing of a timer moves it on, or takes it away.
     pub(crate) fn fire(&mut self, name: Name, left: Option<Timer>) {
-        self.fired = Some((name.clone(), left.clone()));
-        self.put(name, left);
+        let fired = Some((name.clone(), left.clone()));
+        self.put(name, left).fired = fired;
     }
 
     /// Takes back what the handler has set and cancelled.
     pub(crate) fn undo(&mut self) {
-        self.changes.clear();
-        (self.count, self.bytes) = (self.before.set.len(), self.before.bytes);
-        if let Some((name, left)) = self.fired.clone() {
-            self.put(name, left);
+        let fired = self.changes.take().and_then(|changes| changes.fired);
+        if let Some((name, left)) = fired {
+            self.fire(name, left);
         }
     }
 
     /// Sets a timer, or takes it away, whatever the limits.
-    fn put(&mut self, name: Name, timer: Option<Timer>) {
+    fn put(&mut self, name: Name, timer: Option<Timer>) -> &mut Changes {
         let before = self.get(&name).map(|timer| timer.payload.len());
-        self.count = self.count + usize::from(timer.is_some()) - usize::from(before.is_some());
-        self.bytes =
-            self.bytes + timer.as_ref().map_or(0, |timer| timer.payload.len()) - before.unwrap_or_default();
+        let (count, bytes) = self.size();
+        let changes = self.changes.get_or_insert_default();
+        changes.count = count + usize::from(timer.is_some()) - usize::from(before.is_some());
+        changes.bytes =
+            bytes + timer.as_ref().map_or(0, |timer| timer.payload.len()) - before.unwrap_or_default();
         // A cancelled timer of this delivery leaves nothing, so the changes are bounded too.
-        if timer.is_none() && !self.before.set.contains_key(&name) {
-            self.changes.remove(&name);
+        if timer.is_none() && self.before.get(&name).is_none() {
+            changes.by_name.remove(&name);
         } else {
-            self.changes.insert(name, timer);
+            changes.by_name.insert(name, timer);
         }
+        changes
     }
 
     /// The timers after the delivery.
     pub(crate) fn done(self) -> Timers {
-        let Self { before: mut timers, changes, count, bytes, .. } = self;
-        if !changes.is_empty() {
-            timers.change_all(changes);
+        let Self { before: mut timers, changes } = self;
+        if let Some(changes) = changes {
+            timers.change_all(changes.by_name);
+            assert_eq!(timers.size(), (changes.count, changes.bytes), "each timer counts once");
         }
-        assert_eq!((timers.set.len(), timers.bytes), (count, bytes), "each timer counts once");
         timers
     }
 
@@ -372,7 +408,7 @@ mod tests {
         assert_eq!(changes.set("one more".into(), timer(1, None)), Ok(()));
         assert_eq!(changes.set("and one".into(), timer(1, None)), Err(Full::Number));
         let timers = changes.done();
-        assert_eq!(timers.set.len(), TIMERS_PER_ACTOR_MAX);
+        assert_eq!(timers.size().0, TIMERS_PER_ACTOR_MAX);
         let mut changes = TimerChanges::new(Timers::default());
         let large = |_| Timer { payload: vec![7; 1 << 20].into(), ..timer(1, None) };
         for at in 0..16 {

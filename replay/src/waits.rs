@@ -15,7 +15,7 @@ use bytes::Bytes;
 use relive_storage::record::{Event, EventKind};
 use relive_storage::{ActorId, Name, Ssn, Timestamp};
 
-use crate::effects::Draw;
+use crate::effects::{Draw, EffectsBuilder};
 use crate::halt::given_up;
 use crate::outbound::Outbound;
 use crate::timers::{Full, Timer, TimerChanges, Timers};
@@ -113,7 +113,7 @@ pub(crate) struct Waits(Mutex<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    effects: Effects,
+    effects: EffectsBuilder,
     outbound: Outbound,
     timers: TimerChanges,
     message: Name,
@@ -122,15 +122,23 @@ struct Inner {
     draws: u32,
     /// How many events the handler has begun.
     events: u32,
+    /// How many of our own races are dropping what lost them.
+    discarding: u32,
+    /// `None` until it begins to wait. Most deliveries wait for nothing, and each is one value more
+    /// that its actor's turn carries.
+    begun: Option<Box<Begun>>,
+    halted: Option<Box<HaltReason>>,
+}
+
+/// The waits of a handler.
+#[derive(Debug, Default)]
+struct Begun {
     /// What it has begun and not taken the end of.
     open: BTreeMap<u32, Open>,
     /// Side effects that have ended and are not on record yet.
     ended: VecDeque<(u32, Result<Bytes, HaltReason>)>,
     /// Nothing on record is left: what happens now wakes this.
     happens: Option<Waker>,
-    /// How many of our own races are dropping what lost them.
-    discarding: u32,
-    halted: Option<HaltReason>,
 }
 
 /// What a step sees of its handler after a poll.
@@ -153,7 +161,7 @@ impl Waits {
     /// What a handler shares that begins at `now`.
     pub(crate) fn new(message: Name, now: Timestamp, outbound: Outbound, timers: TimerChanges) -> Self {
         Self(Mutex::new(Inner {
-            effects: Effects::default(),
+            effects: EffectsBuilder::default(),
             outbound,
             timers,
             message,
@@ -161,10 +169,8 @@ impl Waits {
             randoms: 0,
             draws: 0,
             events: 0,
-            open: BTreeMap::new(),
-            ended: VecDeque::new(),
-            happens: None,
             discarding: 0,
+            begun: None,
             halted: None,
         }))
     }
@@ -280,35 +286,38 @@ impl Waits {
         inner.events += 1;
         let what = what(&mut inner, index, &name);
         let wait = Wait { index, what, name };
-        inner.open.insert(index, Open { wait, came: None });
+        inner.begun().open.insert(index, Open { wait, came: None });
         Some(index)
     }
 
     /// Takes what came of a wait, when it has come to its end.
     pub(crate) fn take(&self, index: u32) -> Option<Bytes> {
         let mut inner = self.inner();
-        inner.open.get(&index)?.came.as_ref()?;
-        inner.open.remove(&index).and_then(|open| open.came)
+        let begun = inner.begun.as_mut()?;
+        begun.open.get(&index)?.came.as_ref()?;
+        begun.open.remove(&index).and_then(|open| open.came)
     }
 
     /// The waker for a side effect, when side effects happen now and this one has not ended.
     pub(crate) fn waker(&self, index: u32) -> Option<Waker> {
         let inner = self.inner();
-        let has_ended = inner.ended.iter().any(|(ended, _)| *ended == index);
-        if has_ended || inner.halted.is_some() { None } else { inner.happens.clone() }
+        let begun = inner.begun.as_ref().filter(|_| inner.halted.is_none())?;
+        let has_ended = begun.ended.iter().any(|(ended, _)| *ended == index);
+        if has_ended { None } else { begun.happens.clone() }
     }
 
     /// A side effect has ended.
     pub(crate) fn ended(&self, index: u32, outcome: Result<Bytes, HaltReason>) {
-        self.inner().ended.push_back((index, outcome));
+        self.inner().begun().ended.push_back((index, outcome));
     }
 
     /// A future of the handler that has begun a wait is dropped. That is permitted only when the
     /// wait is over, or has lost one of our own races.
     pub(crate) fn dropped(&self, index: u32) {
         let mut inner = self.inner();
-        let Some(open) = inner.open.remove(&index) else { return };
-        inner.ended.retain(|(ended, _)| *ended != index);
+        let Some(begun) = &mut inner.begun else { return };
+        let Some(open) = begun.open.remove(&index) else { return };
+        begun.ended.retain(|(ended, _)| *ended != index);
         if inner.discarding == 0 {
             let reason = given_up(&inner.message, &open.wait.describe());
             inner.halt(reason);
@@ -338,8 +347,8 @@ impl Waits {
     pub(crate) fn look(&self) -> Look {
         let inner = self.inner();
         match &inner.halted {
-            Some(reason) => Look::Halted(reason.clone()),
-            None if inner.open.is_empty() => Look::Free,
+            Some(reason) => Look::Halted((**reason).clone()),
+            None if inner.open().next().is_none() => Look::Free,
             None => Look::Waits,
         }
     }
@@ -347,33 +356,34 @@ impl Waits {
     /// What the handler waits for, and how many events it has begun.
     pub(crate) fn open(&self) -> (Vec<Wait>, u32) {
         let inner = self.inner();
-        let open = inner.open.values().filter(|open| open.came.is_none());
+        let open = inner.open().filter(|open| open.came.is_none());
         (open.map(|open| open.wait.clone()).collect(), inner.events)
     }
 
     /// Why a handler stops that has returned before what it began last.
     pub(crate) fn left_open(&self) -> HaltReason {
         let inner = self.inner();
-        let last = inner.open.values().next_back().map(|open| open.wait.describe());
+        let last = inner.open().last().map(|open| open.wait.describe());
         given_up(&inner.message, &last.unwrap_or_default())
     }
 
     /// From now on side effects happen, and wake `waker`.
     pub(crate) fn happen(&self, waker: &Waker) {
         let mut inner = self.inner();
-        if !inner.happens.as_ref().is_some_and(|happens| happens.will_wake(waker)) {
-            inner.happens = Some(waker.clone());
+        let happens = &mut inner.begun().happens;
+        if !happens.as_ref().is_some_and(|happens| happens.will_wake(waker)) {
+            *happens = Some(waker.clone());
         }
     }
 
     /// No side effect goes on until [`Waits::happen`] is called again.
     pub(crate) fn pause(&self) {
-        self.inner().happens = None;
+        self.inner().begun().happens = None;
     }
 
     /// Takes the side effect that has ended first.
     pub(crate) fn next_ended(&self) -> Option<(u32, Result<Bytes, HaltReason>)> {
-        self.inner().ended.pop_front()
+        self.inner().begun().ended.pop_front()
     }
 
     /// The messages that leave when the handler waits now: all up to its last request.
@@ -387,11 +397,12 @@ impl Waits {
     /// [`Divergence`] when it does not wait for it.
     pub(crate) fn learn(&self, event: Event) -> Result<(), Divergence> {
         let mut inner = self.inner();
-        let waits = inner.open.get_mut(&event.index).filter(|open| open.came.is_none());
+        let begun = inner.begun();
+        let waits = begun.open.get_mut(&event.index).filter(|open| open.came.is_none());
         let Some(open) = waits.filter(|open| open.wait.is_for(&event)) else {
             let expected = describe(&event);
-            let found = inner.open.values().find(|open| open.wait.index >= event.index);
-            let found = found.or_else(|| inner.open.values().next_back());
+            let found = begun.open.values().find(|open| open.wait.index >= event.index);
+            let found = found.or_else(|| begun.open.values().next_back());
             let found = found.map_or_else(|| "nothing of that".to_owned(), |open| open.wait.describe());
             return Err(Divergence { expected, found });
         };
@@ -421,10 +432,13 @@ impl Waits {
     }
 
     /// Ends the sharing: the effects, the numbers of what was sent, and the timers.
-    pub(crate) fn into_parts(self) -> (Effects, Outbound, Timers) {
-        let inner = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
-        assert!(inner.open.is_empty() && inner.halted.is_none(), "a handler that is done waits for nothing");
-        (inner.effects, inner.outbound, inner.timers.done())
+    pub(crate) fn into_parts(mut self) -> (Effects, Outbound, Timers) {
+        // Taken out of it: moving all of it costs as much as a short handler.
+        let inner = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let is_done = inner.open().next().is_none() && inner.halted.is_none();
+        assert!(is_done, "a handler that is done waits for nothing");
+        let timers = std::mem::replace(&mut inner.timers, TimerChanges::new(Timers::default()));
+        (inner.effects.take(), std::mem::take(&mut inner.outbound), timers.done())
     }
 }
 
@@ -432,6 +446,15 @@ impl Waits {
 pub(crate) const SLEEP: Name = Name::from_static("sleep");
 
 impl Inner {
+    fn begun(&mut self) -> &mut Begun {
+        self.begun.get_or_insert_default()
+    }
+
+    /// What the handler has begun and not taken the end of, in that order.
+    fn open(&self) -> impl Iterator<Item = &Open> {
+        self.begun.iter().flat_map(|begun| begun.open.values())
+    }
+
     fn draw(&mut self, draw: Draw) {
         self.effects.draw(draw, self.draws);
         self.draws += 1;
@@ -439,7 +462,7 @@ impl Inner {
 
     fn halt(&mut self, reason: HaltReason) {
         // What stopped a handler is what happened first, not what followed from that.
-        self.halted.get_or_insert(reason);
+        self.halted.get_or_insert_with(|| Box::new(reason));
     }
 }
 

@@ -30,7 +30,8 @@ pub(crate) struct Evidence {
 pub(crate) struct Offer {
     rsn: Rsn,
     wanted: AtomicBool,
-    evidence: StdMutex<Option<Evidence>>,
+    /// Boxed: each delivery makes an offer, and few leave anything.
+    evidence: StdMutex<Option<Box<Evidence>>>,
 }
 
 impl Offer {
@@ -54,16 +55,16 @@ impl Offer {
             let handled = self.rsn.prev();
             let (since, digests) = (tape.covered().min(handled), tape.pending().to_vec());
             let (rsn, settled, sent) = (self.rsn, tape.settled(), sent.to_vec());
-            *self.evidence() = Some(Evidence { rsn, since, digests, settled, sent });
+            *self.evidence() = Some(Box::new(Evidence { rsn, since, digests, settled, sent }));
         }
     }
 
     /// Takes what the handler left in its last poll.
     pub(crate) fn take(&self) -> Option<Evidence> {
-        self.evidence().take()
+        self.evidence().take().map(|evidence| *evidence)
     }
 
-    fn evidence(&self) -> std::sync::MutexGuard<'_, Option<Evidence>> {
+    fn evidence(&self) -> std::sync::MutexGuard<'_, Option<Box<Evidence>>> {
         self.evidence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -165,8 +165,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "an error does not take back a firing",
         edits: &[Edit {
             file: "replay/src/timers.rs",
-            find: "self.fired.clone() {",
-            replace: "self.fired.clone().filter(|_| false) {",
+            find: "        if let Some((name, left)) = fired {\n            self.fire",
+            replace: "        if let Some((name, left)) = fired.filter(|_| false) {\n            self.fire",
         }],
         test: PROMISES.filter("undone::a_firing"),
     },
