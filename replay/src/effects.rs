@@ -69,8 +69,8 @@ pub struct Effects {
     pub sends: Vec<Outgoing>,
     /// The encoded reply, when a caller outside waits for it.
     pub reply: Option<Bytes>,
-    /// The reply to another actor's request.
-    pub answer: Option<OutgoingReply>,
+    /// The reply to another actor's request. Boxed, since few deliveries have one.
+    pub answer: Option<Box<OutgoingReply>>,
     digest: Option<u64>,
 }
 
@@ -83,10 +83,7 @@ pub(crate) struct EffectsBuilder {
 
 impl std::fmt::Debug for EffectsBuilder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("EffectsBuilder")
-            .field("sends", &self.sends)
-            .field("digest", &self.digest())
-            .finish()
+        f.debug_struct("EffectsBuilder").field("sends", &self.sends).field("digest", &self.digest()).finish()
     }
 }
 

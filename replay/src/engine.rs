@@ -129,7 +129,7 @@ fn attempt(
             let compared = receptions.compare(&instance, &effects.sends);
             compared.map_err(|divergence| halt(delivery.rsn, divergence.into()))?;
             owed.messages.extend(effects.sends);
-            owed.replies.extend(effects.answer);
+            owed.replies.extend(effects.answer.map(|answer| *answer));
             Ok(())
         });
         outcome = applied.map_err(|error| (delivery.rsn, error));
@@ -205,7 +205,7 @@ fn apply(
     if let Some(decision) = tape.left_out(delivery.rsn) {
         instance.skip(delivery, decision);
         let mut effects = Effects::default();
-        effects.answer = left_out(id, delivery, decision);
+        effects.answer = left_out(id, delivery, decision).map(Box::new);
         return Ok(effects);
     }
     let stepped = now_or_never(step(instance.process(), delivery, &mut TapeOnly(tape)));

@@ -73,10 +73,15 @@ pub async fn step(
     assert_eq!(delivery.rsn, process.handled.next(), "deliveries of {} are applied in order", process.id);
     let fired = match process.timers.find(delivery) {
         Found::NoFiring => None,
-        Found::Gone => return finish(process, delivery, determinants, Effects::default()),
+        Found::Gone => {
+            let effects = Effects::default();
+            finish(process, delivery, determinants, &effects)?;
+            return Ok(effects);
+        }
         Found::Timer(fired) if fired.timer.to.is_some() => {
             let effects = pass_on(process, *fired);
-            return finish(process, delivery, determinants, effects);
+            finish(process, delivery, determinants, &effects)?;
+            return Ok(effects);
         }
         Found::Timer(fired) => Some(*fired),
     };
@@ -107,7 +112,8 @@ pub async fn step(
     let (mut effects, outbound, timers) = waits.into_parts();
     (process.outbound, process.timers) = (outbound, timers);
     (effects.reply, effects.answer) = (reply, answer);
-    finish(process, delivery, determinants, effects)
+    finish(process, delivery, determinants, &effects)?;
+    Ok(effects)
 }
 
 /// The message of a timer goes to the actor for which it was set. No handler runs.
@@ -126,15 +132,15 @@ fn finish(
     process: &mut Process,
     delivery: &Delivery,
     determinants: &mut dyn Determinants,
-    effects: Effects,
-) -> Result<Effects, StepError> {
+    effects: &Effects,
+) -> Result<(), StepError> {
     // After the handler and before anybody sees an effect: a divergence releases nothing.
     let finished = determinants.finish(delivery.rsn, effects.digest());
     finished.map_err(|divergence| Halt::new(process.id.clone(), delivery.rsn, divergence.into()))?;
     let sends = effects.sends.len();
     assert!(sends <= SENDS_PER_DELIVERY_MAX, "one delivery of {} sent {sends} messages", process.id);
     process.now_handled(delivery.rsn);
-    Ok(effects)
+    Ok(())
 }
 
 /// Why a handler does not go on.
@@ -152,7 +158,7 @@ impl<R: Into<HaltReason>> From<R> for Stop {
 }
 
 /// The reply to another actor, and that to a caller outside.
-type Replied = (Option<OutgoingReply>, Option<Bytes>);
+type Replied = (Option<Box<OutgoingReply>>, Option<Bytes>);
 
 async fn run(
     process: &mut Process,
@@ -187,7 +193,7 @@ async fn run(
     assert_eq!(encoded.is_some(), is_awaited, "who waits for a reply gets one, and nobody else");
     Ok(match (asker, encoded) {
         (Some((to, ssn)), Some(reply)) => {
-            (Some(OutgoingReply { to, ssn, outcome: Answered::reply(actor, &reply) }), None)
+            (Some(Box::new(OutgoingReply { to, ssn, outcome: Answered::reply(actor, &reply) })), None)
         }
         (_, reply) => (None, reply),
     })
@@ -276,6 +282,11 @@ impl Handler<'_> {
         let polled = match &self.probe {
             Some(probe) => self.future.poll(&mut Task::from_waker(probe.waker())),
             None => self.future.poll(task),
+        };
+        let polled = match polled {
+            // As a rule: it has come to its end, and waits for nothing.
+            Ok(Poll::Ready(Ok(encoded))) if self.waits.is_done() => return Poll::Ready(Ok(encoded)),
+            other => other,
         };
         Poll::Ready(match (polled, self.waits.look()) {
             // It unwinds, since it has nothing to go on with, and has left the reason.

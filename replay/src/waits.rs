@@ -348,9 +348,14 @@ impl Waits {
         let inner = self.inner();
         match &inner.halted {
             Some(reason) => Look::Halted((**reason).clone()),
-            None if inner.open().next().is_none() => Look::Free,
+            None if inner.is_free() => Look::Free,
             None => Look::Waits,
         }
+    }
+
+    /// Whether a handler that has returned has left nothing behind.
+    pub(crate) fn is_done(&self) -> bool {
+        self.inner().is_done()
     }
 
     /// What the handler waits for, and how many events it has begun.
@@ -435,8 +440,7 @@ impl Waits {
     pub(crate) fn into_parts(mut self) -> (Effects, Outbound, Timers) {
         // Taken out of it: moving all of it costs as much as a short handler.
         let inner = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let is_done = inner.open().next().is_none() && inner.halted.is_none();
-        assert!(is_done, "a handler that is done waits for nothing");
+        assert!(inner.is_done(), "a handler that is done waits for nothing");
         let timers = std::mem::replace(&mut inner.timers, TimerChanges::new(Timers::default()));
         (inner.effects.take(), std::mem::take(&mut inner.outbound), timers.done())
     }
@@ -448,6 +452,16 @@ pub(crate) const SLEEP: Name = Name::from_static("sleep");
 impl Inner {
     fn begun(&mut self) -> &mut Begun {
         self.begun.get_or_insert_default()
+    }
+
+    /// Whether the handler has taken the end of all that it has begun.
+    fn is_free(&self) -> bool {
+        self.begun.as_ref().is_none_or(|begun| begun.open.is_empty())
+    }
+
+    /// Whether it also has not halted.
+    fn is_done(&self) -> bool {
+        self.is_free() && self.halted.is_none()
     }
 
     /// What the handler has begun and not taken the end of, in that order.

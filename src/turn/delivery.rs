@@ -279,7 +279,7 @@ impl Turn<'_> {
             release(self.core, self.cell, effects.sends);
         }
         if let Some(answer) = effects.answer {
-            reply(self.core, self.cell, answer);
+            reply(self.core, self.cell, *answer);
         }
         if let Some(reply) = effects.reply {
             let answer = match envelope.delivery.sender {

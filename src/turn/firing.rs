@@ -4,6 +4,7 @@
 //! Knows which timers are due; not who has woken the turn for them.
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 
 use relive_replay::timers::DueTimer;
 use relive_storage::record::Sender;
@@ -26,16 +27,21 @@ impl Turn<'_> {
         }
         let count = due.len() as u64;
         let (intake, shown) = self.intake_beside_queries();
-        let end = answering(shown, take_in(intake, due)).await?;
+        let end = answering(shown, pin!(take_in(intake, due))).await?;
         self.core.services.counters.delivered(count);
         Ok(Some(end))
+    }
+
+    /// Whether there is anything that could be due.
+    pub(crate) fn may_fire(&self) -> bool {
+        self.active.instance.next_timer().is_some()
     }
 
     /// The timers that are due and whose firing is not ahead already.
     fn due_timers(&mut self) -> Vec<DueTimer> {
         let active = &mut *self.active;
         // A runtime that shuts down would go on for as long as an actor has a period.
-        if active.instance.next_timer().is_none() || self.core.lifecycle.intake().is_err() {
+        if self.core.lifecycle.intake().is_err() {
             return Vec::new();
         }
         let mut due = active.instance.due_timers(self.core.services.clock.now());

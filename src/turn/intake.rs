@@ -2,6 +2,7 @@
 //! storage before its sender hears of it and, unless its receiver waits for its outputs alone,
 //! before its handler runs.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use relive_replay::halt::CorruptRecords;
@@ -102,14 +103,14 @@ impl Turn<'_> {
     /// As [`Intake::receive`].
     pub(crate) async fn receive(&mut self) -> Result<PendingBatch, TurnError> {
         let (mut intake, shown) = self.intake_beside_queries();
-        answering(shown, intake.receive()).await
+        answering(shown, pin!(intake.receive())).await
     }
 
     /// Waits until the batch is on stable storage, and tells those who wait for that.
     pub(crate) async fn wait_durable(&mut self, received: PendingBatch) -> Result<(), TurnError> {
         let end = received.depends_on(self.active.appended);
         let shown = Shown::of(self.core, self.cell, &mut self.active);
-        answering(shown, until_durable(self.core, end)).await?;
+        answering(shown, pin!(until_durable(self.core, end))).await?;
         received.tell(self.core, self.cell);
         Ok(())
     }
@@ -117,7 +118,7 @@ impl Turn<'_> {
     /// As [`Intake::append_and_wait`].
     pub(crate) async fn append_and_wait(&mut self, encoder: PooledFrameWriter) -> Result<(), TurnError> {
         let (mut intake, shown) = self.intake_beside_queries();
-        answering(shown, intake.append_and_wait(encoder, &mut Acks::default())).await
+        answering(shown, pin!(intake.append_and_wait(encoder, &mut Acks::default()))).await
     }
 
     /// How many deliveries the actor has taken in and not handled.
@@ -146,7 +147,7 @@ impl Turn<'_> {
         // In one frame with the new delivery: after a crash either both are there or neither.
         encoder.put_discharge(rsn);
         let (mut intake, shown) = self.intake_beside_queries();
-        answering(shown, intake.append_and_wait(encoder, &mut logged)).await?;
+        answering(shown, pin!(intake.append_and_wait(encoder, &mut logged))).await?;
         assert_eq!(logged.fresh, u64::from(is_anew), "a retry is a new delivery, and alone");
         self.core.services.counters.delivered(logged.fresh);
         let received = self.active.instance.received();

@@ -207,7 +207,7 @@ impl Turn<'_> {
                 // The task that woke the actor has forgotten when it is due.
                 self.active.registered = None;
             }
-            let fired = Box::pin(self.fire()).await?;
+            let fired = if self.may_fire() { Box::pin(self.fire()).await? } else { None };
             news = !self.mail.is_empty() || !intake.discharges.is_empty() || fired.is_some();
             let mut received = self.receive().await?;
             received.end = received.end.max(fired);
@@ -272,14 +272,16 @@ impl Turn<'_> {
         }
         let room = self.core.lifecycle.while_outbox_is_full(self.cell.news());
         let shown = Shown::of(self.core, self.cell, &mut self.active);
-        answering(shown, room).await.map_err(|_| TurnError::Over)
+        answering(shown, pin!(room)).await.map_err(|_| TurnError::Over)
     }
 
     /// Acknowledges the replies that nobody waits for any more. One that comes ahead of the ask
     /// that it answers is kept: the delivery is going to be tried again.
     pub(crate) fn settle_replies(&mut self, arrived: VecDeque<ArrivedReply>) {
         let Activation { instance, unlearned, .. } = &mut *self.active;
-        unlearned.extend(arrived);
+        if !arrived.is_empty() {
+            unlearned.extend(arrived);
+        }
         if !unlearned.is_empty() {
             for late in unlearned.take_late(|from| instance.sent_to(from)) {
                 acknowledge_reply(self.core, self.cell, &late.from, late.ssn);
@@ -328,7 +330,7 @@ impl Turn<'_> {
         // Before it is queued: the checkpointer changes the pins when it has written it.
         self.cell.change_pins(Pins::taken);
         let queued = self.core.services.checkpointer.write(self.cell, checkpoint, expected, request);
-        answering(Shown::of(self.core, self.cell, &mut self.active), queued).await;
+        answering(Shown::of(self.core, self.cell, &mut self.active), pin!(queued)).await;
         Ok(())
     }
 }

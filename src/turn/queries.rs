@@ -6,7 +6,7 @@
 //! but at once when the answer goes [into the log](crate::turn::inquiries) behind that.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Poll, ready};
 
@@ -174,8 +174,12 @@ pub(crate) fn may_show(cell: &ActorCell, active: &Activation) -> bool {
 
 /// Waits for `future`, which is no part of a delivery, and answers the queries that come meanwhile:
 /// queries don't wait for the disk.
-pub(crate) async fn answering<T>(shown: Option<Shown<'_>>, future: impl Future<Output = T>) -> T {
-    let mut future = pin!(future);
+///
+/// The caller pins it, so that turns stay small: an `async fn` would have it twice.
+pub(crate) fn answering<T>(
+    shown: Option<Shown<'_>>,
+    mut future: Pin<&mut impl Future<Output = T>>,
+) -> impl Future<Output = T> {
     poll_fn(move |task| {
         if let Poll::Ready(value) = future.as_mut().poll(task) {
             return Poll::Ready(value);
@@ -192,7 +196,6 @@ pub(crate) async fn answering<T>(shown: Option<Shown<'_>>, future: impl Future<O
             answer_waiting(cell, process, waiting);
         }
     })
-    .await
 }
 
 /// Answers a query that has waited, and gives its place back after that.

@@ -99,8 +99,8 @@ async fn nothing_is_shown_before_what_an_opening_found_is_handled() {
     let noted = Arc::default();
     drop(queue(&cell, &noted, 0));
     {
-        let mut waits =
-            pin!(answering(Shown::of(&core, &cell, &mut turn.active), std::future::pending::<()>()));
+        let mut never = pin!(std::future::pending::<()>());
+        let mut waits = pin!(answering(Shown::of(&core, &cell, &mut turn.active), never.as_mut()));
         assert!(poll_fn(|task| Poll::Ready(waits.as_mut().poll(task).is_pending())).await);
     }
     turn.handle_backlog(2).await.ok().unwrap();
@@ -129,7 +129,8 @@ async fn an_answer_waits_for_what_its_state_depends_on() {
     drop(queue(&cell, &noted, 0));
     {
         let shown = Shown::of(&core, &cell, &mut turn.active);
-        let mut waits = pin!(answering(shown, std::future::pending::<()>()));
+        let mut never = pin!(std::future::pending::<()>());
+        let mut waits = pin!(answering(shown, never.as_mut()));
         assert!(poll_fn(|task| Poll::Ready(waits.as_mut().poll(task).is_pending())).await);
     }
     assert_eq!(*noted.lock().unwrap(), []);
