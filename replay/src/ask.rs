@@ -239,7 +239,7 @@ impl<'c, 't: 'c, M: Message> IntoFuture for Ask<'c, 't, M> {
 struct Request(ActorId, Name, Bytes);
 
 impl Begin for Request {
-    fn begin(self, waits: &Waits) -> Option<u32> {
+    fn begin(self, waits: &Waits<'_>) -> Option<u32> {
         let Self(to, message, payload) = self;
         waits.begin_ask(&to, message, &payload)
     }

@@ -42,7 +42,7 @@ pub struct Context<'t> {
     pub(crate) origin: Rsn,
     pub(crate) peers: Option<&'t Peers>,
     pub(crate) dependencies: Option<&'t Dependencies>,
-    pub(crate) waits: &'t Waits,
+    pub(crate) waits: &'t Waits<'t>,
     /// The timer whose firing the delivery is.
     pub(crate) firing: Option<&'t Firing>,
     /// Whether to check that values survive their codec: live only.

@@ -291,7 +291,7 @@ struct Question {
 }
 
 impl Begin for Question {
-    fn begin(self, waits: &Waits) -> Option<u32> {
+    fn begin(self, waits: &Waits<'_>) -> Option<u32> {
         waits.begin_query(&self.to, self.query, &self.payload)
     }
 }

@@ -106,7 +106,7 @@ impl<'t> Context<'t> {
 /// A side effect of a handler; [`Context::side_effect`] makes it.
 #[must_use = "a side effect happens when it is awaited"]
 pub struct SideEffect<'t, T, F, Fut> {
-    waits: &'t Waits,
+    waits: &'t Waits<'t>,
     name: &'static str,
     stage: Stage<F, Fut>,
     outcome: PhantomData<fn() -> T>,

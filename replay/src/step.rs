@@ -95,8 +95,8 @@ pub async fn step(
     // The block may have been begun just before the timer was due. Its handler sees no time before
     // that.
     let now = firing.as_ref().map_or(delivery.clock, |firing| firing.due.max(delivery.clock));
-    let (message, outbound) = (delivery.message.clone(), std::mem::take(&mut process.outbound));
-    let waits = Waits::new(message, now, outbound, timers);
+    let outbound = std::mem::take(&mut process.outbound);
+    let waits = Waits::new(&delivery.message, now, outbound, timers);
     let ended = run(process, delivery, determinants, &waits, firing.as_ref()).await;
     let (answer, reply) = match ended {
         Ok(replied) => replied,
@@ -164,7 +164,7 @@ async fn run(
     process: &mut Process,
     delivery: &Delivery,
     determinants: &mut dyn Determinants,
-    waits: &Waits,
+    waits: &Waits<'_>,
     firing: Option<&Firing>,
 ) -> Result<Replied, Stop> {
     let origin = process.origin(delivery.rsn);
@@ -205,7 +205,7 @@ type EncodedReply = Result<Option<Bytes>, CodecError>;
 struct Handler<'h> {
     future: GuardedFuture<'h, EncodedReply>,
     delivery: &'h Delivery,
-    waits: &'h Waits,
+    waits: &'h Waits<'h>,
     checks: Checks,
     /// Finds out whether it awaits anything foreign, from its first wait on.
     probe: Option<Probe>,

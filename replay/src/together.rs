@@ -230,7 +230,7 @@ enum Until {
 }
 
 impl Begin for Until {
-    fn begin(self, waits: &Waits) -> Option<u32> {
+    fn begin(self, waits: &Waits<'_>) -> Option<u32> {
         waits.begin_sleep(|now| match self {
             Self::After(time) => now.plus(time),
             Self::Moment(moment) => moment,

@@ -12,12 +12,12 @@ use crate::waits::Waits;
 pub(crate) trait Begin {
     /// Begins it; returns the index of the wait, or `None` when the handler must not begin anything
     /// more.
-    fn begin(self, waits: &Waits) -> Option<u32>;
+    fn begin(self, waits: &Waits<'_>) -> Option<u32>;
 }
 
 /// Begins at the first poll, and waits for the encoded outcome.
 pub(crate) struct Waiting<'w, B> {
-    waits: &'w Waits,
+    waits: &'w Waits<'w>,
     stage: Stage<B>,
 }
 
@@ -29,7 +29,7 @@ enum Stage<B> {
 }
 
 impl<'w, B> Waiting<'w, B> {
-    pub(crate) fn new(waits: &'w Waits, begin: B) -> Self {
+    pub(crate) fn new(waits: &'w Waits<'w>, begin: B) -> Self {
         Self { waits, stage: Stage::New(begin) }
     }
 }

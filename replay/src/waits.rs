@@ -8,6 +8,7 @@
 
 use std::any::TypeId;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
@@ -109,14 +110,19 @@ pub(crate) fn describe(event: &Event) -> String {
 
 /// What the futures of a handler and its step share. One thread at a time runs the two.
 #[derive(Debug)]
-pub(crate) struct Waits(Mutex<Inner>);
+pub(crate) struct Waits<'d> {
+    message: &'d Name,
+    /// Whether the handler has begun a wait or has halted. As a rule it has not, and each look
+    /// costs as much as the lock. `Relaxed`: the thread that looks has polled the handler.
+    has_waited: AtomicBool,
+    inner: Mutex<Inner>,
+}
 
 #[derive(Debug)]
 struct Inner {
     effects: EffectsBuilder,
     outbound: Outbound,
     timers: TimerChanges,
-    message: Name,
     now: Timestamp,
     randoms: u64,
     draws: u32,
@@ -157,14 +163,13 @@ struct Open {
     came: Option<Bytes>,
 }
 
-impl Waits {
+impl<'d> Waits<'d> {
     /// What a handler shares that begins at `now`.
-    pub(crate) fn new(message: Name, now: Timestamp, outbound: Outbound, timers: TimerChanges) -> Self {
-        Self(Mutex::new(Inner {
+    pub(crate) fn new(message: &'d Name, now: Timestamp, outbound: Outbound, timers: TimerChanges) -> Self {
+        let inner = Mutex::new(Inner {
             effects: EffectsBuilder::default(),
             outbound,
             timers,
-            message,
             now,
             randoms: 0,
             draws: 0,
@@ -172,12 +177,13 @@ impl Waits {
             discarding: 0,
             begun: None,
             halted: None,
-        }))
+        });
+        Self { message, has_waited: AtomicBool::new(false), inner }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         // No users' code runs under this lock, so nothing is half changed.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The clock of the last determinant.
@@ -282,6 +288,7 @@ impl Waits {
         if inner.halted.is_some() {
             return None;
         }
+        self.has_waited.store(true, Ordering::Relaxed);
         let index = inner.events;
         inner.events += 1;
         let what = what(&mut inner, index, &name);
@@ -319,14 +326,15 @@ impl Waits {
         let Some(open) = begun.open.remove(&index) else { return };
         begun.ended.retain(|(ended, _)| *ended != index);
         if inner.discarding == 0 {
-            let reason = given_up(&inner.message, &open.wait.describe());
+            let reason = given_up(self.message, &open.wait.describe());
+            self.has_waited.store(true, Ordering::Relaxed);
             inner.halt(reason);
         }
     }
 
     /// Drops, in `losers`, what has lost a race of ours.
     pub(crate) fn discard(&self, losers: impl FnOnce()) {
-        struct Discarding<'w>(&'w Waits);
+        struct Discarding<'w>(&'w Waits<'w>);
         impl Drop for Discarding<'_> {
             fn drop(&mut self) {
                 self.0.inner().discarding -= 1;
@@ -340,6 +348,7 @@ impl Waits {
 
     /// Stops the handler for good. The first reason counts.
     pub(crate) fn halt(&self, reason: HaltReason) {
+        self.has_waited.store(true, Ordering::Relaxed);
         self.inner().halt(reason);
     }
 
@@ -355,7 +364,7 @@ impl Waits {
 
     /// Whether a handler that has returned has left nothing behind.
     pub(crate) fn is_done(&self) -> bool {
-        self.inner().is_done()
+        !self.has_waited.load(Ordering::Relaxed) || self.inner().is_done()
     }
 
     /// What the handler waits for, and how many events it has begun.
@@ -369,7 +378,7 @@ impl Waits {
     pub(crate) fn left_open(&self) -> HaltReason {
         let inner = self.inner();
         let last = inner.open().last().map(|open| open.wait.describe());
-        given_up(&inner.message, &last.unwrap_or_default())
+        given_up(self.message, &last.unwrap_or_default())
     }
 
     /// From now on side effects happen, and wake `waker`.
@@ -430,7 +439,7 @@ impl Waits {
     /// and the numbers and timers as they were before it.
     pub(crate) fn abandon(self) -> (Vec<Outgoing>, Outbound, Timers) {
         let released = self.released();
-        let inner = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let inner = self.inner.into_inner().unwrap_or_else(PoisonError::into_inner);
         let Inner { effects, mut outbound, timers, .. } = inner;
         outbound.take_back(&effects.sends);
         (released, outbound, timers.abandon())
@@ -439,7 +448,7 @@ impl Waits {
     /// Ends the sharing: the effects, the numbers of what was sent, and the timers.
     pub(crate) fn into_parts(mut self) -> (Effects, Outbound, Timers) {
         // Taken out of it: moving all of it costs as much as a short handler.
-        let inner = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let inner = self.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
         assert!(inner.is_done(), "a handler that is done waits for nothing");
         let timers = std::mem::replace(&mut inner.timers, TimerChanges::new(Timers::default()));
         (inner.effects.take(), std::mem::take(&mut inner.outbound), timers.done())

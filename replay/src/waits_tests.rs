@@ -8,9 +8,10 @@ fn id(key: &str) -> ActorId {
     ActorId::new("account", key).unwrap()
 }
 
-fn waits() -> Waits {
+fn waits() -> Waits<'static> {
     let timers = TimerChanges::new(Default::default());
-    Waits::new("pay".into(), Timestamp::default(), Outbound::default(), timers)
+    static PAY: Name = Name::from_static("pay");
+    Waits::new(&PAY, Timestamp::default(), Outbound::default(), timers)
 }
 
 fn event(index: u32, kind: EventKind, name: &str) -> Event {
@@ -18,7 +19,7 @@ fn event(index: u32, kind: EventKind, name: &str) -> Event {
     Event { rsn: Rsn::new(1), index, kind, name: name.into(), outcome: Bytes::new(), clock }
 }
 
-fn reason(waits: &Waits) -> HaltReason {
+fn reason(waits: &Waits<'_>) -> HaltReason {
     match waits.look() {
         Look::Halted(reason) => reason,
         Look::Waits | Look::Free => panic!("it has not halted"),
