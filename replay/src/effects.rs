@@ -74,6 +74,9 @@ pub struct Effects {
     digest: Option<u64>,
 }
 
+/// The reply to another actor, and that to a caller outside.
+pub(crate) type Replied = (Option<Box<OutgoingReply>>, Option<Bytes>);
+
 /// The effects that a handler has asked for so far.
 #[derive(Default)]
 pub(crate) struct EffectsBuilder {
@@ -130,11 +133,12 @@ fn at_last_request(sends: &[Outgoing]) -> (&[Outgoing], &[Outgoing]) {
 }
 
 impl EffectsBuilder {
-    /// The handler is done: its effects, still without what it replies. Nothing is left here.
-    pub(crate) fn take(&mut self) -> Effects {
+    /// The handler is done: its effects, with what it replies. Nothing is left here.
+    #[inline]
+    pub(crate) fn take(&mut self, (answer, reply): Replied) -> Effects {
         let digest = self.digest();
         self.hasher = None;
-        Effects { sends: std::mem::take(&mut self.sends), digest, ..Effects::default() }
+        Effects { sends: std::mem::take(&mut self.sends), reply, answer, digest }
     }
 
     fn digest(&self) -> Option<u64> {
@@ -264,7 +268,7 @@ mod tests {
         let digest = |fill: &dyn Fn(&mut EffectsBuilder)| {
             let mut effects = EffectsBuilder::default();
             fill(&mut effects);
-            effects.take().digest()
+            effects.take((None, None)).digest()
         };
         assert_eq!(digest(&|_| {}), None);
         let send = digest(&|e| e.send(outgoing("credit", b"5")));
@@ -299,7 +303,7 @@ mod tests {
         let digest = |fill: &dyn Fn(&mut EffectsBuilder)| {
             let mut effects = EffectsBuilder::default();
             fill(&mut effects);
-            effects.take().digest().unwrap()
+            effects.take((None, None)).digest().unwrap()
         };
         let set = |name: &str, change: fn(&mut Timer)| {
             let (due, payload) = (Timestamp::from_micros(70), Bytes::from_static(b"5"));

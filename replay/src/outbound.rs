@@ -11,6 +11,7 @@ use crate::Outgoing;
 ///
 /// Each delivery takes it to its handler and back, and most actors send to few others or none. So
 /// it is one pointer.
+#[expect(clippy::box_collection, reason = "it is moved twice in each delivery")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outbound(Option<Box<BTreeMap<ActorId, Ssn>>>);
 

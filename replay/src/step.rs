@@ -15,7 +15,7 @@ use relive_storage::record::{Delivery, Event, EventKind, Sender};
 use crate::ask::Answered;
 use crate::context::Checks;
 use crate::determinants::{Happened, NoOutcome};
-use crate::effects::EffectsBuilder;
+use crate::effects::{EffectsBuilder, Replied};
 use crate::guard::{GuardedFuture, guarded};
 use crate::halt::does_not_survive;
 use crate::instance::Process;
@@ -98,7 +98,7 @@ pub async fn step(
     let outbound = std::mem::take(&mut process.outbound);
     let waits = Waits::new(&delivery.message, now, outbound, timers);
     let ended = run(process, delivery, determinants, &waits, firing.as_ref()).await;
-    let (answer, reply) = match ended {
+    let replied = match ended {
         Ok(replied) => replied,
         Err(stop) => {
             let (released, outbound, timers) = waits.abandon();
@@ -109,9 +109,8 @@ pub async fn step(
             });
         }
     };
-    let (mut effects, outbound, timers) = waits.into_parts();
+    let (effects, outbound, timers) = waits.into_parts(replied);
     (process.outbound, process.timers) = (outbound, timers);
-    (effects.reply, effects.answer) = (reply, answer);
     finish(process, delivery, determinants, &effects)?;
     Ok(effects)
 }
@@ -124,7 +123,7 @@ fn pass_on(process: &mut Process, fired: Fired) -> Effects {
     let ssn = process.outbound.next_ssn(&to);
     effects.send(Outgoing { to, ssn, message, payload, asked: false });
     process.timers.change(name, left);
-    effects.take()
+    effects.take((None, None))
 }
 
 /// Ends a delivery: its effects are complete.
@@ -156,9 +155,6 @@ impl<R: Into<HaltReason>> From<R> for Stop {
         Self::Halted(reason.into())
     }
 }
-
-/// The reply to another actor, and that to a caller outside.
-type Replied = (Option<Box<OutgoingReply>>, Option<Bytes>);
 
 async fn run(
     process: &mut Process,

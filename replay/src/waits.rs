@@ -16,7 +16,7 @@ use bytes::Bytes;
 use relive_storage::record::{Event, EventKind};
 use relive_storage::{ActorId, Name, Ssn, Timestamp};
 
-use crate::effects::{Draw, EffectsBuilder};
+use crate::effects::{Draw, EffectsBuilder, Replied};
 use crate::halt::given_up;
 use crate::outbound::Outbound;
 use crate::timers::{Full, Timer, TimerChanges, Timers};
@@ -445,13 +445,15 @@ impl<'d> Waits<'d> {
         (released, outbound, timers.abandon())
     }
 
-    /// Ends the sharing: the effects, the numbers of what was sent, and the timers.
-    pub(crate) fn into_parts(mut self) -> (Effects, Outbound, Timers) {
+    /// Ends the sharing: the effects with what the handler replies, the numbers of what was sent,
+    /// and the timers.
+    #[inline]
+    pub(crate) fn into_parts(mut self, replied: Replied) -> (Effects, Outbound, Timers) {
         // Taken out of it: moving all of it costs as much as a short handler.
         let inner = self.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
         assert!(inner.is_done(), "a handler that is done waits for nothing");
         let timers = std::mem::replace(&mut inner.timers, TimerChanges::new(Timers::default()));
-        (inner.effects.take(), std::mem::take(&mut inner.outbound), timers.done())
+        (inner.effects.take(replied), std::mem::take(&mut inner.outbound), timers.done())
     }
 }
 

@@ -205,7 +205,7 @@ fn deliveries_follow_on_what_was_carried() {
     let whole = without_gap(&[2, 3, 4]).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(whole, Rsn::new(4));
     for received in [&[3, 4][..], &[2, 4], &[2, 3]] {
-        let refused = without_gap(received).err().expect("deliveries are missing");
+        let refused = without_gap(received).expect_err("deliveries are missing");
         assert!(matches!(refused, OpenError::Store(_) | OpenError::Records(_)), "{refused}");
     }
 }

@@ -249,7 +249,7 @@ impl Turn<'_> {
             }
         };
         let (events, bytes, released) = (live.events, live.bytes, live.released.len());
-        let (end, learned) = (live.appended, std::mem::take(&mut live.learned));
+        let (end, learned) = (live.appended, live.take_learned());
         drop(live);
         self.active.appended = self.active.appended.max(end);
         for (end, from, ssn) in learned {

@@ -52,13 +52,20 @@ pub(crate) struct Live<'a> {
     pub(crate) bytes: u64,
     /// What the delivery depends on stands below.
     pub(crate) appended: Lsn,
+    discipline: Discipline,
+    /// `None` until the handler waits. Most wait for nothing.
+    waiting: Option<Box<Waiting<'a>>>,
+}
+
+/// What a handler that waits has beside.
+#[derive(Default)]
+struct Waiting<'a> {
     /// Replies that the handler has learned. Who has answered is told when they are on stable
     /// storage.
-    pub(crate) learned: VecDeque<(Lsn, ActorId, Ssn)>,
-    discipline: Discipline,
+    learned: VecDeque<(Lsn, ActorId, Ssn)>,
     /// The queries that the handler waits for.
     inquiries: Inquiries,
-    /// The wait for the first of them, and that of a side effect.
+    /// The wait for the first of those replies, and that of a side effect.
     until_learned: Option<UntilDurable<'a>>,
     until_stable: Option<UntilDurable<'a>>,
     asleep: Option<Asleep>,
@@ -96,38 +103,43 @@ impl<'a> Live<'a> {
             events: 0,
             bytes: 0,
             appended,
-            learned: VecDeque::new(),
             discipline: cell.kind.discipline(),
-            inquiries: Inquiries::default(),
-            until_learned: None,
-            until_stable: None,
-            asleep: None,
-            in_graph: false,
-            acts: Motion::default(),
+            waiting: None,
         }
+    }
+
+    fn waiting(&mut self) -> &mut Waiting<'a> {
+        self.waiting.get_or_insert_default()
+    }
+
+    /// Takes the replies that the handler has learned and whose senders have not been told.
+    pub(crate) fn take_learned(&mut self) -> VecDeque<(Lsn, ActorId, Ssn)> {
+        self.waiting.as_mut().map(|waiting| std::mem::take(&mut waiting.learned)).unwrap_or_default()
     }
 
     /// The handler goes on. The graph is one for all actors, so only those that were in it ask.
     fn leave_graph(&mut self) {
-        if std::mem::take(&mut self.in_graph) {
+        if self.waiting.as_mut().is_some_and(|waiting| std::mem::take(&mut waiting.in_graph)) {
             self.core.actors.wait_graph().goes_on(&self.cell.id);
         }
     }
 
     /// Acknowledges the learned replies that are on stable storage. The handler may wait for long.
     fn acknowledge_learned(&mut self, task: &mut Context<'_>) {
-        let committer = &self.core.services.committer;
-        while let Some((end, _, _)) = self.learned.front() {
+        let (core, cell) = (self.core, self.cell);
+        let Waiting { learned, until_learned, .. } = self.waiting();
+        while let Some((end, _, _)) = learned.front() {
             let end = *end;
-            let wait = self.until_learned.get_or_insert_with(|| Box::pin(committer.until_durable(end)));
+            let committer = &core.services.committer;
+            let wait = until_learned.get_or_insert_with(|| Box::pin(committer.until_durable(end)));
             if !matches!(wait.as_mut().poll(task), Poll::Ready(Ok(()))) {
                 return;
             }
-            self.until_learned = None;
-            while self.learned.front().is_some_and(|(at, _, _)| *at <= end)
-                && let Some((_, from, ssn)) = self.learned.pop_front()
+            *until_learned = None;
+            while learned.front().is_some_and(|(at, _, _)| *at <= end)
+                && let Some((_, from, ssn)) = learned.pop_front()
             {
-                acknowledge_reply(self.core, self.cell, &from, ssn);
+                acknowledge_reply(core, cell, &from, ssn);
             }
         }
     }
@@ -148,7 +160,8 @@ impl<'a> Live<'a> {
 
     /// What has come of one of the queries. Asks those that were not asked before.
     fn answer(&mut self, waits: &[Wait], task: &mut Context<'_>) -> Option<Happened> {
-        self.inquiries.poll((self.core, &self.cell.id), waits, task)
+        let (core, cell) = (self.core, self.cell);
+        self.waiting().inquiries.poll((core, &cell.id), waits, task)
     }
 
     /// The end of the sleep that is due first.
@@ -157,34 +170,36 @@ impl<'a> Live<'a> {
             WaitFor::Time(until) => Some((until, wait.index)),
             _ => None,
         });
+        let clock = &self.core.services.clock;
+        let Waiting { asleep, .. } = self.waiting.get_or_insert_default().as_mut();
         let Some((until, index)) = sleeps.min() else {
-            self.asleep = None;
+            *asleep = None;
             return None;
         };
         loop {
-            let clock = &self.core.services.clock;
             if clock.now() >= until {
                 let (kind, outcome) = (EventKind::Elapsed, Bytes::new());
                 return Some(Happened { index, kind, outcome });
             }
-            if self.asleep.as_ref().is_none_or(|asleep| asleep.until != until) {
-                self.asleep = Some(Asleep { until, timer: clock.wait_until(until) });
+            if asleep.as_ref().is_none_or(|asleep| asleep.until != until) {
+                *asleep = Some(Asleep { until, timer: clock.wait_until(until) });
             }
-            let timer = self.asleep.as_mut().map(|asleep| asleep.timer.as_mut().poll(task));
+            let timer = asleep.as_mut().map(|asleep| asleep.timer.as_mut().poll(task));
             if timer.is_some_and(|timer| timer.is_pending()) {
                 return None;
             }
             // The clock may have gone back meanwhile.
-            self.asleep = None;
+            *asleep = None;
         }
     }
 
     /// An ask or a query that nobody answers: its receiver has stopped, or it has closed a cycle.
     fn failure(&mut self, waits: &[Wait], task: &Context<'_>) -> Option<Happened> {
         let asks: Vec<_> = waits.iter().filter_map(|wait| Some((wait, wait.what.actor()?))).collect();
-        let graph = self.core.actors.wait_graph();
+        let (core, cell) = (self.core, self.cell);
+        let graph = core.actors.wait_graph();
         // A side effect may call an actor from outside.
-        let calls = graph.calls(address(&**self.cell));
+        let calls = graph.calls(address(&**cell));
         if asks.is_empty() && calls.is_empty() {
             return None;
         }
@@ -193,23 +208,23 @@ impl<'a> Live<'a> {
         let waits_for_actors = !sleeps && side_effects <= calls.len();
         let others = if waits_for_actors { Others::Nothing } else { Others::Something };
         let on = asks.iter().map(|(_, from)| (*from).clone()).chain(calls).collect();
-        self.in_graph = true;
+        let waiting = self.waiting();
+        waiting.in_graph = true;
         // Before the look at the receivers: one that stops from now on wakes this handler.
-        let has_news = || self.cell.has_replies() || self.inquiries.have_news();
-        let cycle = graph.waits(&self.cell.id, on, others, task.waker(), has_news);
+        let has_news = || cell.has_replies() || waiting.inquiries.have_news();
+        let cycle = graph.waits(&cell.id, on, others, task.waker(), has_news);
         if let Some(cycle) = cycle {
             let next = cycle.get(1).expect("a cycle has a second actor");
             let Some((wait, _)) = asks.iter().rev().find(|(_, from)| next == *from) else {
-                graph.close(address(&**self.cell), next, cycle.clone());
+                graph.close(address(&**cell), next, cycle.clone());
                 return None;
             };
             let (wait, cycle) = (*wait, named(&cycle));
             self.leave_graph();
             return Some(happened(wait, Failure::Deadlock { cycle }));
         }
-        let (wait, from, failure) = asks
-            .iter()
-            .find_map(|(wait, from)| Some((*wait, *from, self.core.actors.get(from)?.failure()?)))?;
+        let (wait, from, failure) =
+            asks.iter().find_map(|(wait, from)| Some((*wait, *from, core.actors.get(from)?.failure()?)))?;
         let (receiver, reason) = (from.to_string(), failure.to_string());
         self.leave_graph();
         Some(happened(wait, Failure::Stopped { receiver, reason }))
@@ -256,9 +271,10 @@ impl Determinants for Live<'_> {
     }
 
     fn poll_happened(&mut self, waits: &[Wait], task: &mut Context<'_>) -> Poll<Happened> {
-        self.core.services.harness.set(&mut self.acts, || {
+        let (core, cell) = (self.core, self.cell);
+        core.services.harness.set(&mut self.waiting().acts, || {
             let acts = waits.iter().any(|wait| wait.what == WaitFor::SideEffect);
-            acts.then(|| Moving::SideEffect(self.cell.id.clone()))
+            acts.then(|| Moving::SideEffect(cell.id.clone()))
         });
         self.acknowledge_learned(task);
         // What has come counts before what has not: a receiver may answer and then stop.
@@ -278,12 +294,13 @@ impl Determinants for Live<'_> {
             return Poll::Ready(Ok(()));
         }
         let (committer, end) = (&self.core.services.committer, self.appended);
-        let wait = self.until_stable.get_or_insert_with(|| {
+        let until_stable = &mut self.waiting.get_or_insert_default().until_stable;
+        let wait = until_stable.get_or_insert_with(|| {
             committer.want(end);
             Box::pin(committer.until_durable(end))
         });
         let stable = std::task::ready!(wait.as_mut().poll(task));
-        self.until_stable = None;
+        *until_stable = None;
         Poll::Ready(stable.map_err(|_| NoOutcome))
     }
 
@@ -311,7 +328,9 @@ impl Determinants for Live<'_> {
                 EventKind::Reply { from, ssn } if appended.end <= committer.durable() => {
                     acknowledge_reply(self.core, self.cell, &from, ssn);
                 }
-                EventKind::Reply { from, ssn } => self.learned.push_back((appended.end, from, ssn)),
+                EventKind::Reply { from, ssn } => {
+                    self.waiting().learned.push_back((appended.end, from, ssn));
+                }
                 _ => {}
             }
             Ok(appended.context.clock)

@@ -16,8 +16,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "a side effect under way moves",
         edits: &[Edit {
             file: "src/turn/live.rs",
-            find: "acts.then(|| Moving::SideEffect(self.cell.id.clone()))",
-            replace: "(acts && false).then(|| Moving::SideEffect(self.cell.id.clone()))",
+            find: "acts.then(|| Moving::SideEffect(cell.id.clone()))",
+            replace: "(acts && false).then(|| Moving::SideEffect(cell.id.clone()))",
         }],
         test: PROMISES.filter("kit::quiet::a_side_effect_is_not_quiet"),
     },

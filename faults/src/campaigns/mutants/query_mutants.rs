@@ -277,7 +277,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "queries don't wait for the disk",
         edits: &[Edit {
             file: "src/turn/intake.rs",
-            find: "        answering(shown, until_durable(self.core, end)).await?;\n",
+            find: "        answering(shown, pin!(until_durable(self.core, end))).await?;\n",
             replace: "        drop(shown);\n        until_durable(self.core, end).await?;\n",
         }],
         test: PROMISES.filter("queries::shown::no_query_waits").hangs(),

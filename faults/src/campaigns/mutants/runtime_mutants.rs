@@ -70,7 +70,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "log before handle",
         edits: &[Edit {
             file: "src/turn/intake.rs",
-            find: "        answering(shown, until_durable(self.core, end)).await?;\n",
+            find: "        answering(shown, pin!(until_durable(self.core, end))).await?;\n",
             replace: "        let _ = (shown, until_durable(self.core, end));\n",
         }],
         test: PROMISES.filter("stability::a_delivery"),

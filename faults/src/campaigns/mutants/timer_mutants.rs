@@ -165,8 +165,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "nothing fires in a shutdown",
         edits: &[Edit {
             file: "src/turn/firing.rs",
-            find: " || self.core.lifecycle.intake().is_err() {\n",
-            replace: " {\n",
+            find: "        if self.core.lifecycle.intake().is_err() {\n",
+            replace: "        if false {\n",
         }],
         test: RUNTIME.filter("turn::firing::tests::nothing_fires"),
     },
