@@ -143,7 +143,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         edits: &[Edit {
             file: "replay/src/waits.rs",
             find: "        inner.effects.take_back_last_sends();\n",
-            replace: "        let _ = Effects::take_back_last_sends;\n",
+            replace: "        let _ = EffectsBuilder::take_back_last_sends;\n",
         }],
         test: PROMISES.filter("undone::an_err"),
     },
