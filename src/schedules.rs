@@ -81,6 +81,12 @@ fn push(cell: &Arc<ActorCell>) -> (u64, Wake) {
     cell.push(Mail { sender, message, payload: b"5", waiter, taken }, 0).unwrap()
 }
 
+/// Has a message begin a turn of a cell at rest, and returns the cell for the thread that runs it.
+fn begun(cell: &Arc<ActorCell>) -> Arc<ActorCell> {
+    let (_, Wake::Start(start)) = push(cell) else { panic!("nobody runs it") };
+    start.take().0
+}
+
 /// A turn that only counts the messages that it takes.
 fn turn(cell: &ActorCell, active: Option<Box<Activation>>, runs: &AtomicBool, handled: &AtomicUsize) {
     let mut active = active.unwrap_or_else(|| {
@@ -142,8 +148,7 @@ fn a_turn_that_waits_for_news_hears_of_them() {
     let kind = kind();
     explore(move || {
         let cell = cell(&kind);
-        let (_, Wake::Start(start)) = push(&cell) else { panic!("nobody runs it") };
-        let (running, _) = start.take();
+        let running = begun(&cell);
         let waits = thread::spawn(move || {
             let mut handled = 0;
             while handled < 3 {

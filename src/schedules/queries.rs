@@ -122,8 +122,7 @@ fn a_query_is_answered_or_hears_of_the_failure() {
     let kind = kind();
     explore(move || {
         let cell = cell(&kind);
-        let (_, Wake::Start(start)) = push(&cell) else { panic!("nobody runs it") };
-        let (running, _) = start.take();
+        let running = begun(&cell);
         let caller = || {
             let cell = Arc::clone(&cell);
             thread::spawn(move || match cell.lend(0, || Ok(())) {
@@ -149,8 +148,7 @@ fn a_turn_that_waits_for_the_disk_hears_of_queries() {
     let kind = kind();
     explore(move || {
         let cell = cell(&kind);
-        let (_, Wake::Start(start)) = push(&cell) else { panic!("nobody runs it") };
-        let (running, _) = start.take();
+        let running = begun(&cell);
         let caller = || {
             let cell = Arc::clone(&cell);
             thread::spawn(move || ask(&cell).is_some_and(|(answered, _)| block_on(answered).unwrap()))
