@@ -327,7 +327,6 @@ impl<'d> Waits<'d> {
         begun.ended.retain(|(ended, _)| *ended != index);
         if inner.discarding == 0 {
             let reason = given_up(self.message, &open.wait.describe());
-            self.has_waited.store(true, Ordering::Relaxed);
             inner.halt(reason);
         }
     }
