@@ -82,9 +82,9 @@ impl Turn<'_> {
         Ok(())
     }
 
-    /// Invariant: bounded, with a poison message. An opening sends again what is owed. When its
-    /// handler ends the process, the next opening must find that it was delivered, or nobody would
-    /// ever count the end against it.
+    /// Invariant: bounded, with a poison message. An opening sends unacknowledged messages again.
+    /// When the handler of one ends the process, the next opening must find the delivery in the
+    /// log. Otherwise no opening would count that end against it.
     fn must_be_found(&self, delivery: &Delivery) -> bool {
         let at_once = self.discipline == Discipline::BeforeOutput;
         at_once && self.core.actors.was_found(&self.cell.id, &delivery.sender)

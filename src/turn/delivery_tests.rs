@@ -236,8 +236,8 @@ async fn a_noted_try_that_halts_is_over_in_the_log() {
 }
 
 /// A delivery that ended the process as often as it has tries halts instead of ending it again.
-/// One that anyone may know of is tried in every second opening: a caller, or whoever has queried
-/// the actor.
+/// When a caller, or a query of the actor, may have learned of the delivery, every second opening
+/// tries it.
 #[tokio::test]
 async fn what_ends_the_process_is_not_tried_for_ever() {
     let tries = crate::config::RestartPolicy::default().tries as usize;

@@ -130,8 +130,8 @@ async fn the_ask_that_closes_a_cycle_fails() {
     assert!(matches!(&*failures, [AskFailure::Deadlock { cycle }] if cycle == &["node/d", "node/d"]));
 }
 
-/// A handler that holds a reference to an actor, and asks it from outside: the cycle is found too,
-/// whoever closes it.
+/// A handler holds a reference to an actor, and asks it from outside. The cycle is found too,
+/// whichever of the calls closes it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ask_from_outside_within_a_handler_closes_a_cycle_too() {
     let runtime = open(&MemoryStore::new()).await;

@@ -228,7 +228,7 @@ async fn the_query_that_closes_a_cycle_fails() {
         programs::until_counted(&name("f")).await;
         programs::count(&name("go"));
         programs::count(&name("e asks"));
-        // Whoever is the second.
+        // The one that asks second closes the cycle. Each of the two may be that one.
         let (e, f) = both.await.unwrap();
         assert!((e, f) == (2_000_000, 1) || f == 1_000_000, "{e} {f}");
         runtime.crash().await;
