@@ -74,9 +74,6 @@ pub struct Effects {
     digest: Option<u64>,
 }
 
-/// The reply to another actor, and that to a caller outside.
-pub(crate) type Replied = (Option<Box<OutgoingReply>>, Option<Bytes>);
-
 /// The effects that a handler has asked for so far.
 #[derive(Default)]
 pub(crate) struct EffectsBuilder {
@@ -125,6 +122,12 @@ impl Effects {
     pub(crate) fn last_sends(&self) -> &[Outgoing] {
         at_last_request(&self.sends).1
     }
+
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        let Self { sends, reply, answer, digest } = self;
+        sends.is_empty() && reply.is_none() && answer.is_none() && digest.is_none()
+    }
 }
 
 /// The messages up to the last request, and those after it.
@@ -133,12 +136,10 @@ fn at_last_request(sends: &[Outgoing]) -> (&[Outgoing], &[Outgoing]) {
 }
 
 impl EffectsBuilder {
-    /// The handler is done: its effects, with what it replies. Nothing is left here.
-    #[inline]
-    pub(crate) fn take(&mut self, (answer, reply): Replied) -> Effects {
-        let digest = self.digest();
-        self.hasher = None;
-        Effects { sends: std::mem::take(&mut self.sends), reply, answer, digest }
+    /// The handler is done: what it has asked for goes to its effects.
+    pub(crate) fn complete(self, effects: &mut Effects) {
+        effects.digest = self.digest();
+        effects.sends = self.sends;
     }
 
     fn digest(&self) -> Option<u64> {
@@ -268,7 +269,7 @@ mod tests {
         let digest = |fill: &dyn Fn(&mut EffectsBuilder)| {
             let mut effects = EffectsBuilder::default();
             fill(&mut effects);
-            effects.take((None, None)).digest()
+            effects.digest()
         };
         assert_eq!(digest(&|_| {}), None);
         let send = digest(&|e| e.send(outgoing("credit", b"5")));
@@ -303,7 +304,7 @@ mod tests {
         let digest = |fill: &dyn Fn(&mut EffectsBuilder)| {
             let mut effects = EffectsBuilder::default();
             fill(&mut effects);
-            effects.take((None, None)).digest().unwrap()
+            effects.digest().unwrap()
         };
         let set = |name: &str, change: fn(&mut Timer)| {
             let (due, payload) = (Timestamp::from_micros(70), Bytes::from_static(b"5"));

@@ -138,7 +138,7 @@ fn attempt(
     tape.give_back(deliveries, taken);
     match outcome {
         Ok(()) => {}
-        Err((_, StepError::Halted(halt))) => return Err(halt),
+        Err((_, StepError::Halted(halt))) => return Err(*halt),
         Err((rsn, StepError::NoOutcome { released })) => {
             let compared = receptions.compare_released(&instance, &released);
             compared.map_err(|divergence| halt(rsn, divergence.into()))?;
@@ -208,8 +208,9 @@ fn apply(
         effects.answer = left_out(id, delivery, decision).map(Box::new);
         return Ok(effects);
     }
-    let stepped = now_or_never(step(instance.process(), delivery, &mut TapeOnly(tape)));
-    let mut effects = stepped.unwrap_or_else(|| {
+    let mut effects = Effects::default();
+    let stepped = now_or_never(step(instance.process(), delivery, &mut TapeOnly(tape), &mut effects));
+    stepped.unwrap_or_else(|| {
         let reason = HaltReason::ForeignAwait { message: delivery.message.to_string(), beside: None };
         Err(Halt::new(id.clone(), delivery.rsn, reason).into())
     })?;

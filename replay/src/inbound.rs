@@ -86,6 +86,7 @@ impl Inbound {
     ///
     /// # Panics
     /// When there is none: then there is no first.
+    #[inline]
     pub fn admit_outside(&mut self, count: u32) -> Rsn {
         assert!(count > 0, "an actor takes in at least one message at a time");
         let first = self.received.next();

@@ -2,9 +2,8 @@
 //! is refused.
 
 use std::collections::VecDeque;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context as Task, Poll, Waker};
+use std::task::{Context as Task, Poll};
 
 use relive_storage::record::{Delivery, Event, EventKind, Positioned, Record, Sender};
 use relive_storage::{Lsn, Rsn, StoreId, Timestamp};
@@ -12,9 +11,10 @@ use relive_storage::{Lsn, Rsn, StoreId, Timestamp};
 use super::*;
 use crate::ask::{self, AskFailure};
 use crate::determinants::{Happened, Logging};
+use crate::step::testing::step_once;
 use crate::{
     Actor, Determinants, Divergence, Effects, Either, Handle, Instance, KindBuilder, Message, Outgoing,
-    Peers, Recorded, StepError, Tape, TapeOnly, Wait, WaitFor, step,
+    Peers, Recorded, StepError, Tape, TapeOnly, Wait, WaitFor,
 };
 
 /// Remembers what came of its queries.
@@ -152,12 +152,7 @@ fn stepped(
     determinants: &mut dyn Determinants,
 ) -> Option<Result<Effects, StepError>> {
     desk.admit(&Sender::Outside);
-    let delivery = delivery(look);
-    let stepping = pin!(step(desk.process(), &delivery, determinants));
-    match stepping.poll(&mut Task::from_waker(Waker::noop())) {
-        Poll::Ready(stepped) => Some(stepped),
-        Poll::Pending => None,
-    }
+    step_once(desk.process(), &delivery(look), determinants)
 }
 
 fn said(desk: &Instance) -> &[String] {

@@ -256,6 +256,7 @@ impl Process {
     }
 
     /// The delivery whose idempotency keys the one at `rsn` uses: itself, unless it is a retry.
+    #[inline]
     pub(crate) fn origin(&self, rsn: Rsn) -> Rsn {
         self.origins.get(&rsn).copied().unwrap_or(rsn)
     }

@@ -66,9 +66,7 @@ impl<'t> Context<'t> {
 #[cfg(test)]
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
-    use std::pin::pin;
     use std::sync::Arc;
-    use std::task::{Context as Task, Poll, Waker};
 
     use relive_storage::record::{Delivery, Sender};
     use relive_storage::{ActorId, Rsn, StoreId};
@@ -76,7 +74,8 @@ mod tests {
 
     use super::*;
     use crate::payload::encode_shared;
-    use crate::{Actor, Handle, Instance, Kind, KindBuilder, Message, StepError, Tape, TapeOnly, step};
+    use crate::step::testing::step_once;
+    use crate::{Actor, Handle, Instance, Kind, KindBuilder, Message, StepError, Tape, TapeOnly};
 
     struct Rate(u64);
 
@@ -128,14 +127,9 @@ mod tests {
         let (message, payload) = ("pay".into(), encode_shared(&Pay { catch }).unwrap());
         let delivery = Delivery { rsn, sender, asked: false, message, payload, clock, seed: 0 };
         let mut tape = Tape::after(Rsn::NONE);
-        let mut determinants = TapeOnly(&mut tape);
-        let stepped = {
-            let stepping = pin!(step(till.process(), &delivery, &mut determinants));
-            stepping.poll(&mut Task::from_waker(Waker::noop()))
-        };
-        match stepped {
-            Poll::Ready(Ok(_)) => Ok(till.state::<Till>().unwrap().cents),
-            Poll::Ready(Err(StepError::Halted(halt))) => Err(halt.reason),
+        match step_once(till.process(), &delivery, &mut TapeOnly(&mut tape)) {
+            Some(Ok(_)) => Ok(till.state::<Till>().unwrap().cents),
+            Some(Err(StepError::Halted(halt))) => Err(halt.reason),
             other => panic!("it waits for nothing: {other:?}"),
         }
     }

@@ -190,16 +190,15 @@ impl<'c, 't, A: Actor> Recipient<'c, 't, A> {
 
 #[cfg(test)]
 mod tests {
-    use std::pin::pin;
     use std::sync::Arc;
-    use std::task::{Context as Task, Poll, Waker};
 
     use relive_storage::record::{Delivery, Sender};
     use relive_storage::{Rsn, Ssn, StoreId};
     use serde::{Deserialize, Serialize};
 
     use super::*;
-    use crate::{Effects, Instance, KindBuilder, Peers, Tape, TapeOnly, step};
+    use crate::step::testing::step_once;
+    use crate::{Effects, Instance, KindBuilder, Peers, Tape, TapeOnly};
 
     /// Remembers what came of its sends.
     #[derive(Serialize, Deserialize)]
@@ -285,12 +284,8 @@ mod tests {
         let delivery =
             Delivery { rsn, sender, asked: false, message: "send".into(), payload, clock, seed: 0 };
         let mut tape = Tape::after(Rsn::NONE);
-        let mut determinants = TapeOnly(&mut tape);
-        let stepped = pin!(step(till.process(), &delivery, &mut determinants));
-        match stepped.poll(&mut Task::from_waker(Waker::noop())) {
-            Poll::Ready(effects) => effects.unwrap(),
-            Poll::Pending => panic!("it waits for nothing"),
-        }
+        let stepped = step_once(till.process(), &delivery, &mut TapeOnly(&mut tape));
+        stepped.expect("it waits for nothing").unwrap()
     }
 
     fn numbers(effects: &Effects) -> Vec<u64> {

@@ -285,8 +285,6 @@ fn micros(time: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::pin::pin;
-    use std::task::{Context as Task, Poll, Waker};
 
     use bytes::Bytes;
     use relive_storage::record::{Delivery, Sender};
@@ -295,8 +293,9 @@ mod tests {
 
     use super::*;
     use crate::payload::encode;
+    use crate::step::testing::step_once;
     use crate::timers::PASSED_ON;
-    use crate::{Effects, Instance, KindBuilder, StepError, Tape, TapeOnly, step};
+    use crate::{Effects, Instance, KindBuilder, StepError, Tape, TapeOnly};
 
     /// Notes what rings: the mark, what was missed, and the time.
     #[derive(Serialize, Deserialize)]
@@ -372,12 +371,8 @@ mod tests {
         let (rsn, clock) = (bell.handled().next(), at(clock));
         let delivery = Delivery { rsn, sender, asked: false, message, payload, clock, seed: 0 };
         let mut tape = Tape::after(Rsn::NONE);
-        let mut determinants = TapeOnly(&mut tape);
-        let stepped = pin!(step(bell.process(), &delivery, &mut determinants));
-        match stepped.poll(&mut Task::from_waker(Waker::noop())) {
-            Poll::Ready(stepped) => stepped,
-            Poll::Pending => panic!("it waits for nothing"),
-        }
+        let stepped = step_once(bell.process(), &delivery, &mut TapeOnly(&mut tape));
+        stepped.expect("it waits for nothing")
     }
 
     fn set(bell: &mut Instance, set: &Set, clock: u64) -> Result<Effects, StepError> {

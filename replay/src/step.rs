@@ -15,7 +15,7 @@ use relive_storage::record::{Delivery, Event, EventKind, Sender};
 use crate::ask::Answered;
 use crate::context::Checks;
 use crate::determinants::{Happened, NoOutcome};
-use crate::effects::{EffectsBuilder, Replied};
+use crate::effects::EffectsBuilder;
 use crate::guard::{GuardedFuture, guarded};
 use crate::halt::does_not_survive;
 use crate::instance::Process;
@@ -33,7 +33,7 @@ use crate::{Context, Determinants, Effects, Halt, HaltReason, Outgoing, Outgoing
 pub enum StepError {
     /// The actor stopped in the middle. None of its effects was released but what it had sent up
     /// to its last request.
-    Halted(Halt),
+    Halted(Box<Halt>),
     /// The handler waits for what is not on record: the original run ended here, or the log accepts
     /// nothing more. This says nothing about the actor.
     NoOutcome {
@@ -44,12 +44,12 @@ pub enum StepError {
 
 impl From<Halt> for StepError {
     fn from(halt: Halt) -> Self {
-        Self::Halted(halt)
+        Self::Halted(Box::new(halt))
     }
 }
 
-/// Applies the next delivery to an actor and returns the effects that its handler asked for. The
-/// caller releases them. While the handler waits, [`Determinants::release`] releases what it has
+/// Applies the next delivery to an actor. Afterwards `effects` has what its handler asked for, and
+/// the caller releases that. While the handler waits, [`Determinants::release`] releases what it has
 /// sent up to its last request.
 ///
 /// The firing of a timer changes the timer too. No handler runs on one whose timer is gone, or
@@ -58,10 +58,11 @@ impl From<Halt> for StepError {
 /// # Errors
 /// [`StepError::Halted`]: the actor stopped in the middle. [`StepError::NoOutcome`]: the handler
 /// waits for an event that has no outcome. Throw the instance away, since its state may be half
-/// changed.
+/// changed, and `effects` too.
 ///
 /// # Panics
-/// When the delivery is not the actor's next: callers apply deliveries in order.
+/// When the delivery is not the actor's next: callers apply deliveries in order. When `effects` has
+/// any already.
 ///
 /// # Cancel safety
 /// Not cancel safe: a dropped step leaves a half changed instance. Throw it away.
@@ -69,25 +70,23 @@ pub async fn step(
     process: &mut Process,
     delivery: &Delivery,
     determinants: &mut dyn Determinants,
-) -> Result<Effects, StepError> {
+    effects: &mut Effects,
+) -> Result<(), StepError> {
     assert_eq!(delivery.rsn, process.handled.next(), "deliveries of {} are applied in order", process.id);
+    assert!(effects.is_empty(), "{} of {} has effects of its own", delivery.rsn, process.id);
     let fired = match process.timers.find(delivery) {
         Found::NoFiring => None,
-        Found::Gone => {
-            let effects = Effects::default();
-            finish(process, delivery, determinants, &effects)?;
-            return Ok(effects);
-        }
+        Found::Gone => return finish(process, delivery, determinants, effects),
         Found::Timer(fired) if fired.timer.to.is_some() => {
-            let effects = pass_on(process, *fired);
-            finish(process, delivery, determinants, &effects)?;
-            return Ok(effects);
+            pass_on(process, *fired, effects);
+            return finish(process, delivery, determinants, effects);
         }
-        Found::Timer(fired) => Some(*fired),
+        Found::Timer(fired) => Some(fired),
     };
     // Taken, not lent: the handler's futures share them.
     let mut timers = TimerChanges::new(std::mem::take(&mut process.timers));
-    let firing = fired.map(|Fired { name, timer, missed, left }| {
+    let firing = fired.map(|fired| {
+        let Fired { name, timer, missed, left } = *fired;
         let firing = Firing { name: name.to_string(), due: timer.due, missed };
         timers.fire(name, left);
         firing
@@ -105,25 +104,31 @@ pub async fn step(
             (process.outbound, process.timers) = (outbound, timers);
             return Err(match stop {
                 Stop::NoOutcome => StepError::NoOutcome { released },
-                Stop::Halted(reason) => Halt::new(process.id.clone(), delivery.rsn, reason).into(),
+                Stop::Halted(reason) => Halt::new(process.id.clone(), delivery.rsn, *reason).into(),
             });
         }
     };
-    let (effects, outbound, timers) = waits.into_parts(replied);
-    (process.outbound, process.timers) = (outbound, timers);
-    finish(process, delivery, determinants, &effects)?;
-    Ok(effects)
+    (process.outbound, process.timers) = waits.into_parts(effects);
+    match &delivery.sender {
+        Sender::Actor { id, ssn } if delivery.asked => {
+            let outcome = replied.map(|reply| Answered::reply(&process.id, &reply));
+            let outcome = outcome.expect("an actor that asks gets a reply");
+            effects.answer = Some(Box::new(OutgoingReply { to: id.clone(), ssn: *ssn, outcome }));
+        }
+        _ => effects.reply = replied,
+    }
+    finish(process, delivery, determinants, effects)
 }
 
 /// The message of a timer goes to the actor for which it was set. No handler runs.
-fn pass_on(process: &mut Process, fired: Fired) -> Effects {
+fn pass_on(process: &mut Process, fired: Fired, effects: &mut Effects) {
     let Fired { name, timer: Timer { to, message, payload, .. }, left, .. } = fired;
-    let mut effects = EffectsBuilder::default();
     let to = to.expect("only the message of a timer for another actor is passed on");
     let ssn = process.outbound.next_ssn(&to);
-    effects.send(Outgoing { to, ssn, message, payload, asked: false });
+    let mut asked = EffectsBuilder::default();
+    asked.send(Outgoing { to, ssn, message, payload, asked: false });
+    asked.complete(effects);
     process.timers.change(name, left);
-    effects.take((None, None))
 }
 
 /// Ends a delivery: its effects are complete.
@@ -145,35 +150,35 @@ fn finish(
 /// Why a handler does not go on.
 enum Stop {
     /// For a reason of its own.
-    Halted(HaltReason),
+    Halted(Box<HaltReason>),
     /// Nothing more is on record.
     NoOutcome,
 }
 
 impl<R: Into<HaltReason>> From<R> for Stop {
     fn from(reason: R) -> Self {
-        Self::Halted(reason.into())
+        Self::Halted(Box::new(reason.into()))
     }
 }
 
+/// Runs the handler. Returns its encoded reply, when somebody waits for it.
 async fn run(
     process: &mut Process,
     delivery: &Delivery,
     determinants: &mut dyn Determinants,
     waits: &Waits<'_>,
     firing: Option<&Firing>,
-) -> Result<Replied, Stop> {
+) -> Result<Option<Bytes>, Stop> {
     let origin = process.origin(delivery.rsn);
     let Process { id, store, kind, state, .. } = process;
     let checks = if determinants.checks() { Checks::All } else { Checks::None };
-    let asker = match &delivery.sender {
-        Sender::Actor { id, ssn } if delivery.asked => Some((id.clone(), *ssn)),
-        _ => None,
-    };
-    let is_keyed = matches!(delivery.sender, Sender::Keyed { .. });
     // The record of an ask stays one, but after an opening nobody outside waits for its answer. An
     // actor that asked does, and a request with a key may come again.
-    let is_awaited = asker.is_some() || is_keyed || delivery.asked && determinants.wants_reply();
+    let is_awaited = match delivery.sender {
+        Sender::Keyed { .. } => true,
+        Sender::Actor { .. } => delivery.asked,
+        _ => delivery.asked && determinants.wants_reply(),
+    };
     let reply = if is_awaited { Reply::Encoded } else { Reply::Dropped };
     let (actor, store, peers, dependencies) = (&*id, *store, kind.peers(), kind.dependencies());
     let mut cx = Context { actor, store, delivery, origin, peers, dependencies, waits, firing, checks };
@@ -187,12 +192,7 @@ async fn run(
     let mut handler = Handler { future: handling, delivery, waits, checks, probe: None };
     let encoded = handler.run(determinants).await?;
     assert_eq!(encoded.is_some(), is_awaited, "who waits for a reply gets one, and nobody else");
-    Ok(match (asker, encoded) {
-        (Some((to, ssn)), Some(reply)) => {
-            (Some(Box::new(OutgoingReply { to, ssn, outcome: Answered::reply(actor, &reply) })), None)
-        }
-        (_, reply) => (None, reply),
-    })
+    Ok(encoded)
 }
 
 type EncodedReply = Result<Option<Bytes>, CodecError>;
@@ -211,22 +211,26 @@ impl Handler<'_> {
     /// Runs it to its end. Whenever it waits, it learns the next event: from the records, or from
     /// what happens.
     async fn run(&mut self, determinants: &mut dyn Determinants) -> Result<Option<Bytes>, Stop> {
-        let rsn = self.delivery.rsn;
         loop {
             if let Poll::Ready(end) = poll_fn(|task| Poll::Ready(self.poll(task))).await {
-                return end.map_err(Stop::from);
+                return end.map_err(Stop::Halted);
             }
-            let (open, _) = self.waits.open();
-            // Live looks too: a crash may have come after the event and before the delivery was
-            // done.
-            let event = match determinants.recorded(rsn, &open)? {
-                Recorded::Event(event) => event,
-                Recorded::End => return Err(Stop::NoOutcome),
-                // The rare path is boxed, so that turns stay small.
-                Recorded::Nothing => Box::pin(self.happen(determinants, &open)).await?,
-            };
-            self.waits.learn(event)?;
+            // The rare path is boxed, so that turns stay small.
+            Box::pin(self.learn(determinants)).await?;
         }
+    }
+
+    /// The handler waits, and learns the next event.
+    async fn learn(&mut self, determinants: &mut dyn Determinants) -> Result<(), Stop> {
+        let (open, _) = self.waits.open();
+        // Live looks too: a crash may have come after the event and before the delivery was done.
+        let event = match determinants.recorded(self.delivery.rsn, &open)? {
+            Recorded::Event(event) => event,
+            Recorded::End => return Err(Stop::NoOutcome),
+            Recorded::Nothing => self.happen(determinants, &open).await?,
+        };
+        self.waits.learn(event)?;
+        Ok(())
     }
 
     /// Waits for what happens next, and logs it.
@@ -249,7 +253,7 @@ impl Handler<'_> {
             // else.
             let polled = self.poll(task);
             if let Poll::Ready(Err(reason)) = polled {
-                return Poll::Ready(Err(reason.into()));
+                return Poll::Ready(Err(Stop::Halted(reason)));
             }
             if polled.is_ready() || self.waits.open().1 != begun {
                 return Poll::Ready(Err(self.foreign().into()));
@@ -273,17 +277,24 @@ impl Handler<'_> {
     }
 
     /// Polls it once. Ready when it has ended: with its encoded reply, or with a reason to stop.
-    fn poll(&mut self, task: &mut Task<'_>) -> Poll<Result<Option<Bytes>, HaltReason>> {
+    fn poll(&mut self, task: &mut Task<'_>) -> Poll<Result<Option<Bytes>, Box<HaltReason>>> {
         // A handler that waits once will be polled again, by a waker that shows who keeps it.
         let polled = match &self.probe {
             Some(probe) => self.future.poll(&mut Task::from_waker(probe.waker())),
             None => self.future.poll(task),
         };
-        let polled = match polled {
+        match polled {
             // As a rule: it has come to its end, and waits for nothing.
-            Ok(Poll::Ready(Ok(encoded))) if self.waits.is_done() => return Poll::Ready(Ok(encoded)),
-            other => other,
-        };
+            Ok(Poll::Ready(Ok(encoded))) if self.waits.is_done() => Poll::Ready(Ok(encoded)),
+            other => self.look_at(other).map_err(Box::new),
+        }
+    }
+
+    /// What a poll means, by what the handler has begun and left.
+    fn look_at(
+        &mut self,
+        polled: Result<Poll<EncodedReply>, String>,
+    ) -> Poll<Result<Option<Bytes>, HaltReason>> {
         Poll::Ready(match (polled, self.waits.look()) {
             // It unwinds, since it has nothing to go on with, and has left the reason.
             (Err(_), Look::Halted(reason @ HaltReason::MissingDependency { .. })) => Err(reason),
@@ -317,4 +328,29 @@ fn codec(delivery: &Delivery, error: &CodecError) -> HaltReason {
 
 fn panicked(delivery: &Delivery, panic: String) -> HaltReason {
     HaltReason::Panicked { message: delivery.message.to_string(), panic }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use std::pin::pin;
+    use std::task::Waker;
+
+    use super::*;
+
+    /// The result of one poll; `None` when the handler waits.
+    pub(crate) fn step_once(
+        process: &mut Process,
+        delivery: &Delivery,
+        determinants: &mut dyn Determinants,
+    ) -> Option<Result<Effects, StepError>> {
+        let mut effects = Effects::default();
+        let polled = {
+            let stepping = pin!(step(process, delivery, determinants, &mut effects));
+            stepping.poll(&mut Task::from_waker(Waker::noop()))
+        };
+        match polled {
+            Poll::Ready(stepped) => Some(stepped.map(|()| effects)),
+            Poll::Pending => None,
+        }
+    }
 }

@@ -431,6 +431,7 @@ impl Tape {
     /// Up to where the records show the effects of deliveries, or never will. The actor's next
     /// frame covers the later ones.
     #[must_use]
+    #[inline]
     pub fn covered(&self) -> Rsn {
         self.covered.last().map_or(self.after, |(_, to)| *to)
     }

@@ -138,11 +138,18 @@ impl Timers {
 
     /// What a delivery finds here. One that is no firing finds nothing; a firing finds its timer
     /// when that is still as it was when the firing was logged.
+    #[inline]
     pub(crate) fn find(&self, delivery: &Delivery) -> Found {
-        let Sender::Timer { name, due } = &delivery.sender else { return Found::NoFiring };
+        match &delivery.sender {
+            Sender::Timer { name, due } => self.find_firing(name, *due, delivery),
+            _ => Found::NoFiring,
+        }
+    }
+
+    fn find_firing(&self, name: &Name, due: Timestamp, delivery: &Delivery) -> Found {
         let timer = self.get(name).filter(|timer| {
             let (message, payload) = timer.recorded();
-            timer.due == *due && message == delivery.message && payload == delivery.payload
+            timer.due == due && message == delivery.message && payload == delivery.payload
         });
         let Some(timer) = timer else { return Found::Gone };
         let (missed, left) = timer.fired(delivery.clock);

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use relive_storage::record::{Event, EventKind};
 use relive_storage::{ActorId, Name, Ssn, Timestamp};
 
-use crate::effects::{Draw, EffectsBuilder, Replied};
+use crate::effects::{Draw, EffectsBuilder};
 use crate::halt::given_up;
 use crate::outbound::Outbound;
 use crate::timers::{Full, Timer, TimerChanges, Timers};
@@ -120,31 +120,31 @@ pub(crate) struct Waits<'d> {
 
 #[derive(Debug)]
 struct Inner {
-    effects: EffectsBuilder,
     outbound: Outbound,
     timers: TimerChanges,
     now: Timestamp,
+    /// `None` until there is something. Many handlers only change their state, and each value here
+    /// is made and thrown away with every delivery.
+    asked: Option<Box<Asked>>,
+}
+
+/// What a handler has asked for, and what came of it.
+#[derive(Debug, Default)]
+struct Asked {
+    effects: EffectsBuilder,
     randoms: u64,
     draws: u32,
-    /// How many events the handler has begun.
+    /// How many events it has begun.
     events: u32,
     /// How many of our own races are dropping what lost them.
     discarding: u32,
-    /// `None` until it begins to wait. Most deliveries wait for nothing, and each is one value more
-    /// that its actor's turn carries.
-    begun: Option<Box<Begun>>,
-    halted: Option<Box<HaltReason>>,
-}
-
-/// The waits of a handler.
-#[derive(Debug, Default)]
-struct Begun {
     /// What it has begun and not taken the end of.
     open: BTreeMap<u32, Open>,
     /// Side effects that have ended and are not on record yet.
     ended: VecDeque<(u32, Result<Bytes, HaltReason>)>,
     /// Nothing on record is left: what happens now wakes this.
     happens: Option<Waker>,
+    halted: Option<HaltReason>,
 }
 
 /// What a step sees of its handler after a poll.
@@ -166,18 +166,7 @@ struct Open {
 impl<'d> Waits<'d> {
     /// What a handler shares that begins at `now`.
     pub(crate) fn new(message: &'d Name, now: Timestamp, outbound: Outbound, timers: TimerChanges) -> Self {
-        let inner = Mutex::new(Inner {
-            effects: EffectsBuilder::default(),
-            outbound,
-            timers,
-            now,
-            randoms: 0,
-            draws: 0,
-            events: 0,
-            discarding: 0,
-            begun: None,
-            halted: None,
-        });
+        let inner = Mutex::new(Inner { outbound, timers, now, asked: None });
         Self { message, has_waited: AtomicBool::new(false), inner }
     }
 
@@ -202,49 +191,47 @@ impl<'d> Waits<'d> {
     /// How many random draws there are with this one.
     pub(crate) fn random(&self) -> u64 {
         let mut inner = self.inner();
-        inner.draw(Draw::Random);
-        inner.randoms += 1;
-        inner.randoms
+        let asked = inner.draw(Draw::Random);
+        asked.randoms += 1;
+        asked.randoms
     }
 
     /// The index of the next event, for its idempotency key.
     pub(crate) fn next_event(&self) -> u32 {
-        let mut inner = self.inner();
-        inner.draw(Draw::IdempotencyKey);
-        inner.events
+        self.inner().draw(Draw::IdempotencyKey).events
     }
 
     /// How many messages the delivery has sent.
     pub(crate) fn sends(&self) -> usize {
-        self.inner().effects.sends.len()
+        self.inner().asked.as_ref().map_or(0, |asked| asked.effects.sends.len())
     }
 
     /// Numbers a message and adds it to the effects.
     pub(crate) fn send(&self, to: ActorId, message: Name, payload: Bytes) {
         let mut inner = self.inner();
         let ssn = inner.outbound.next_ssn(&to);
-        inner.effects.send(Outgoing { to, ssn, message, payload, asked: false });
+        inner.asked().effects.send(Outgoing { to, ssn, message, payload, asked: false });
     }
 
     /// Sets a timer, in place of the one with this name, and adds that to the effects.
     pub(crate) fn set_timer(&self, name: &Name, timer: &Timer) -> Result<(), Full> {
         let mut inner = self.inner();
         inner.timers.set(name.clone(), timer.clone())?;
-        inner.effects.set_timer(name, timer);
+        inner.asked().effects.set_timer(name, timer);
         Ok(())
     }
 
     /// Takes a timer away, and adds that to the effects; `false` when there is none.
     pub(crate) fn cancel_timer(&self, name: Name) -> bool {
         let mut inner = self.inner();
-        inner.effects.cancel_timer(&name);
+        inner.asked().effects.cancel_timer(&name);
         inner.timers.cancel(name)
     }
 
     /// Begins to wait for a side effect. `None` when the handler must not begin anything more.
     pub(crate) fn begin_side_effect(&self, name: Name) -> Option<u32> {
         self.begin(name, |inner, index, name| {
-            inner.effects.side_effect(index, name);
+            inner.asked().effects.side_effect(index, name);
             WaitFor::SideEffect
         })
     }
@@ -255,7 +242,7 @@ impl<'d> Waits<'d> {
             let ssn = inner.outbound.next_ssn(to);
             let (to, message, payload) = (to.clone(), message.clone(), payload.clone());
             let from = to.clone();
-            inner.effects.ask(index, Outgoing { to, ssn, message, payload, asked: true });
+            inner.asked().effects.ask(index, Outgoing { to, ssn, message, payload, asked: true });
             WaitFor::Reply { from, ssn }
         })
     }
@@ -268,7 +255,7 @@ impl<'d> Waits<'d> {
         payload: &Bytes,
     ) -> Option<u32> {
         self.begin(name, |inner, index, name| {
-            inner.effects.query(index, to, name, payload);
+            inner.asked().effects.query(index, to, name, payload);
             WaitFor::Answer { from: to.clone(), query, payload: payload.clone() }
         })
     }
@@ -277,57 +264,57 @@ impl<'d> Waits<'d> {
     pub(crate) fn begin_sleep(&self, until: impl FnOnce(Timestamp) -> Timestamp) -> Option<u32> {
         self.begin(SLEEP, |inner, index, _| {
             let until = until(inner.now);
-            inner.effects.sleep(index, until);
+            inner.asked().effects.sleep(index, until);
             WaitFor::Time(until)
         })
     }
 
     fn begin(&self, name: Name, what: impl FnOnce(&mut Inner, u32, &Name) -> WaitFor) -> Option<u32> {
         let mut inner = self.inner();
+        let asked = inner.asked();
         // A handler that has stopped must not do anything more outside.
-        if inner.halted.is_some() {
+        if asked.halted.is_some() {
             return None;
         }
         self.has_waited.store(true, Ordering::Relaxed);
-        let index = inner.events;
-        inner.events += 1;
+        let index = asked.events;
+        asked.events += 1;
         let what = what(&mut inner, index, &name);
         let wait = Wait { index, what, name };
-        inner.begun().open.insert(index, Open { wait, came: None });
+        inner.asked().open.insert(index, Open { wait, came: None });
         Some(index)
     }
 
     /// Takes what came of a wait, when it has come to its end.
     pub(crate) fn take(&self, index: u32) -> Option<Bytes> {
         let mut inner = self.inner();
-        let begun = inner.begun.as_mut()?;
-        begun.open.get(&index)?.came.as_ref()?;
-        begun.open.remove(&index).and_then(|open| open.came)
+        let asked = inner.asked.as_mut()?;
+        asked.open.get(&index)?.came.as_ref()?;
+        asked.open.remove(&index).and_then(|open| open.came)
     }
 
     /// The waker for a side effect, when side effects happen now and this one has not ended.
     pub(crate) fn waker(&self, index: u32) -> Option<Waker> {
         let inner = self.inner();
-        let begun = inner.begun.as_ref().filter(|_| inner.halted.is_none())?;
-        let has_ended = begun.ended.iter().any(|(ended, _)| *ended == index);
-        if has_ended { None } else { begun.happens.clone() }
+        let asked = inner.asked.as_ref().filter(|asked| asked.halted.is_none())?;
+        let has_ended = asked.ended.iter().any(|(ended, _)| *ended == index);
+        if has_ended { None } else { asked.happens.clone() }
     }
 
     /// A side effect has ended.
     pub(crate) fn ended(&self, index: u32, outcome: Result<Bytes, HaltReason>) {
-        self.inner().begun().ended.push_back((index, outcome));
+        self.inner().asked().ended.push_back((index, outcome));
     }
 
     /// A future of the handler that has begun a wait is dropped. That is permitted only when the
     /// wait is over, or has lost one of our own races.
     pub(crate) fn dropped(&self, index: u32) {
         let mut inner = self.inner();
-        let Some(begun) = &mut inner.begun else { return };
-        let Some(open) = begun.open.remove(&index) else { return };
-        begun.ended.retain(|(ended, _)| *ended != index);
-        if inner.discarding == 0 {
-            let reason = given_up(self.message, &open.wait.describe());
-            inner.halt(reason);
+        let Some(asked) = &mut inner.asked else { return };
+        let Some(open) = asked.open.remove(&index) else { return };
+        asked.ended.retain(|(ended, _)| *ended != index);
+        if asked.discarding == 0 {
+            asked.halt(given_up(self.message, &open.wait.describe()));
         }
     }
 
@@ -336,10 +323,10 @@ impl<'d> Waits<'d> {
         struct Discarding<'w>(&'w Waits<'w>);
         impl Drop for Discarding<'_> {
             fn drop(&mut self) {
-                self.0.inner().discarding -= 1;
+                self.0.inner().asked().discarding -= 1;
             }
         }
-        self.inner().discarding += 1;
+        self.inner().asked().discarding += 1;
         // A guard: what is dropped are users' futures, and a drop may panic.
         let _discarding = Discarding(self);
         losers();
@@ -348,15 +335,16 @@ impl<'d> Waits<'d> {
     /// Stops the handler for good. The first reason counts.
     pub(crate) fn halt(&self, reason: HaltReason) {
         self.has_waited.store(true, Ordering::Relaxed);
-        self.inner().halt(reason);
+        self.inner().asked().halt(reason);
     }
 
     /// Whether the handler may go on, and whether it waits.
     pub(crate) fn look(&self) -> Look {
         let inner = self.inner();
-        match &inner.halted {
-            Some(reason) => Look::Halted((**reason).clone()),
-            None if inner.is_free() => Look::Free,
+        let Some(asked) = &inner.asked else { return Look::Free };
+        match &asked.halted {
+            Some(reason) => Look::Halted(reason.clone()),
+            None if asked.open.is_empty() => Look::Free,
             None => Look::Waits,
         }
     }
@@ -370,7 +358,7 @@ impl<'d> Waits<'d> {
     pub(crate) fn open(&self) -> (Vec<Wait>, u32) {
         let inner = self.inner();
         let open = inner.open().filter(|open| open.came.is_none());
-        (open.map(|open| open.wait.clone()).collect(), inner.events)
+        (open.map(|open| open.wait.clone()).collect(), inner.events())
     }
 
     /// Why a handler stops that has returned before what it began last.
@@ -383,7 +371,7 @@ impl<'d> Waits<'d> {
     /// From now on side effects happen, and wake `waker`.
     pub(crate) fn happen(&self, waker: &Waker) {
         let mut inner = self.inner();
-        let happens = &mut inner.begun().happens;
+        let happens = &mut inner.asked().happens;
         if !happens.as_ref().is_some_and(|happens| happens.will_wake(waker)) {
             *happens = Some(waker.clone());
         }
@@ -391,17 +379,17 @@ impl<'d> Waits<'d> {
 
     /// No side effect goes on until [`Waits::happen`] is called again.
     pub(crate) fn pause(&self) {
-        self.inner().begun().happens = None;
+        self.inner().asked().happens = None;
     }
 
     /// Takes the side effect that has ended first.
     pub(crate) fn next_ended(&self) -> Option<(u32, Result<Bytes, HaltReason>)> {
-        self.inner().begun().ended.pop_front()
+        self.inner().asked().ended.pop_front()
     }
 
     /// The messages that leave when the handler waits now: all up to its last request.
     pub(crate) fn released(&self) -> Vec<Outgoing> {
-        self.inner().effects.released().to_vec()
+        self.inner().asked.as_ref().map_or_else(Vec::new, |asked| asked.effects.released().to_vec())
     }
 
     /// The handler learns an event.
@@ -410,12 +398,12 @@ impl<'d> Waits<'d> {
     /// [`Divergence`] when it does not wait for it.
     pub(crate) fn learn(&self, event: Event) -> Result<(), Divergence> {
         let mut inner = self.inner();
-        let begun = inner.begun();
-        let waits = begun.open.get_mut(&event.index).filter(|open| open.came.is_none());
+        let asked = inner.asked();
+        let waits = asked.open.get_mut(&event.index).filter(|open| open.came.is_none());
         let Some(open) = waits.filter(|open| open.wait.is_for(&event)) else {
             let expected = describe(&event);
-            let found = begun.open.values().find(|open| open.wait.index >= event.index);
-            let found = found.or_else(|| begun.open.values().next_back());
+            let found = asked.open.values().find(|open| open.wait.index >= event.index);
+            let found = found.or_else(|| asked.open.values().next_back());
             let found = found.map_or_else(|| "nothing of that".to_owned(), |open| open.wait.describe());
             return Err(Divergence { expected, found });
         };
@@ -429,9 +417,11 @@ impl<'d> Waits<'d> {
     /// Takes back what the handler has sent since its last request, and its timers.
     pub(crate) fn undo(&self) {
         let inner = &mut *self.inner();
-        inner.outbound.take_back(inner.effects.last_sends());
-        inner.effects.take_back_last_sends();
         inner.timers.undo();
+        if let Some(asked) = &mut inner.asked {
+            inner.outbound.take_back(asked.effects.last_sends());
+            asked.effects.take_back_last_sends();
+        }
     }
 
     /// Ends the sharing for a handler that does not go on: what it had sent up to its last request,
@@ -439,20 +429,23 @@ impl<'d> Waits<'d> {
     pub(crate) fn abandon(self) -> (Vec<Outgoing>, Outbound, Timers) {
         let released = self.released();
         let inner = self.inner.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let Inner { effects, mut outbound, timers, .. } = inner;
-        outbound.take_back(&effects.sends);
+        let Inner { asked, mut outbound, timers, .. } = inner;
+        if let Some(asked) = asked {
+            outbound.take_back(&asked.effects.sends);
+        }
         (released, outbound, timers.abandon())
     }
 
-    /// Ends the sharing: the effects with what the handler replies, the numbers of what was sent,
-    /// and the timers.
-    #[inline]
-    pub(crate) fn into_parts(mut self, replied: Replied) -> (Effects, Outbound, Timers) {
-        // Taken out of it: moving all of it costs as much as a short handler.
-        let inner = self.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
-        assert!(inner.is_done(), "a handler that is done waits for nothing");
-        let timers = std::mem::replace(&mut inner.timers, TimerChanges::new(Timers::default()));
-        (inner.effects.take(replied), std::mem::take(&mut inner.outbound), timers.done())
+    /// Ends the sharing: the numbers of what was sent, and the timers. What the handler has asked
+    /// for goes to `effects`.
+    pub(crate) fn into_parts(self, effects: &mut Effects) -> (Outbound, Timers) {
+        let Inner { outbound, timers, asked, .. } =
+            self.inner.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if let Some(asked) = asked {
+            assert!(asked.is_done(), "a handler that is done waits for nothing");
+            asked.effects.complete(effects);
+        }
+        (outbound, timers.done())
     }
 }
 
@@ -460,33 +453,40 @@ impl<'d> Waits<'d> {
 pub(crate) const SLEEP: Name = Name::from_static("sleep");
 
 impl Inner {
-    fn begun(&mut self) -> &mut Begun {
-        self.begun.get_or_insert_default()
+    fn asked(&mut self) -> &mut Asked {
+        self.asked.get_or_insert_default()
     }
 
-    /// Whether the handler has taken the end of all that it has begun.
-    fn is_free(&self) -> bool {
-        self.begun.as_ref().is_none_or(|begun| begun.open.is_empty())
-    }
-
-    /// Whether it also has not halted.
+    /// Whether the handler waits for nothing and has not halted.
     fn is_done(&self) -> bool {
-        self.is_free() && self.halted.is_none()
+        self.asked.as_ref().is_none_or(|asked| asked.is_done())
     }
 
     /// What the handler has begun and not taken the end of, in that order.
     fn open(&self) -> impl Iterator<Item = &Open> {
-        self.begun.iter().flat_map(|begun| begun.open.values())
+        self.asked.iter().flat_map(|asked| asked.open.values())
     }
 
-    fn draw(&mut self, draw: Draw) {
-        self.effects.draw(draw, self.draws);
-        self.draws += 1;
+    fn events(&self) -> u32 {
+        self.asked.as_ref().map_or(0, |asked| asked.events)
+    }
+
+    fn draw(&mut self, draw: Draw) -> &mut Asked {
+        let asked = self.asked();
+        asked.effects.draw(draw, asked.draws);
+        asked.draws += 1;
+        asked
+    }
+}
+
+impl Asked {
+    fn is_done(&self) -> bool {
+        self.open.is_empty() && self.halted.is_none()
     }
 
     fn halt(&mut self, reason: HaltReason) {
         // What stopped a handler is what happened first, not what followed from that.
-        self.halted.get_or_insert_with(|| Box::new(reason));
+        self.halted.get_or_insert(reason);
     }
 }
 

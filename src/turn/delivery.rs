@@ -21,7 +21,7 @@ use crate::limits::FREED_PLACES_MAX;
 use crate::log::frame_pool::PooledFrameWriter;
 use crate::turn::dispatch::{release, reply};
 use crate::turn::intake::{Frames, Intake};
-use crate::turn::live::Live;
+use crate::turn::live::{Live, Waited};
 use crate::turn::outputs::Output;
 use crate::turn::waiting::while_it_waits;
 use crate::turn::{Turn, TurnError};
@@ -95,13 +95,15 @@ impl Turn<'_> {
             self.leave_out(envelope, &decision);
             return Ok(());
         }
-        let effects = match self.step(envelope).await {
-            Err(TurnError::Halted(halt)) => {
+        // What a delivery hands on from call to call is small: moving it costs as much as a short
+        // handler does.
+        let mut effects = Effects::default();
+        if let Err(error) = self.step(envelope, &mut effects).await {
+            if let TurnError::Halted(halt) = &error {
                 self.survived_try(halt.rsn).await?;
-                return Err(TurnError::Halted(halt));
             }
-            stepped => stepped?,
-        };
+            return Err(error);
+        }
         self.after_try(&envelope.delivery).await?;
         self.release(envelope, effects);
         Ok(())
@@ -109,11 +111,11 @@ impl Turn<'_> {
 
     /// Returns the decision to leave a delivery out, if there is one, once it is on stable storage.
     /// Logs a try that may end the process.
-    async fn before_try(&mut self, delivery: &Delivery) -> Result<Option<Quarantine>, TurnError> {
+    async fn before_try(&mut self, delivery: &Delivery) -> Result<Option<Box<Quarantine>>, TurnError> {
         let rsn = delivery.rsn;
         let active = &mut *self.active;
         if let Some(decision) = active.tape.left_out(rsn) {
-            return Ok(Some(decision.clone()));
+            return Ok(Some(Box::new(decision.clone())));
         }
         let is_ahead = active.pending_quarantine.as_ref().is_none_or(|decision| decision.rsn >= rsn);
         assert!(is_ahead, "a decision was passed over, {rsn} of {} is next", self.cell.id);
@@ -121,7 +123,7 @@ impl Turn<'_> {
             let mut encoder = PooledFrameWriter::borrow();
             encoder.put_quarantine(&decision);
             Box::pin(self.append_and_wait(encoder)).await?;
-            return Ok(Some(decision));
+            return Ok(Some(Box::new(decision)));
         }
         let Some(probation) = &mut active.probation else { return Ok(None) };
         let tries = active.tape.attempts(rsn);
@@ -139,7 +141,7 @@ impl Turn<'_> {
         if over.is_some_and(|over| !may_be_known || over % 2 == 1) {
             let message = delivery.message.to_string();
             let reason = HaltReason::ProcessEnded { message, tries, may_be_known };
-            return Err(TurnError::Halted(Halt::new(self.cell.id.clone(), rsn, reason)));
+            return Err(TurnError::Halted(Box::new(Halt::new(self.cell.id.clone(), rsn, reason))));
         }
         if probation.must_log_attempt(rsn) {
             Box::pin(self.note_attempt(rsn)).await?;
@@ -194,10 +196,10 @@ impl Turn<'_> {
         self.free_places(envelope);
     }
 
-    /// Runs the handler. Returns the effects that have not left the actor.
-    async fn step(&mut self, envelope: &Envelope) -> Result<Effects, TurnError> {
+    /// Runs the handler. Afterwards `effects` has those that have not left the actor.
+    async fn step(&mut self, envelope: &Envelope, effects: &mut Effects) -> Result<(), TurnError> {
         let (delivery, wants_reply) = (&envelope.delivery, envelope.has_asker());
-        let Self { core, cell, active, mail, pending, held, freed, .. } = self;
+        let Self { core, cell, active, mail, pending, discipline, held, freed } = self;
         let active = &mut **active;
         let (since_checkpoint, appended) = (&mut active.since_checkpoint, &mut active.appended);
         let (backlog, places) = (&mut active.backlog, &mut active.places);
@@ -206,11 +208,12 @@ impl Turn<'_> {
         let covered = tape.covered();
         let (process, inbound) = instance.parts();
         let offer = Offer::new(delivery.rsn);
-        let mut live = Live::new(core, cell, (tape, unlearned), (&offer, wants_reply), *appended);
+        let mut live =
+            Live::new((core, cell, *discipline), (tape, unlearned), (&offer, wants_reply), *appended);
         let span = tracing::debug_span!("relive::delivery", actor = %cell.id, rsn = delivery.rsn.get(),
             message = %delivery.message, replaying = false);
         let stepped = {
-            let mut stepping = pin!(step(process, delivery, &mut live));
+            let mut stepping = pin!(step(process, delivery, &mut live, effects));
             // Entered at each poll, and not held over a wait: the thread runs other actors then.
             let mut poll = |task: &mut Context<'_>| {
                 let _entered = span.enter();
@@ -248,10 +251,20 @@ impl Turn<'_> {
                 Box::pin(while_it_waits(core, poll_fn(poll), intake, (held, pending), &offer)).await
             }
         };
-        let (events, bytes, released) = (live.events, live.bytes, live.released.len());
-        let (end, learned) = (live.appended, live.take_learned());
-        drop(live);
-        self.active.appended = self.active.appended.max(end);
+        let released = live.end().map_or(0, |waited| self.has_waited(delivery.rsn, waited));
+        stepped??;
+        self.active.released = None;
+        if released > 0 {
+            effects.sends.drain(..released);
+        }
+        Ok(())
+    }
+
+    /// Takes over what a handler that waited has logged, learned and released. Returns how many of
+    /// its messages have left.
+    fn has_waited(&mut self, rsn: Rsn, waited: Waited) -> usize {
+        let Waited { appended, events, bytes, learned, released, .. } = waited;
+        self.active.appended = self.active.appended.max(appended);
         for (end, from, ssn) in learned {
             self.held.hold(end, Output::Learned(from, ssn));
         }
@@ -259,12 +272,10 @@ impl Turn<'_> {
         since_checkpoint.records += events;
         since_checkpoint.bytes += bytes;
         // What has left can't be taken back: a delivery that halts after that is not left out.
-        let had_released = released > 0 || self.active.released == Some(delivery.rsn);
-        self.active.released = had_released.then_some(delivery.rsn);
-        let mut effects = stepped??;
-        self.active.released = None;
-        effects.sends.drain(..released);
-        Ok(effects)
+        if !released.is_empty() {
+            self.active.released = Some(rsn);
+        }
+        released.len()
     }
 
     /// The delivery is done: its effects leave the actor, in order. A reply to a caller outside is

@@ -35,7 +35,7 @@ fn asks<M: relive_replay::Message>(
 
 fn halted(outcome: Result<(), TurnError>) -> Halt {
     match outcome {
-        Err(TurnError::Halted(halt)) => halt,
+        Err(TurnError::Halted(halt)) => *halt,
         Err(TurnError::Over) => panic!("the runtime has ended"),
         Ok(()) => panic!("it has not halted"),
     }

@@ -73,7 +73,7 @@ async fn take_in(mut intake: Intake<'_>, due: Vec<DueTimer>) -> Result<Lsn, Turn
         let sender = Sender::Timer { name, due };
         let envelope = Envelope::new(sender, message, payload, Waiter::Nobody);
         let admitted = intake.admit(&mut encoder, envelope, Default::default(), &mut logged);
-        admitted.map_err(|corrupt| TurnError::Halted(corrupt.of(&intake.cell.id)))?;
+        admitted.map_err(|corrupt| TurnError::Halted(Box::new(corrupt.of(&intake.cell.id))))?;
     }
     let end = intake.append(&mut encoder, &mut logged).await?;
     assert_eq!(logged.fresh, count, "each timer of {} that is due fires once", intake.cell.id);

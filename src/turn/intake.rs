@@ -142,7 +142,7 @@ impl Turn<'_> {
             let Quarantined { sender, message, payload, .. } = entry;
             let envelope = Envelope::retry(sender, message, payload);
             let admitted = self.intake().admit(&mut encoder, envelope, places, &mut logged);
-            admitted.map_err(|corrupt| TurnError::Halted(corrupt.of(&self.cell.id)))?;
+            admitted.map_err(|corrupt| TurnError::Halted(Box::new(corrupt.of(&self.cell.id))))?;
         }
         // In one frame with the new delivery: after a crash either both are there or neither.
         encoder.put_discharge(rsn);
@@ -194,7 +194,7 @@ impl Intake<'_> {
                 // What stands in the frame is not logged: the actor fails, and the next opening
                 // finds the log as it was.
                 self.cell.give_back(std::mem::take(self.mail));
-                return Err(TurnError::Halted(corrupt.of(&self.cell.id)));
+                return Err(TurnError::Halted(Box::new(corrupt.of(&self.cell.id))));
             }
         }
         if encoder.count() > 0 {

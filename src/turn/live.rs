@@ -43,15 +43,10 @@ pub(crate) struct Live<'a> {
     pub(crate) unlearned: &'a mut Unlearned,
     /// An asker outside waits for the reply.
     pub(crate) wants_reply: bool,
-    /// The delivery's messages that have left.
-    pub(crate) released: Vec<Outgoing>,
     /// For somebody who wants to know what no frame says of the delivery.
     offer: &'a Offer,
-    /// Events logged by this step, and the bytes of their frames.
-    pub(crate) events: u64,
-    pub(crate) bytes: u64,
     /// What the delivery depends on stands below.
-    pub(crate) appended: Lsn,
+    appended: Lsn,
     discipline: Discipline,
     /// `None` until the handler waits. Most wait for nothing.
     waiting: Option<Box<Waiting<'a>>>,
@@ -60,9 +55,7 @@ pub(crate) struct Live<'a> {
 /// What a handler that waits has beside.
 #[derive(Default)]
 struct Waiting<'a> {
-    /// Replies that the handler has learned. Who has answered is told when they are on stable
-    /// storage.
-    learned: VecDeque<(Lsn, ActorId, Ssn)>,
+    so_far: Waited,
     /// The queries that the handler waits for.
     inquiries: Inquiries,
     /// The wait for the first of those replies, and that of a side effect.
@@ -73,6 +66,19 @@ struct Waiting<'a> {
     in_graph: bool,
     /// Moves while the handler waits for a side effect.
     acts: Motion,
+}
+
+/// What a handler that has waited leaves.
+#[derive(Default)]
+pub(crate) struct Waited {
+    /// The end of what it has logged; how many events that were, and the bytes of their frames.
+    pub(crate) appended: Lsn,
+    pub(crate) events: u64,
+    pub(crate) bytes: u64,
+    /// The delivery's messages that have left.
+    pub(crate) released: Vec<Outgoing>,
+    /// Replies that it has learned. Who has answered is told when they are on stable storage.
+    pub(crate) learned: VecDeque<(Lsn, ActorId, Ssn)>,
 }
 
 /// A wait for a part of the log.
@@ -86,35 +92,23 @@ struct Asleep {
 
 impl<'a> Live<'a> {
     pub(crate) fn new(
-        core: &'a Arc<Core>,
-        cell: &'a Arc<ActorCell>,
+        (core, cell, discipline): (&'a Arc<Core>, &'a Arc<ActorCell>, Discipline),
         (tape, unlearned): (&'a mut Tape, &'a mut Unlearned),
         (offer, wants_reply): (&'a Offer, bool),
         appended: Lsn,
     ) -> Self {
-        Self {
-            core,
-            cell,
-            tape,
-            unlearned,
-            wants_reply,
-            released: Vec::new(),
-            offer,
-            events: 0,
-            bytes: 0,
-            appended,
-            discipline: cell.kind.discipline(),
-            waiting: None,
-        }
+        let waiting = None;
+        Self { core, cell, tape, unlearned, wants_reply, offer, appended, discipline, waiting }
+    }
+
+    /// The step is over. Returns what its handler has left, if it has waited.
+    pub(crate) fn end(mut self) -> Option<Waited> {
+        self.leave_graph();
+        self.waiting.take().map(|waiting| waiting.so_far)
     }
 
     fn waiting(&mut self) -> &mut Waiting<'a> {
         self.waiting.get_or_insert_default()
-    }
-
-    /// Takes the replies that the handler has learned and whose senders have not been told.
-    pub(crate) fn take_learned(&mut self) -> VecDeque<(Lsn, ActorId, Ssn)> {
-        self.waiting.as_mut().map(|waiting| std::mem::take(&mut waiting.learned)).unwrap_or_default()
     }
 
     /// The handler goes on. The graph is one for all actors, so only those that were in it ask.
@@ -127,7 +121,7 @@ impl<'a> Live<'a> {
     /// Acknowledges the learned replies that are on stable storage. The handler may wait for long.
     fn acknowledge_learned(&mut self, task: &mut Context<'_>) {
         let (core, cell) = (self.core, self.cell);
-        let Waiting { learned, until_learned, .. } = self.waiting();
+        let Waiting { so_far: Waited { learned, .. }, until_learned, .. } = self.waiting();
         while let Some((end, _, _)) = learned.front() {
             let end = *end;
             let committer = &core.services.committer;
@@ -260,11 +254,12 @@ impl Determinants for Live<'_> {
     }
 
     fn release(&mut self, sends: &[Outgoing]) {
-        let news = &sends[self.released.len()..];
+        let released = &mut self.waiting.get_or_insert_default().so_far.released;
+        let news = &sends[released.len()..];
         if news.is_empty() {
             return;
         }
-        self.released.extend_from_slice(news);
+        released.extend_from_slice(news);
         // Kept before they leave: a receiver may acknowledge at once.
         self.cell.keep_until_acknowledged(news);
         release(self.core, self.cell, news.to_vec());
@@ -284,7 +279,8 @@ impl Determinants for Live<'_> {
         let happened = happened.or_else(|| self.failure(waits, task));
         if happened.is_none() {
             // Not otherwise: an event is logged next, and what is said here would be old.
-            self.offer.waits(self.tape, &self.released);
+            let released = self.waiting.as_ref().map_or(&[][..], |waiting| &waiting.so_far.released);
+            self.offer.waits(self.tape, released);
         }
         happened.map_or(Poll::Pending, Poll::Ready)
     }
@@ -312,13 +308,15 @@ impl Determinants for Live<'_> {
             // The delivery is under way, so the frame says that the one before is handled.
             let handled = event.rsn.prev();
             let frame = finish_frame(self.tape, &self.cell.id, handled, &mut encoder);
-            self.events += 1;
-            self.bytes += frame.len() as u64;
+            let so_far = &mut self.waiting().so_far;
+            so_far.events += 1;
+            so_far.bytes += frame.len() as u64;
             let placed = |block| self.cell.change_pins(|pins| pins.placed(block));
             let committer = &self.core.services.committer;
             let appended = committer.append(frame, commit_of(self.discipline), placed).await;
             let appended = appended.map_err(|_| NoOutcome)?;
             self.appended = appended.end;
+            self.waiting().so_far.appended = appended.end;
             // Back to the thread before the wait, which may end on another one.
             drop(encoder);
             if self.discipline == Discipline::BeforeHandling {
@@ -329,7 +327,7 @@ impl Determinants for Live<'_> {
                     acknowledge_reply(self.core, self.cell, &from, ssn);
                 }
                 EventKind::Reply { from, ssn } => {
-                    self.waiting().learned.push_back((appended.end, from, ssn));
+                    self.waiting().so_far.learned.push_back((appended.end, from, ssn));
                 }
                 _ => {}
             }

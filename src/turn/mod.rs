@@ -122,7 +122,7 @@ async fn run(core: &Arc<Core>, cell: &Arc<ActorCell>, active: Option<Box<Activat
                 if Box::pin(turn.settle()).await.is_err() {
                     return;
                 }
-                Box::pin(restart(core, cell, turn.active, halt)).await
+                Box::pin(restart(core, cell, turn.active, *halt)).await
             }
         };
         match next {
@@ -135,7 +135,7 @@ async fn run(core: &Arc<Core>, cell: &Arc<ActorCell>, active: Option<Box<Activat
 /// Why a turn can't go on.
 pub(crate) enum TurnError {
     Over,
-    Halted(Halt),
+    Halted(Box<Halt>),
 }
 
 impl From<StepError> for TurnError {

@@ -117,10 +117,15 @@ impl HeldOutputs {
     }
 
     /// Invariant: no-orphan. Lets go what depends on nothing that could be lost.
+    #[inline]
     pub(crate) fn release(&mut self, core: &Core, cell: &ActorCell) {
-        if self.outputs.is_empty() {
-            return;
+        // As a rule: only a kind that waits for its outputs alone holds any.
+        if !self.outputs.is_empty() {
+            self.release_stable(core, cell);
         }
+    }
+
+    fn release_stable(&mut self, core: &Core, cell: &ActorCell) {
         let durable = core.services.committer.durable();
         while self.outputs.front().is_some_and(|(end, _)| *end <= durable)
             && let Some((end, output)) = self.outputs.pop_front()

@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Waker};
 use relive_replay::determinants::{Happened, Logging};
 use relive_replay::halt::CorruptRecords;
 use relive_replay::{
-    Admission, Determinants, Divergence, Halt, Instance, Outgoing, Owed, Recorded, StepError, Tape, Wait,
-    payload, step,
+    Admission, Determinants, Divergence, Effects, Halt, Instance, Outgoing, Owed, Recorded, StepError, Tape,
+    Wait, payload, step,
 };
 use relive_storage::record::{Delivery, EffectDigest, Event, Positioned, Record, Sender};
 use relive_storage::{ActorId, Frame, Lsn, Rsn, Ssn, StoreId, Timestamp};
@@ -118,11 +118,15 @@ impl Recorder {
         let Self { frames, pending, since, .. } = self;
         let mut log = Log { frames, pending, since, events_left: events };
         log.frame(Rsn::new(rsn.get() - 1), Record::Delivery(delivery.clone()));
-        let stepping = pin!(step(self.instance.process(), &delivery, &mut log));
-        match stepping.poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(outcome) => self.sends.extend(outcome?.sends),
-            Poll::Pending => panic!("nothing here waits"),
+        let mut effects = Effects::default();
+        {
+            let stepping = pin!(step(self.instance.process(), &delivery, &mut log, &mut effects));
+            match stepping.poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(outcome) => outcome?,
+                Poll::Pending => panic!("nothing here waits"),
+            }
         }
+        self.sends.extend(effects.sends);
         Ok(())
     }
 

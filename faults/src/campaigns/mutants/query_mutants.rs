@@ -169,7 +169,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "a query of another thing is a divergence",
         edits: &[Edit {
             file: "replay/src/waits.rs",
-            find: "            inner.effects.query(index, to, name, payload);\n",
+            find: "            inner.asked().effects.query(index, to, name, payload);\n",
             replace: "            let _ = name;\n",
         }],
         test: REPLAY.filter("inquiry::tests::a_query_of_something_else"),

@@ -106,7 +106,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "what lost a race of ours may be dropped, and nothing else",
         edits: &[Edit {
             file: "replay/src/waits.rs",
-            find: "        if inner.discarding == 0 {\n",
+            find: "        if asked.discarding == 0 {\n",
             replace: "        if false {\n",
         }],
         test: REPLAY.filter("waits::"),
@@ -115,8 +115,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "a delivery that does not go on gives its numbers back",
         edits: &[Edit {
             file: "replay/src/waits.rs",
-            find: "        outbound.take_back(&effects.sends);\n",
-            replace: "",
+            find: "            outbound.take_back(&asked.effects.sends);\n",
+            replace: "            let _ = (asked, &mut outbound);\n",
         }],
         test: REPLAY.filter("waits::"),
     },
@@ -142,8 +142,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "an error takes back what was sent",
         edits: &[Edit {
             file: "replay/src/waits.rs",
-            find: "        inner.effects.take_back_last_sends();\n",
-            replace: "        let _ = EffectsBuilder::take_back_last_sends;\n",
+            find: "            asked.effects.take_back_last_sends();\n",
+            replace: "            let _ = EffectsBuilder::take_back_last_sends;\n",
         }],
         test: PROMISES.filter("undone::an_err"),
     },
@@ -151,8 +151,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "an error takes back the numbers of what was sent",
         edits: &[Edit {
             file: "replay/src/waits.rs",
-            find: "        inner.outbound.take_back(inner.effects.last_sends());\n",
-            replace: "        let _ = inner.effects.last_sends();\n",
+            find: "            inner.outbound.take_back(asked.effects.last_sends());\n",
+            replace: "            let _ = asked.effects.last_sends();\n",
         }],
         test: PROMISES.filter("undone::an_err"),
     },

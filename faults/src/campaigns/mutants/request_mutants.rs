@@ -32,8 +32,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "a replay encodes the reply to a request with a key",
         edits: &[Edit {
             file: "replay/src/step.rs",
-            find: "asker.is_some() || is_keyed || ",
-            replace: "asker.is_some() || is_keyed && determinants.wants_reply() || ",
+            find: "        Sender::Keyed { .. } => true,\n",
+            replace: "        Sender::Keyed { .. } => determinants.wants_reply(),\n",
         }],
         test: PROMISES.filter("idempotency::crashes::every_call"),
     },

@@ -7,7 +7,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "a firing counts for its own timer alone",
         edits: &[Edit {
             file: "replay/src/timers.rs",
-            find: "            timer.due == *due && message == delivery.message && payload == delivery.payload\n",
+            find: "            timer.due == due && message == delivery.message && payload == delivery.payload\n",
             replace: "            let _ = (due, message, payload, timer);\n            true\n",
         }],
         test: REPLAY.filter("timers::tests::a_firing_finds"),
