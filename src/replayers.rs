@@ -4,6 +4,7 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use relive_replay::guard::guarded;
+use relive_storage::threads::start_detached;
 use tokio::sync::oneshot;
 
 use crate::error::OpenError;
@@ -99,9 +100,9 @@ impl Replayers {
             return Ok(());
         }
         let shared = Arc::clone(&self.shared);
-        match self.thread("relive-replay").spawn(move || shared.work()) {
+        match start_detached(self.thread("relive-replay"), move || shared.work()) {
             // Still under the lock, so the thread finds itself counted.
-            Ok(_) => queue.threads += 1,
+            Ok(()) => queue.threads += 1,
             // Another thread takes the job, unless there is none.
             Err(_) if queue.threads > 0 => self.shared.work.notify_one(),
             Err(error) => {

@@ -2,6 +2,7 @@
 //! receivers know with what senders sent. Blocking; writes nothing but notes in probation.
 
 use std::collections::{BTreeMap, HashMap};
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -207,6 +208,7 @@ impl Recovery<'_> {
         let tokio = tokio::runtime::Handle::try_current().ok();
         let threads = threads(tokio.as_ref()).min(work.len());
         std::thread::scope(|scope| {
+            let mut begun = Vec::with_capacity(threads);
             for _ in 0..threads {
                 let work_on = || {
                     // Users' code may expect to run within tokio, as it does live.
@@ -234,9 +236,17 @@ impl Recovery<'_> {
                     }
                 };
                 // The threads share the work, so one that does not start costs only time.
-                let started = self.replayers.thread("relive-replay").spawn_scoped(scope, work_on);
-                if let Err(error) = started {
-                    tracing::error!(%error, "a thread that restores actors could not be started");
+                match self.replayers.thread("relive-replay").spawn_scoped(scope, work_on) {
+                    Ok(thread) => begun.push(thread),
+                    Err(error) => {
+                        tracing::error!(%error, "a thread that restores actors could not be started");
+                    }
+                }
+            }
+            // As in `start_detached`: a thread that is soon done must not be detached meanwhile.
+            for thread in begun {
+                if let Err(panic) = thread.join() {
+                    resume_unwind(panic);
                 }
             }
         });

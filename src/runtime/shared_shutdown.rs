@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Wake};
 use std::thread::{self, Thread};
 
 use relive_replay::guard::guarded;
+use relive_storage::threads::start_detached;
 use tokio::sync::watch;
 
 use crate::error::RuntimeFailure;
@@ -69,7 +70,7 @@ impl SharedShutdown {
         let body = move || {
             tracing::dispatcher::with_default(&lines, || block_on(Promise(shared).keep(shut_down)));
         };
-        if let Err(error) = thread::Builder::new().name("relive-shutdown".to_owned()).spawn(body) {
+        if let Err(error) = start_detached(thread::Builder::new().name("relive-shutdown".to_owned()), body) {
             tracing::warn!(%error, "no thread could be started for the shutdown: it runs on the host's");
             core.services.tokio.spawn(Promise(Arc::clone(self)).keep(Arc::clone(core)));
         }

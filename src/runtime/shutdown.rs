@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use relive_storage::threads::start_detached;
 use relive_storage::{ActorId, Rsn};
 use tokio::sync::oneshot;
 
@@ -216,7 +217,7 @@ pub(crate) async fn close(
         let _ = done.send(());
     };
     // A thread and no task of tokio: joining blocks, and tokio may be on its way out.
-    if std::thread::Builder::new().name("relive-close".to_owned()).spawn(body).is_ok() {
+    if start_detached(closing_thread(), body).is_ok() {
         let _ = closed.await;
     }
     // Turns hold references to the store. A tokio runtime that is gone runs none to its end.
@@ -236,9 +237,13 @@ pub(crate) async fn close(
     }
     let (done, closed) = oneshot::channel();
     let body = move || drop(done.send(store.close()));
-    let _ = std::thread::Builder::new().name("relive-close".to_owned()).spawn(body);
+    let _ = start_detached(closing_thread(), body);
     match closed.await {
         Ok(Err(error)) => Err(RuntimeFailure::Store(Arc::new(error))),
         _ => Ok(()),
     }
+}
+
+fn closing_thread() -> std::thread::Builder {
+    std::thread::Builder::new().name("relive-close".to_owned())
 }

@@ -31,7 +31,7 @@ pub mod medium_support;
 pub mod memory_store;
 mod opening;
 pub mod scan;
-mod threads;
+pub mod threads;
 mod wire;
 
 #[cfg(feature = "test-support")]

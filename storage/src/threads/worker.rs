@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::contract::error::{ErrorKind, StoreError};
 use crate::threads::poison::Poison;
+use crate::threads::start_detached;
 
 type Job<S> = Box<dyn FnOnce(&mut S) + Send>;
 
@@ -89,8 +90,7 @@ impl<S: Send + 'static> Worker<S> {
             }
             drop(end);
         };
-        let spawned = thread::Builder::new().name(name.to_owned()).spawn(body);
-        spawned
+        start_detached(thread::Builder::new().name(name.to_owned()), body)
             .map_err(|error| StoreError::Backend { action: "start a thread", reason: error.to_string() })?;
         wait(&answered, task.action, first_timeout)??;
         Ok(Self { jobs: Some(jobs), ended: Mutex::new(ended), poison, rules, timeout })

@@ -62,7 +62,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "a shutdown has a thread of its own",
         edits: &[Edit {
             file: "src/runtime/shared_shutdown.rs",
-            find: "        if let Err(error) = thread::Builder::new().name(\"relive-shutdown\".to_owned()).spawn(body) {\n",
+            find: "        if let Err(error) = start_detached(thread::Builder::new().name(\"relive-shutdown\".to_owned()), body) {\n",
             replace: "        drop(body);\n        if let Some(error) = thread::current().name().or(Some(\"\")) {\n",
         }],
         test: PROMISES.filter("deadlines::a_host_of_one_thread").hangs(),
