@@ -49,8 +49,8 @@ impl From<Halt> for StepError {
 }
 
 /// Applies the next delivery to an actor. Afterwards `effects` has what its handler asked for, and
-/// the caller releases that. While the handler waits, [`Determinants::release`] releases what it has
-/// sent up to its last request.
+/// the caller releases that. While the handler waits, [`Determinants::release`] releases what it
+/// has sent up to its last request.
 ///
 /// The firing of a timer changes the timer too. No handler runs on one whose timer is gone, or
 /// whose message goes to another actor.

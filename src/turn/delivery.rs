@@ -263,7 +263,7 @@ impl Turn<'_> {
     /// Takes over what a handler that waited has logged, learned and released. Returns how many of
     /// its messages have left.
     fn has_waited(&mut self, rsn: Rsn, waited: Waited) -> usize {
-        let Waited { appended, events, bytes, learned, released, .. } = waited;
+        let Waited { appended, events, bytes, learned, released } = waited;
         self.active.appended = self.active.appended.max(appended);
         for (end, from, ssn) in learned {
             self.held.hold(end, Output::Learned(from, ssn));

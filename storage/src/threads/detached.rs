@@ -6,11 +6,11 @@ use std::thread::Builder;
 
 /// Starts a thread that nobody joins. It runs `body` once it is detached.
 ///
-/// Dropping a [`JoinHandle`](std::thread::JoinHandle) detaches its thread. `pthread_detach` of glibc
-/// (2.36 and others) still reads the thread's own memory after the detached thread may end and free
-/// it: a thread that ends just then takes the process with it, by a `SIGSEGV`. A large stack is
-/// freed at once, so a thread that has one and is soon done is in danger. Here it waits until its
-/// handle is dropped.
+/// Dropping a [`JoinHandle`](std::thread::JoinHandle) detaches its thread. `pthread_detach` of
+/// glibc (2.36 and others) still reads the thread's own memory after the detached thread may end
+/// and free it: a thread that ends just then takes the process with it, by a `SIGSEGV`. A large
+/// stack is freed at once, so a thread that has one and is soon done is in danger. Here it waits
+/// until its handle is dropped.
 ///
 /// # Errors
 /// The operating system starts no thread. Nothing of `body` has run.
