@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use rooms::Rooms;
 use source::{Source, all_sources, cycles, edges, expand, has_word, occurrences, sources};
 
-const CRATES: &[&str] = &["storage", "storage-sled", "replay", "."];
+const CRATES: &[&str] = &["storage", "storage-sled", "replay", "protocols", "."];
 const FILE_LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 70;
 
@@ -137,7 +137,9 @@ fn rooms() -> Vec<(Rooms, Vec<Source>)> {
             (rooms, sources)
         })
         .collect();
-    for directory in ["storage/src", "storage-sled/src", "replay/src", "src", "faults/src", "benches/src"] {
+    for directory in
+        ["storage/src", "storage-sled/src", "replay/src", "protocols/src", "src", "faults/src", "benches/src"]
+    {
         let tables = all.iter().filter(|(rooms, _)| rooms.directory == directory).count();
         assert_eq!(tables, 1, "ARCHITECTURE.md: tables of the rooms of {directory}/");
     }
@@ -215,6 +217,27 @@ fn replay_is_pure_and_storage_knows_nothing_above_it() {
                 problems.push(format!("{path}:{}: {name} must not depend on {key}", at + 1));
             }
         }
+    }
+    report(&problems);
+}
+
+/// A protocol is the same whatever is around it.
+#[test]
+fn protocols_are_pure_and_stand_alone() {
+    let mut problems = Vec::new();
+    let impure = ["SystemTime", "Instant", "HashMap", "HashSet", "RandomState"];
+    for source in sources(&root().join("protocols/src")) {
+        problems.extend(source.words(&impure));
+        for (line, path) in source.paths("std") {
+            if path.first().is_some_and(|first| ["fs", "net", "thread", "env", "process"].contains(&&**first))
+            {
+                problems.push(format!("{}:{line}: std::{}", source.path, path.join("::")));
+            }
+        }
+    }
+    let text = fs::read_to_string(root().join("protocols/Cargo.toml")).unwrap();
+    if let Some(at) = text.lines().position(|line| line.starts_with("[dependencies")) {
+        problems.push(format!("protocols/Cargo.toml:{}: protocols need no other crate", at + 1));
     }
     report(&problems);
 }

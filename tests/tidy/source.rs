@@ -214,6 +214,7 @@ pub(crate) fn all_sources() -> Vec<Source> {
         "storage",
         "storage-sled",
         "replay",
+        "protocols",
         "faults",
         "fuzz",
     ];
