@@ -22,6 +22,7 @@ mod kit_mutants;
 mod media_mutants;
 mod mutant;
 mod output_mutants;
+mod protocol_mutants;
 mod query_mutants;
 mod replay_mutants;
 mod request_mutants;
@@ -54,6 +55,7 @@ const UPPER_MUTANTS: &[&[Mutant]] = &[
     request_mutants::MUTANTS,
     schedule_mutants::MUTANTS,
     timer_mutants::MUTANTS,
+    protocol_mutants::MUTANTS,
     example_mutants::MUTANTS,
     carrying_mutants::MUTANTS,
 ];

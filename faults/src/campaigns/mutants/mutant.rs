@@ -43,6 +43,9 @@ pub(super) const FAULTS: Test = Test { package: "relive-faults", binary: &["--te
 pub(super) const REPLAY: Test = Test { package: "relive-replay", ..STORAGE };
 /// The integration tests of that crate.
 pub(super) const REPLAYS: Test = Test { package: "relive-replay", binary: &["--test", "replay"], ..STORAGE };
+/// The tests of the protocols.
+pub(super) const PROTOCOLS: Test =
+    Test { package: "relive-protocols", binary: &["--test", "protocols"], ..STORAGE };
 /// The unit tests of the runtime.
 pub(super) const RUNTIME: Test = Test { package: "relive", ..STORAGE };
 /// The unit tests of the runtime that explore schedules.
