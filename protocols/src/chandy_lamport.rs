@@ -42,7 +42,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::marker::PhantomData;
 
-use crate::machine::{Input, Machine, Output, Round, Step, Violation};
+use crate::machine::{Input, Machine, Output, Round, Step, Violation, check_channel};
 
 /// What the machines send each other.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -148,15 +148,11 @@ impl<P: Clone + Ord, M: Clone> ChandyLamport<P, M> {
         }
     }
 
-    fn has_kept(&self, round: &Round<P>) -> bool {
-        self.kept.get(&round.initiator).is_some_and(|last| round.number <= *last)
-    }
-
     /// What a message of another machine says.
     fn marked(&mut self, from: &P, marker: Marker<P>, outputs: &mut Vec<Output<P, M, Marker<P>>>) {
         match marker {
             Marker::Of(round) => {
-                if !self.has_kept(&round) {
+                if !round.is_within(&self.kept) {
                     self.keep(&round, outputs);
                 }
                 self.close(&round, from, outputs);
@@ -178,27 +174,21 @@ impl<P: Clone + Ord, M: Clone> ChandyLamport<P, M> {
     /// The first thing in a new channel: it stands for the markers of these snapshots.
     fn opened(&mut self, from: &P, kept: &BTreeMap<P, u64>, outputs: &mut Vec<Output<P, M, Marker<P>>>) {
         self.catch_up(kept, outputs);
-        let has_kept =
-            |round: &&Round<P>| kept.get(&round.initiator).is_some_and(|last| round.number <= *last);
-        let rounds: Vec<_> = self.open.keys().filter(has_kept).cloned().collect();
+        let rounds: Vec<_> = self.open.keys().filter(|round| round.is_within(kept)).cloned().collect();
         rounds.iter().for_each(|round| self.close(round, from, outputs));
     }
 
     /// Whether a message of another machine can come here now.
     fn check(&self, from: &P, marker: &Marker<P>) -> Result<(), Violation<P>> {
-        self.check_incoming(from)?;
+        check_channel(&self.incoming, from)?;
         let Marker::Of(round) = marker else { return Ok(()) };
         let is_awaited = match self.open.get(round) {
             Some(open) => open.contains(from),
             // The first one of its snapshot.
-            None => !self.has_kept(round),
+            None => !round.is_within(&self.kept),
         };
         let violation = || Violation::NotFifo { from: from.clone(), round: round.clone() };
         if is_awaited { Ok(()) } else { Err(violation()) }
-    }
-
-    fn check_incoming(&self, from: &P) -> Result<(), Violation<P>> {
-        if self.incoming.contains(from) { Ok(()) } else { Err(Violation::NoChannel(from.clone())) }
     }
 }
 
@@ -215,13 +205,11 @@ impl<P: Clone + Ord, M: Clone> Machine for ChandyLamport<P, M> {
                 self.keep(&Round { initiator: self.me.clone(), number }, &mut outputs);
             }
             Input::Send { to, message } => {
-                if !self.outgoing.contains(&to) {
-                    return Err(Violation::NoChannel(to));
-                }
+                check_channel(&self.outgoing, &to)?;
                 outputs.push(Output::Send { to, message });
             }
             Input::Message { from, message } => {
-                self.check_incoming(&from)?;
+                check_channel(&self.incoming, &from)?;
                 let recording = self.open.iter().filter(|(_, open)| open.contains(&from));
                 outputs.extend(recording.map(|(round, _)| Output::Record {
                     round: round.clone(),

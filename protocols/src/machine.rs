@@ -6,6 +6,7 @@
 //! keeps what is to be stable. A machine does nothing itself: it has no clock, draws nothing at
 //! random and keeps no hash order, so the same inputs give the same outputs.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// One round of a protocol: a snapshot, or a checkpoint of several processes together.
@@ -15,6 +16,13 @@ pub struct Round<P> {
     pub initiator: P,
     /// Which of the rounds of that process it is, from 1.
     pub number: u64,
+}
+
+impl<P: Ord> Round<P> {
+    /// Whether it is one of those up to the last round of each initiator.
+    pub(crate) fn is_within(&self, last: &BTreeMap<P, u64>) -> bool {
+        last.get(&self.initiator).is_some_and(|last| self.number <= *last)
+    }
 }
 
 impl<P: fmt::Display> fmt::Display for Round<P> {
@@ -156,6 +164,11 @@ pub enum Violation<P> {
     },
     /// The round is not under way at this process, waits for something else, or has to end first.
     Unexpected(Round<P>),
+}
+
+/// Whether there is a channel to or from another process, of those that there are.
+pub(crate) fn check_channel<P: Clone + Ord>(channels: &BTreeSet<P>, other: &P) -> Result<(), Violation<P>> {
+    if channels.contains(other) { Ok(()) } else { Err(Violation::NoChannel(other.clone())) }
 }
 
 impl<P: fmt::Display> fmt::Display for Violation<P> {

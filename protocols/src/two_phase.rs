@@ -61,7 +61,7 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::machine::{Input, Machine, Output, Round, Step, Violation};
+use crate::machine::{Input, Machine, Output, Round, Step, Violation, check_channel};
 
 /// What the machines send each other.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -218,7 +218,7 @@ impl<P: Clone + Ord, M> TwoPhase<P, M> {
             match machine.compare_with_done(&round) {
                 Ordering::Equal => outputs.push(Output::Done(round)),
                 Ordering::Greater if round.initiator != machine.me => {
-                    machine.check_other(&round.initiator)?;
+                    check_channel(&machine.others, &round.initiator)?;
                     machine.known.insert(round.initiator.clone(), round.number);
                     outputs.extend([Output::Block, ready(&round)]);
                     machine.under_way = Some((round, Phase::Ready));
@@ -238,10 +238,6 @@ impl<P: Clone + Ord, M> TwoPhase<P, M> {
     #[must_use]
     pub fn under_way(&self) -> Option<&Round<P>> {
         self.under_way.as_ref().map(|(round, _)| round)
-    }
-
-    fn is_known(&self, round: &Round<P>) -> bool {
-        self.known.get(&round.initiator).is_some_and(|last| round.number <= *last)
     }
 
     /// The round against the last one of its initiator that is done here.
@@ -354,7 +350,7 @@ impl<P: Clone + Ord, M> TwoPhase<P, M> {
     }
 
     fn requested(&mut self, round: Round<P>, outputs: &mut Outputs<P, M>) {
-        let is_refused = self.under_way.is_some() || self.is_known(&round);
+        let is_refused = self.under_way.is_some() || round.is_within(&self.known);
         match self.phase(&round) {
             Some(Phase::Ready) => outputs.push(ready(&round)),
             // It says that it is ready when it is.
@@ -381,7 +377,7 @@ impl<P: Clone + Ord, M> TwoPhase<P, M> {
         round: Round<P>,
         outputs: &mut Outputs<P, M>,
     ) -> Result<(), Violation<P>> {
-        let is_known = self.is_known(&round);
+        let is_known = round.is_within(&self.known);
         match self.phase(&round) {
             Some(Phase::Collecting { awaited, .. }) => {
                 awaited.remove(&from);
@@ -431,10 +427,6 @@ impl<P: Clone + Ord, M> TwoPhase<P, M> {
             Some(Phase::Deciding) | None => {}
         }
     }
-
-    fn check_other(&self, other: &P) -> Result<(), Violation<P>> {
-        if self.others.contains(other) { Ok(()) } else { Err(Violation::NoChannel(other.clone())) }
-    }
 }
 
 /// What a participant says to the coordinator.
@@ -456,14 +448,14 @@ impl<P: Clone + Ord, M> Machine for TwoPhase<P, M> {
         match input {
             Input::Begin => self.begin(&mut outputs)?,
             Input::Send { to, message } => {
-                self.check_other(&to)?;
+                check_channel(&self.others, &to)?;
                 if let Some(round) = self.under_way() {
                     return Err(Violation::Unexpected(round.clone()));
                 }
                 outputs.push(Output::Send { to, message });
             }
             Input::Message { from, message } => {
-                self.check_other(&from)?;
+                check_channel(&self.others, &from)?;
                 if self.under_way.is_some() {
                     self.held.push((from, message));
                 } else {
@@ -471,7 +463,7 @@ impl<P: Clone + Ord, M> Machine for TwoPhase<P, M> {
                 }
             }
             Input::Control { from, control } => {
-                self.check_other(&from)?;
+                check_channel(&self.others, &from)?;
                 self.told(from, control, &mut outputs)?;
             }
             // The group is as it was when the machine was made.

@@ -33,9 +33,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a state is kept once for a snapshot",
         edits: &[Edit {
-            file: "protocols/src/chandy_lamport.rs",
-            find: "self.kept.get(&round.initiator).is_some_and(|last| round.number <= *last)\n    }",
-            replace: "self.kept.get(&round.initiator).is_some_and(|last| round.number < *last)\n    }",
+            file: "protocols/src/machine.rs",
+            find: "is_some_and(|last| self.number <= *last)",
+            replace: "is_some_and(|last| self.number < *last)",
         }],
         test: PROTOCOLS.filter("chandy_lamport::"),
     },
