@@ -184,12 +184,11 @@ fn files_and_functions_stay_within_a_screen() {
     report(&problems);
 }
 
-/// Invariant: one-step. What replay can't reach can't make it come out differently.
-#[test]
-fn replay_is_pure_and_storage_knows_nothing_above_it() {
+/// What makes code come out differently the next time.
+fn impurities(directory: &str) -> Vec<String> {
     let mut problems = Vec::new();
     let impure = ["tokio", "SystemTime", "Instant", "HashMap", "HashSet", "RandomState"];
-    for source in sources(&root().join("replay/src")) {
+    for source in sources(&root().join(directory)) {
         problems.extend(source.words(&impure));
         for (line, path) in source.paths("std") {
             if path.first().is_some_and(|first| ["fs", "net", "thread", "env", "process"].contains(&&**first))
@@ -198,6 +197,13 @@ fn replay_is_pure_and_storage_knows_nothing_above_it() {
             }
         }
     }
+    problems
+}
+
+/// Invariant: one-step. What replay can't reach can't make it come out differently.
+#[test]
+fn replay_is_pure_and_storage_knows_nothing_above_it() {
+    let mut problems = impurities("replay/src");
     for source in sources(&root().join("storage")) {
         problems.extend(source.words(&["relive_replay", "relive"]));
     }
@@ -224,17 +230,7 @@ fn replay_is_pure_and_storage_knows_nothing_above_it() {
 /// A protocol is the same whatever is around it.
 #[test]
 fn protocols_are_pure_and_stand_alone() {
-    let mut problems = Vec::new();
-    let impure = ["SystemTime", "Instant", "HashMap", "HashSet", "RandomState"];
-    for source in sources(&root().join("protocols/src")) {
-        problems.extend(source.words(&impure));
-        for (line, path) in source.paths("std") {
-            if path.first().is_some_and(|first| ["fs", "net", "thread", "env", "process"].contains(&&**first))
-            {
-                problems.push(format!("{}:{line}: std::{}", source.path, path.join("::")));
-            }
-        }
-    }
+    let mut problems = impurities("protocols/src");
     let text = fs::read_to_string(root().join("protocols/Cargo.toml")).unwrap();
     if let Some(at) = text.lines().position(|line| line.starts_with("[dependencies")) {
         problems.push(format!("protocols/Cargo.toml:{}: protocols need no other crate", at + 1));
