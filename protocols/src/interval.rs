@@ -9,7 +9,7 @@
 //!   a computation is expected to take. No single recovery is bounded.
 //!
 //! All are pure functions of durations and counts. The module measures nothing, reads no clock and
-//! knows no checkpoint; whoever drives the system measures the costs and obeys the answer.
+//! knows no checkpoint; the driver of the system measures the costs and obeys the answer.
 //!
 //! # Assumptions
 //!

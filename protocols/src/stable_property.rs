@@ -12,8 +12,8 @@
 //! # Assumptions
 //!
 //! The cut is consistent, has every process, and its channels hold all that was sent before it and
-//! not received. Whoever takes the snapshot gives that, by markers or by a position in one log. A
-//! verdict is stable as long as nothing happens that its description rules out:
+//! not received. A snapshot by markers gives that, and so does a position in one log. A verdict is
+//! stable as long as nothing happens that its description rules out:
 //!
 //! | verdict | why it is stable | what would end it |
 //! | --- | --- | --- |

@@ -442,7 +442,7 @@ fn garbage_is_what_nobody_reaches() {
     }
 }
 
-/// A token in transit is no termination, whoever is idle; nor is a wait or a timer.
+/// A system with a token in transit has not terminated, nor one with a wait or a timer.
 #[test]
 fn all_that_is_left_is_named() {
     let idle = || Process::new(Activity::Idle);

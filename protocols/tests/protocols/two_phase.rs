@@ -478,7 +478,7 @@ fn errors() {
     }
 }
 
-/// Whoever may wait for an answer has one, however late it asks. All else changes nothing.
+/// A process that may wait for an answer gets one, even late. Other late inputs change nothing.
 #[test]
 fn late_inputs() {
     let mut machine = TwoPhase::<u8, u8>::new(1, [0]);
